@@ -1,0 +1,1 @@
+//! The duty cycles: components joined over ports and disks.

@@ -1,0 +1,1 @@
+//! The bus: from client packets to one sequenced stream, and back to receivers.

@@ -1,0 +1,1 @@
+//! The journal: the older part of a stream, on disk.

@@ -1,0 +1,25 @@
+//! The GDS engine, sans-I/O: no socket, thread, clock or file in it.
+//!
+//! Time, datagrams, stream bytes and disk blocks come in through the traits of [`port`] and [`disk`]; the same code runs on
+//! pinned cores (`gds-node`), in unit tests, and in the simulator (`gds-sim`).
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`memory`] | lock-free structures over shared words: ring, index, record log |
+//! | [`journal`] | the older part of a stream on disk: groups, segments, recovery |
+//! | [`bus`] | sessions, ingress, sequencer, publisher, rewinder, gap fill, submission |
+//! | [`store`] | records, transactions, schemas, outcomes, digests |
+//! | [`query`] | SoupBinTCP sessions and the query engine |
+//! | [`agent`] | the duty cycles that join the above over ports and disks |
+pub mod agent;
+pub mod bus;
+pub mod counters;
+pub mod cursor;
+pub mod disk;
+pub mod journal;
+pub mod memory;
+pub mod port;
+pub mod query;
+pub mod random;
+pub mod store;
+pub mod time;

@@ -1,0 +1,1 @@
+//! The store: records, transactions, schemas, outcomes.

@@ -1,0 +1,268 @@
+//! What a configuration must satisfy, each rule once. A finding names key, value and what would do.
+use crate::config::{AgentName, Config, Gap, Idle, SchemaKind, TableRight};
+use gds_wire::session::{Session, SessionPattern};
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// Everything wrong with `config`; empty when nothing is.
+pub fn findings(config: &Config) -> Vec<String> {
+    let mut found = Findings::default();
+    stream(config, &mut found);
+    network(config, &mut found);
+    tables(config, &mut found);
+    admission(config, &mut found);
+    sizes(config, &mut found);
+    users(config, &mut found);
+    layout(config, &mut found);
+    found.0
+}
+
+#[derive(Default)]
+struct Findings(Vec<String>);
+
+impl Findings {
+    fn unless(&mut self, holds: bool, key: impl Display, value: impl Display, what_would_do: impl Display) {
+        if !holds {
+            self.0.push(format!("{key} = {value}: {what_would_do}"));
+        }
+    }
+
+    fn range<T: PartialOrd + Display>(&mut self, key: &str, value: T, low: T, high: T) {
+        let holds = value >= low && value <= high;
+        self.unless(holds, key, value, format!("must be {low} to {high}"));
+    }
+}
+
+fn stream(config: &Config, found: &mut Findings) {
+    let session = &config.stream.session;
+    let valid = session.is_empty() || Session::padded(session).is_some();
+    found.unless(valid, "stream.session", format!("{session:?}"), "up to ten ASCII characters, or empty");
+    found.unless(
+        !config.stream.directory.as_os_str().is_empty(),
+        "stream.directory",
+        "\"\"",
+        "must name a folder, such as \"gds-data\"",
+    );
+}
+
+fn network(config: &Config, found: &mut Findings) {
+    let network = &config.network;
+    found.range("network.max_payload_bytes", network.max_payload_bytes, 576, 3_900);
+    found.unless(
+        !network.ingress_groups.is_empty() && network.ingress_groups.len() <= 16,
+        "network.ingress_groups",
+        format!("{} groups", network.ingress_groups.len()),
+        "name 1 to 16 multicast groups",
+    );
+    let own = [
+        ("network.downstream_group", network.downstream_group),
+        ("network.acknowledgement_group", network.acknowledgement_group),
+    ];
+    let ingress = network.ingress_groups.iter().map(|group| ("network.ingress_groups", *group));
+    for (key, group) in ingress.chain(own) {
+        found.unless(group.is_multicast(), key, group, "must be a multicast address, 224.0.0.0 to 239.255.255.255");
+    }
+    let mut seen = BTreeSet::new();
+    let udp = [
+        ("network.ingress_port", network.ingress_port),
+        ("network.downstream_port", network.downstream_port),
+        ("network.acknowledgement_port", network.acknowledgement_port),
+        ("network.rewinder_port", network.rewinder_port),
+    ];
+    for (key, port) in udp {
+        found.unless(port != 0, key, port, "must be 1 to 65535");
+        found.unless(seen.insert(port), key, port, "each UDP port of a node must be another one");
+    }
+    found.unless(network.query_port != 0, "network.query_port", 0, "must be 1 to 65535");
+}
+
+fn tables(config: &Config, found: &mut Findings) {
+    let mut ids = BTreeSet::new();
+    found.unless(config.table.len() <= 1024, "table", config.table.len(), "at most 1024 tables");
+    for table in &config.table {
+        found.unless(table.id > 0 && ids.insert(table.id), "table.id", table.id, "must be 1 to 65535, each once");
+        let fits = (1..=16).contains(&table.name.len()) && table.name.is_ascii();
+        found.unless(fits, "table.name", format!("{:?}", table.name), "1 to 16 ASCII characters");
+    }
+    for schema in &config.schema {
+        pattern("schema.pattern", &schema.pattern, found);
+        if schema.schema == SchemaKind::Itch50 {
+            let next = schema.table.checked_add(1);
+            let there = ids.contains(&schema.table) && next.is_some_and(|next| ids.contains(&next));
+            found.unless(
+                there,
+                "schema.table",
+                schema.table,
+                "itch50 keeps orders in this table and stocks in the next: declare both as [[table]]",
+            );
+        }
+    }
+    found.unless(config.schema.len() <= 256, "schema", config.schema.len(), "at most 256");
+}
+
+fn pattern(key: &str, text: &str, found: &mut Findings) {
+    if let Err(error) = text.parse::<SessionPattern>() {
+        found.0.push(format!("{key} = {text:?}: {error}"));
+    }
+}
+
+fn admission(config: &Config, found: &mut Findings) {
+    for rule in &config.admission {
+        pattern("admission.pattern", &rule.pattern, found);
+        for source in &rule.sources {
+            let valid = prefix(source).is_some();
+            found.unless(valid, "admission.sources", format!("{source:?}"), "write address/length, such as \"10.1.2.0/24\"");
+        }
+        let address = rule.rerequest.is_empty() || rule.rerequest.parse::<SocketAddrV4>().is_ok();
+        found.unless(
+            address,
+            "admission.rerequest",
+            format!("{:?}", rule.rerequest),
+            "write address:port, or \"\" for none",
+        );
+        if rule.gap == Gap::Skip {
+            found.range("admission.skip_after_ms", rule.skip_after_ms, 1, 3_600_000);
+        }
+    }
+    found.unless(
+        (1..=256).contains(&config.admission.len()),
+        "admission",
+        config.admission.len(),
+        "1 to 256 rules; without any nobody may submit",
+    );
+}
+
+/// Parses `address/length`.
+pub fn prefix(text: &str) -> Option<(Ipv4Addr, u8)> {
+    let (address, length) = text.split_once('/')?;
+    let length: u8 = length.parse().ok().filter(|length| *length <= 32)?;
+    Some((address.parse().ok()?, length))
+}
+
+fn sizes(config: &Config, found: &mut Findings) {
+    let limits = &config.limits;
+    found.range("limits.records_max", limits.records_max, 1, 1 << 36);
+    found.range("limits.bytes_max", limits.bytes_max, 4096, 1 << 44);
+    found.range("limits.sessions_max", limits.sessions_max, 2, 1 << 20);
+    found.range("limits.session_forget_messages", limits.session_forget_messages, 1, u64::MAX >> 1);
+    found.range("limits.horizon_messages", limits.horizon_messages, 1, 1 << 32);
+    found.range("ingress.window_messages", config.ingress.window_messages, 16, 1 << 24);
+    found.range("ingress.held_packets", config.ingress.held_packets, 16, 1 << 20);
+    found.range("ingress.retry_us", config.ingress.retry_us, 50, 1_000_000);
+    found.range("ring.data_bytes", config.ring.data_bytes, 1 << 20, 1 << 38);
+    let positions = config.ring.positions;
+    found.unless(
+        positions.is_power_of_two() && (1024..=1 << 32).contains(&positions),
+        "ring.positions",
+        positions,
+        "must be a power of two, 1024 to 4294967296",
+    );
+    let segment = config.journal.segment_bytes;
+    found.unless(
+        segment % 4096 == 0 && (1 << 20..=1 << 36).contains(&segment),
+        "journal.segment_bytes",
+        segment,
+        "must be a multiple of 4096, 1 MiB to 64 GiB",
+    );
+    let group = config.journal.group_bytes_max;
+    found.unless(
+        group % 4096 == 0 && (8192..=1 << 24).contains(&group) && (group as u64) * 2 <= segment,
+        "journal.group_bytes_max",
+        group,
+        "must be a multiple of 4096, 8 KiB to 16 MiB, and at most half of journal.segment_bytes",
+    );
+    found.range("journal.linger_us", config.journal.linger_us, 0, 1_000_000);
+    found.range("rewinder.requester_bytes_per_second", config.rewinder.requester_bytes_per_second, 10_000, 1 << 40);
+    found.range("rewinder.requesters_max", config.rewinder.requesters_max, 1, 65_536);
+    found.range("query.connections_max", config.query.connections_max, 1, 65_536);
+    found.range("query.sessions_max", config.query.sessions_max, 1, 65_536);
+    found.range("query.retained_bytes", config.query.retained_bytes, 65_536, 1 << 32);
+    found.range("query.login_wait_ms", config.query.login_wait_ms, 100, 600_000);
+    found.range("query.silence_ms", config.query.silence_ms, 1_500, 600_000);
+    let loss = &config.loss;
+    for (key, value) in [
+        ("loss.ingress_per_mille", loss.ingress_per_mille),
+        ("loss.downstream_per_mille", loss.downstream_per_mille),
+        ("loss.acknowledgement_per_mille", loss.acknowledgement_per_mille),
+        ("loss.rewinder_per_mille", loss.rewinder_per_mille),
+    ] {
+        found.range(key, value, 0, 999);
+    }
+}
+
+fn users(config: &Config, found: &mut Findings) {
+    let mut names = BTreeSet::new();
+    for user in &config.user {
+        let name = user.name.to_ascii_lowercase();
+        let fits = (1..=6).contains(&name.len()) && name.is_ascii() && !name.contains(' ');
+        found.unless(fits, "user.name", format!("{:?}", user.name), "1 to 6 ASCII characters, no spaces");
+        found.unless(names.insert(name), "user.name", format!("{:?}", user.name), "each name once (case does not count)");
+        let fits = (1..=10).contains(&user.password.len()) && user.password.is_ascii();
+        found.unless(fits, format!("user.password of {:?}", user.name), "(not shown)", "1 to 10 ASCII characters");
+        for right in &user.tables {
+            if let TableRight::Word(word) = right {
+                found.unless(word == "*", "user.tables", format!("{word:?}"), "table ids such as 1, or \"*\" for all");
+            }
+        }
+    }
+}
+
+fn layout(config: &Config, found: &mut Findings) {
+    let mut cpus = BTreeSet::new();
+    for core in &config.core {
+        found.unless((-1..4096).contains(&core.cpu), "core.cpu", core.cpu, "a processor number, or -1 for none");
+        if core.cpu >= 0 {
+            let one = cpus.insert(core.cpu);
+            found.unless(one, "core.cpu", core.cpu, "one [[core]] per processor: put its agents into one list");
+        }
+        found.unless(!core.agents.is_empty(), "core.agents", "[]", "name at least one agent, or leave this [[core]] out");
+        if core.idle == Idle::Sleep {
+            found.range("core.idle_sleep_us", core.idle_sleep_us, 1, 1_000_000);
+        }
+    }
+    for agent in AgentName::ALL {
+        let times = config.core.iter().flat_map(|core| &core.agents).filter(|name| **name == agent).count();
+        found.unless(
+            times == 1,
+            "core.agents",
+            format!("{} appears {times} times", agent.as_str()),
+            "each agent must be on exactly one core",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    fn refused(text: &str, key: &str, hint: &str) {
+        let error = Config::parse(text, "node.toml").expect_err(text).to_string();
+        assert!(error.contains(key) && error.contains(hint), "{text} gave: {error}");
+    }
+
+    #[test]
+    fn impossible_values_are_refused_with_what_would_do() {
+        refused("[network]\nmax_payload_bytes = 100", "network.max_payload_bytes = 100", "576");
+        refused("[network]\ningress_groups = []", "network.ingress_groups", "1 to 16");
+        refused("[network]\ndownstream_group = \"10.0.0.1\"", "network.downstream_group", "multicast");
+        refused("[network]\ndownstream_port = 26400", "network.downstream_port", "another one");
+        refused("[stream]\nsession = \"much-too-long\"", "stream.session", "ten");
+        refused("[ring]\npositions = 1000", "ring.positions = 1000", "power of two");
+        refused("[journal]\nsegment_bytes = 5000000", "journal.segment_bytes", "4096");
+        refused("[loss]\ningress_per_mille = 1000", "loss.ingress_per_mille", "0 to 999");
+        refused("[[table]]\nid = 0\nname = \"x\"", "table.id = 0", "1 to 65535");
+        refused("[[admission]]\npattern = \"*a\"\nsources = []\ngap=\"wait\"\nskip_after_ms=1\nstart=\"one\"\nrerequest=\"\"", "admission.pattern", "*");
+        refused("[[user]]\nname = \"muchtoolong\"\npassword = \"x\"\ntables = []", "user.name", "1 to 6");
+    }
+
+    #[test]
+    fn an_impossible_layout_is_refused() {
+        let core = |agents: &str, cpu: i64| format!("[[core]]\ncpu = {cpu}\nidle = \"spin\"\nidle_sleep_us = 1\nagents = [{agents}]\n");
+        refused(&core("\"sequencer\"", 1), "store appears 0 times", "exactly one core");
+        let all = "\"sequencer\",\"store\",\"acknowledgement_publisher\",\"publisher\",\"journal\",\"acknowledgement_journal\",\"rewinder\"";
+        let twice = core(all, 1) + &core("\"query\"", 1);
+        refused(&twice, "core.cpu = 1", "one [[core]] per processor");
+        refused(&core("\"sequenzer\"", 1), "core[0].agents", "sequencer");
+    }
+}

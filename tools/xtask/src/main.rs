@@ -1,0 +1,201 @@
+//! `cargo xtask test`: everything that must hold, one step after the other, here and on a fresh machine alike.
+//!
+//! A step passes, fails, or is skipped with its reason. Tests inside a step that cannot run here (no root, no captures, no
+//! hugepages) print a line `skipped: why`; those lines are shown and counted too. Logs are kept in `target/xtask/`.
+#![forbid(unsafe_code)]
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+/// One thing that must hold.
+struct Step {
+    name: &'static str,
+    shows: &'static str,
+    /// Why it cannot run here, if it cannot.
+    obstacle: fn() -> Option<String>,
+    command: fn() -> Command,
+}
+
+enum Verdict {
+    Passed,
+    Failed,
+    Skipped(String),
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        shows: "the code is formatted",
+        obstacle: none,
+        command: || cargo(&["fmt", "--all", "--check"]),
+    },
+    Step {
+        name: "lints",
+        shows: "no warning from compiler or clippy",
+        obstacle: none,
+        command: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    },
+    Step {
+        name: "licences",
+        shows: "every dependency has an accepted licence, and comes from the registry",
+        obstacle: deny_missing,
+        command: || cargo(&["deny", "check", "licenses", "bans", "sources"]),
+    },
+    Step {
+        name: "advisories",
+        shows: "no known vulnerability in a dependency",
+        obstacle: advisories_missing,
+        command: || cargo(&["deny", "check", "advisories"]),
+    },
+    Step {
+        name: "tests",
+        shows: "unit, property and end-to-end tests, captures, kill -9, dissector",
+        obstacle: none,
+        command: || cargo(&["test", "--workspace", "--release", "--", "--nocapture"]),
+    },
+    Step {
+        name: "concurrency",
+        shows: "ring, index and record log in every interleaving (loom)",
+        obstacle: none,
+        command: || {
+            let mut command = cargo(&["test", "--release", "--package", "gds-core", "--test", "loom"]);
+            command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", "target/loom");
+            command
+        },
+    },
+    Step {
+        name: "sanitizer",
+        shows: "the unsafe modules under the address sanitizer",
+        obstacle: nightly_missing,
+        command: || {
+            let mut command = Command::new("cargo");
+            command.args(["+nightly", "test", "--package", "gds-nic", "--target", "x86_64-unknown-linux-gnu"]);
+            command.env("RUSTFLAGS", "-Zsanitizer=address").env("CARGO_TARGET_DIR", "target/sanitizer");
+            command
+        },
+    },
+    Step {
+        name: "simulator",
+        shows: "2,000 seeds of a whole node under every fault, against a plain model",
+        obstacle: none,
+        command: || cargo(&["run", "--release", "--package", "gds-sim", "--", "run", "--seeds", "2000"]),
+    },
+    Step {
+        name: "mutations",
+        shows: "the simulator notices broken deduplication, gap fill and journal order",
+        obstacle: none,
+        command: || {
+            let arguments = ["run", "--release", "--package", "gds-sim", "--features", "mutations", "--", "mutations"];
+            let mut command = cargo(&arguments);
+            command.env("CARGO_TARGET_DIR", "target/mutations");
+            command
+        },
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test"] => test(&|_| true),
+        ["test", names @ ..] if names.iter().all(|name| STEPS.iter().any(|step| step.name == *name)) => {
+            test(&|step| names.contains(&step.name))
+        }
+        _ => {
+            eprintln!("cargo xtask test [STEP...]    check everything, or only the steps named:");
+            for step in STEPS {
+                eprintln!("  {:12} {}", step.name, step.shows);
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn test(wanted: &dyn Fn(&Step) -> bool) -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::env::set_current_dir(&root).expect("the workspace is where it was built");
+    fs::create_dir_all("target/xtask").expect("target/ can be written");
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for step in STEPS.iter().filter(|step| wanted(step)) {
+        let started = Instant::now();
+        println!("{:12} {} ...", step.name, step.shows);
+        let (verdict, inner_skips) = run(step);
+        let seconds = started.elapsed().as_secs();
+        for line in &inner_skips {
+            println!("{:12}   {line}", "");
+        }
+        skipped += inner_skips.len();
+        match verdict {
+            Verdict::Passed => {
+                passed += 1;
+                println!("{:12} passed ({seconds} s)", step.name);
+            }
+            Verdict::Failed => {
+                failed += 1;
+                println!("{:12} FAILED ({seconds} s)", step.name);
+            }
+            Verdict::Skipped(why) => {
+                skipped += 1;
+                println!("{:12} skipped: {why}", step.name);
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs one step with its output in a log; a failure prints the log's end. Also gives the `skipped:` lines in it.
+fn run(step: &Step) -> (Verdict, Vec<String>) {
+    if let Some(why) = (step.obstacle)() {
+        return (Verdict::Skipped(why), Vec::new());
+    }
+    let path = PathBuf::from(format!("target/xtask/{}.log", step.name));
+    let log = File::create(&path).expect("target/xtask can be written");
+    let errors = log.try_clone().expect("a file handle can be cloned");
+    let mut command = (step.command)();
+    let status = command.stdin(Stdio::null()).stdout(log).stderr(errors).status();
+    let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
+    let skips = text.lines().filter_map(|line| Some(line[line.find("skipped: ")?..].to_owned())).collect();
+    if status.is_ok_and(|status| status.success()) {
+        return (Verdict::Passed, skips);
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    for line in &lines[lines.len().saturating_sub(60)..] {
+        println!("    {line}");
+    }
+    println!("    (the whole log: {})", path.display());
+    (Verdict::Failed, skips)
+}
+
+fn none() -> Option<String> {
+    None
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    command
+}
+
+fn succeeds(mut command: Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+fn deny_missing() -> Option<String> {
+    let there = succeeds(cargo(&["deny", "--version"]));
+    (!there).then(|| "cargo-deny is not installed (cargo install cargo-deny@0.20.2 --locked)".to_owned())
+}
+
+fn advisories_missing() -> Option<String> {
+    deny_missing().or_else(|| {
+        let fetched = succeeds(cargo(&["deny", "fetch", "db"]));
+        (!fetched).then(|| "the advisory database cannot be fetched here".to_owned())
+    })
+}
+
+fn nightly_missing() -> Option<String> {
+    let mut command = Command::new("cargo");
+    command.args(["+nightly", "--version"]);
+    (!succeeds(command)).then(|| "no nightly toolchain (rustup toolchain install nightly)".to_owned())
+}
