@@ -1,7 +1,8 @@
 //! Where journal segments live, as the engine sees them.
 //!
 //! `gds-node` implements this over files (io_uring with direct I/O, or plain calls), the simulator over a disk with
-//! torn writes. A segment is named by the sequence number of its first message.
+//! torn writes. A segment is named by an ordinal number, from 1 up without a hole: it is made ahead of its use, when the
+//! sequence number of its first message is not known yet.
 use std::fmt;
 
 /// The unit of every write: offsets and lengths are multiples of it.
@@ -43,9 +44,9 @@ pub struct DiskWrite {
     pub offset: u64,
     /// What is written; whole blocks.
     pub blocks: Vec<Block>,
-    /// How many of `blocks`, from the front, are to be written.
+    /// How many of `blocks`, from the front, are to be written. 0 with `sync` only syncs.
     pub count: usize,
-    /// Complete only once the bytes would survive a power cut.
+    /// Complete only once these bytes, and those of every earlier write to the same segment, would survive a power cut.
     pub sync: bool,
 }
 
@@ -60,7 +61,7 @@ pub trait Disk {
     /// Length of a segment in bytes.
     fn length(&mut self, segment: u64) -> Result<u64, DiskError>;
 
-    /// Removes a segment.
+    /// Removes a segment and makes that durable.
     fn remove(&mut self, segment: u64) -> Result<(), DiskError>;
 
     /// Reads at most `into.len()` bytes from `offset`; fewer only at the end of the segment. Waits for the disk: only
@@ -72,6 +73,10 @@ pub trait Disk {
 
     /// The next finished write, with its buffer given back.
     fn poll(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)>;
+
+    /// Like [`Disk::poll`], but waits for the oldest write on its way; `None` when there is none. Only recovery and an
+    /// orderly close call it.
+    fn wait(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)>;
 
     /// The name a person would look for, for messages: a path, or a description.
     fn describe(&self, segment: u64) -> String;

@@ -1,0 +1,300 @@
+//! Gap fill: delivers every message of a MoldUDP64 session in order and exactly once, whatever the network does to the packets.
+//!
+//! A gap shows in any packet or heartbeat whose number is ahead of what is known. Packets ahead of a gap are kept in a bounded
+//! window; what is missing is asked from the rewinders in turn, several pieces at a time, each with its own retry timer that
+//! doubles. What arrives twice, or overlaps what was delivered, is trimmed. Lines A and B of a feed may both go into one receiver.
+//!
+//! When the window or the list of gaps is full, packets ahead are dropped and counted; they show as a gap later. The oldest gap can
+//! always be filled, so nothing gets stuck.
+//!
+//! Readings of the protocol: A8 M6, M7, M8, M10, M11, M12 in `docs/PROTOCOL.md`.
+use super::missing::{Missing, MissingConfig};
+use super::packet_pool::PacketPool;
+use crate::random::Random;
+use crate::time::{MICROSECOND_NS, MILLISECOND_NS, Time};
+use gds_wire::mold::{Kind, Packet, REQUEST_BYTES, Request};
+use gds_wire::session::Session;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+crate::counter_set! {
+    /// What a receiver saw.
+    pub struct ReceiverCounters {
+        /// Packets of the session, heartbeats and ends of session included.
+        packets,
+        /// Messages delivered.
+        messages,
+        /// Packets that brought nothing new.
+        duplicates,
+        /// Gaps noticed.
+        gaps,
+        /// Messages noticed missing.
+        missed,
+        /// Missing messages that arrived.
+        filled,
+        /// Request packets sent.
+        requests,
+        /// Of these, repetitions of one that was not answered in time.
+        retries,
+        /// Packets of another session, dropped.
+        foreign,
+        /// Datagrams that are no MoldUDP64 packet, dropped.
+        malformed,
+        /// Packets with bytes after their last message, which were ignored.
+        trailing,
+        /// Packets ahead of a gap, dropped because the window was full or they did not fit a slot of it.
+        window_full,
+        /// Packets ahead of a gap, dropped because there were too many gaps.
+        gaps_full,
+        /// Most packets that were held in the window at once.
+        window_high,
+    }
+}
+
+/// What a [`Receiver`] needs to know.
+#[derive(Clone, Debug)]
+pub struct ReceiverConfig {
+    /// The session; `None`: that of the first packet.
+    pub session: Option<Session>,
+    /// The first number to deliver; 0: the first that is seen.
+    pub next: u64,
+    /// How many packets ahead of a gap are kept.
+    pub window_packets: usize,
+    /// The longest datagram that can be kept.
+    pub packet_bytes_max: usize,
+    /// Where to ask, in turn. Empty: wait for the sender to repeat.
+    pub rewinders: Vec<SocketAddrV4>,
+    /// A gap is first asked for after a random time up to this.
+    pub first_request_ns_max: u64,
+    /// A request is repeated after this time, which doubles.
+    pub retry_ns: u64,
+    /// ... up to this.
+    pub retry_ns_max: u64,
+    /// Most gaps kept track of.
+    pub gaps_max: usize,
+    /// Most requests waiting for an answer.
+    pub requests_max: usize,
+    /// Seed of the random times.
+    pub seed: u64,
+}
+
+impl Default for ReceiverConfig {
+    fn default() -> Self {
+        Self {
+            session: None,
+            next: 1,
+            window_packets: 4096,
+            packet_bytes_max: 1472,
+            rewinders: Vec::new(),
+            first_request_ns_max: 50 * MICROSECOND_NS,
+            retry_ns: MILLISECOND_NS,
+            retry_ns_max: 20 * MILLISECOND_NS,
+            gaps_max: 512,
+            requests_max: 16,
+            seed: 0,
+        }
+    }
+}
+
+/// One session, received in order.
+pub struct Receiver {
+    config: ReceiverConfig,
+    session: Option<Session>,
+    /// The number to deliver next; 0 until the first packet when the configuration says so.
+    next: u64,
+    /// One above the highest number known to exist (below which every number is delivered, held or missing).
+    known: u64,
+    end_at: Option<u64>,
+    missing: Missing,
+    pool: PacketPool,
+    /// Held packets by first number: (number, slot).
+    held: BinaryHeap<Reverse<(u64, u32)>>,
+    random: Random,
+    first_rewinder: usize,
+    counters: Arc<ReceiverCounters>,
+}
+
+impl Receiver {
+    /// A receiver that has seen nothing. All its memory is taken here.
+    pub fn new(config: ReceiverConfig) -> Self {
+        assert!(config.requests_max > 0, "a receiver that may not ask cannot fill gaps");
+        let missing = Missing::new(MissingConfig {
+            intervals_max: config.gaps_max,
+            retry_ns: config.retry_ns,
+            retry_ns_max: config.retry_ns_max,
+        });
+        let mut random = Random::new(config.seed);
+        Self {
+            session: config.session,
+            next: config.next,
+            known: config.next,
+            end_at: None,
+            missing,
+            pool: PacketPool::new(config.window_packets, config.packet_bytes_max),
+            held: BinaryHeap::with_capacity(config.window_packets),
+            first_rewinder: random.below(config.rewinders.len() as u64) as usize,
+            random,
+            counters: Arc::default(),
+            config,
+        }
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Arc<ReceiverCounters> {
+        &self.counters
+    }
+
+    /// The session, once known.
+    pub fn session(&self) -> Option<Session> {
+        self.session
+    }
+
+    /// The number that will be delivered next (0: not known yet).
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// One above the highest number known to exist: the distance to [`Receiver::next_sequence`] is what is held or missing.
+    pub fn known_sequence(&self) -> u64 {
+        self.known
+    }
+
+    /// True once the session has ended and every message of it has been delivered.
+    pub fn ended(&self) -> bool {
+        self.end_at.is_some_and(|end| self.next >= end)
+    }
+
+    /// Takes one datagram, from whatever line or rewinder, and hands what it makes deliverable to `deliver(number, message)`.
+    pub fn on_packet(&mut self, now: Time, datagram: &[u8], deliver: &mut dyn FnMut(u64, &[u8])) {
+        let Ok(packet) = Packet::parse(datagram) else {
+            self.counters.malformed.increment();
+            return;
+        };
+        if *self.session.get_or_insert(packet.session) != packet.session {
+            self.counters.foreign.increment();
+            return;
+        }
+        self.counters.packets.increment();
+        if packet.trailing_bytes > 0 {
+            self.counters.trailing.increment();
+        }
+        if self.next == 0 {
+            (self.next, self.known) = (packet.sequence, packet.sequence);
+        }
+        match packet.kind {
+            Kind::Heartbeat => self.on_next_expected(now, packet.sequence),
+            Kind::EndOfSession => {
+                self.on_next_expected(now, packet.sequence);
+                if packet.sequence >= self.known {
+                    self.end_at = Some(packet.sequence);
+                }
+            }
+            Kind::Messages(_) if packet.next_sequence() <= self.next => self.counters.duplicates.increment(),
+            Kind::Messages(_) if packet.sequence <= self.next => self.on_next(now, &packet, deliver),
+            Kind::Messages(_) => self.on_ahead(now, &packet, datagram),
+        }
+    }
+
+    /// Sends the request packets that are due, by `send(rewinder, request)`; returns how many.
+    pub fn on_timer(&mut self, now: Time, send: &mut dyn FnMut(SocketAddrV4, &[u8; REQUEST_BYTES])) -> usize {
+        let now_ns = now.monotonic_ns;
+        if now_ns < self.missing.due_ns() || self.config.rewinders.is_empty() {
+            return 0;
+        }
+        let session = self.session.expect("a gap was seen in some session");
+        let room = self.pool.free();
+        let requests_max = self.config.requests_max.min(room + 1);
+        let mut sent = 0;
+        while let Some(wanted) = self.missing.next_wanted(now_ns, requests_max, room == 0) {
+            let turn = self.first_rewinder + wanted.attempt as usize;
+            let rewinder = self.config.rewinders[turn % self.config.rewinders.len()];
+            send(rewinder, &Request { session, sequence: wanted.sequence, count: wanted.count }.to_bytes());
+            self.counters.requests.increment();
+            self.counters.retries.add(u64::from(wanted.attempt > 0));
+            sent += 1;
+        }
+        sent
+    }
+
+    /// When [`Receiver::on_timer`] next has something to do, on the monotonic clock; `u64::MAX`: not before another packet.
+    pub fn due_ns(&self) -> u64 {
+        if self.config.rewinders.is_empty() { u64::MAX } else { self.missing.due_ns() }
+    }
+
+    /// Every number below `next` exists, somebody says.
+    fn on_next_expected(&mut self, now: Time, next: u64) {
+        if next > self.known && self.add_gap(now, next) {
+            self.known = next;
+        }
+    }
+
+    fn add_gap(&mut self, now: Time, to: u64) -> bool {
+        let delay_ns = self.random.below(self.config.first_request_ns_max.saturating_add(1));
+        let added = self.missing.add(self.known, to, now.monotonic_ns.saturating_add(delay_ns));
+        if added {
+            self.counters.gaps.increment();
+            self.counters.missed.add(to - self.known);
+        }
+        added
+    }
+
+    /// A packet that holds the next number.
+    fn on_next(&mut self, now: Time, packet: &Packet<'_>, deliver: &mut dyn FnMut(u64, &[u8])) {
+        let end = packet.next_sequence();
+        if self.next < self.known {
+            self.counters.filled.add(self.missing.fill(self.next, end, now.monotonic_ns));
+        }
+        let first = self.next;
+        self.next = deliver_from(packet, self.next, deliver);
+        while let Some(Reverse((sequence, slot))) = self.held.peek().copied() {
+            if sequence > self.next {
+                break;
+            }
+            self.held.pop();
+            let held = Packet::parse(self.pool.get(slot)).expect("only whole packets are held");
+            self.next = deliver_from(&held, self.next, deliver);
+            self.pool.release(slot);
+        }
+        self.counters.messages.add(self.next - first);
+        self.known = self.known.max(self.next);
+        self.missing.trim(self.next);
+    }
+
+    /// A packet beyond the next number: kept until the numbers before it are there.
+    fn on_ahead(&mut self, now: Time, packet: &Packet<'_>, datagram: &[u8]) {
+        let (sequence, end) = (packet.sequence, packet.next_sequence());
+        if end <= self.known && !self.missing.overlaps(sequence, end) {
+            self.counters.duplicates.increment();
+            return;
+        }
+        let Some(slot) = self.pool.put(datagram) else {
+            self.counters.window_full.increment();
+            return;
+        };
+        if sequence > self.known && !self.add_gap(now, sequence) {
+            self.pool.release(slot);
+            self.counters.gaps_full.increment();
+            return;
+        }
+        self.counters.filled.add(self.missing.fill(sequence, end, now.monotonic_ns));
+        self.held.push(Reverse((sequence, slot)));
+        self.known = self.known.max(end);
+        let held = self.held.len() as u64;
+        if held > self.counters.window_high.get() {
+            self.counters.window_high.set(held);
+        }
+    }
+}
+
+/// Delivers what a packet has from `next` on; returns the number wanted then.
+fn deliver_from(packet: &Packet<'_>, next: u64, deliver: &mut dyn FnMut(u64, &[u8])) -> u64 {
+    for (number, message) in packet.messages().skip((next - packet.sequence) as usize) {
+        deliver(number, message);
+    }
+    next.max(packet.next_sequence())
+}
+
+#[cfg(test)]
+mod tests;

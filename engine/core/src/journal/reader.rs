@@ -1,0 +1,270 @@
+//! Reading messages back by number.
+use gds_wire::session::Session;
+
+use super::group::{GROUP_HEADER_BYTES, Group, MESSAGE_HEADER_BYTES, split_message};
+use super::segment::{Window, whole_bytes};
+use super::walk::{JournalDamage, JournalError, Position};
+use crate::disk::{BLOCK_BYTES, Disk, DiskError};
+
+/// How many places inside segments a reader remembers.
+const INDEX_ENTRIES: usize = 1024;
+/// How far apart these places are, in bytes.
+const INDEX_STRIDE_BYTES: u64 = 1 << 20;
+
+/// What [`JournalReader::read`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalRead {
+    /// The message was copied.
+    Message {
+        /// Its length in bytes.
+        length: usize,
+        /// The epoch it was first numbered under.
+        epoch: u32,
+    },
+    /// Below the first message kept, or not whole in the journal (yet).
+    Absent,
+    /// The message does not fit; nothing was copied.
+    TooSmall {
+        /// Its length in bytes.
+        length: usize,
+    },
+}
+
+#[derive(Clone, Copy)]
+struct Segment {
+    number: u64,
+    first: u64,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy)]
+struct IndexEntry {
+    first: u64,
+    place: Position,
+}
+
+/// The group the reader stands in. Its bytes are in the window.
+#[derive(Clone, Copy)]
+struct Standing {
+    place: Position,
+    length: u64,
+    first: u64,
+    next_group: u64,
+    /// The message `offset` points at.
+    sequence: u64,
+    offset: usize,
+}
+
+/// Reads messages of one journal, each by its number; cheap when the numbers go up one by one. It may read beside a writer:
+/// a message counts once its group is whole, and the caller asks only for what the journal's cursor has passed. Holds about 1 MiB.
+///
+/// No content is handed out whose checksum was not right, nor under another number than its own.
+pub struct JournalReader {
+    stream: Session,
+    window: Window,
+    segments: Vec<Segment>,
+    index: Vec<IndexEntry>,
+    index_oldest: usize,
+    standing: Option<Standing>,
+    /// The number that follows the last group entered, and where its group begins.
+    following: Option<(u64, Position)>,
+}
+
+impl JournalReader {
+    /// A reader for the journal of `stream`.
+    pub fn new(stream: Session) -> Self {
+        Self {
+            stream,
+            window: Window::new(),
+            segments: Vec::new(),
+            index: Vec::with_capacity(INDEX_ENTRIES),
+            index_oldest: 0,
+            standing: None,
+            following: None,
+        }
+    }
+
+    /// Number of the first message kept; `None` while nothing was found. As of the last [`refresh`](Self::refresh) or read.
+    pub fn first_kept(&self) -> Option<u64> {
+        self.segments.first().map(|segment| segment.first)
+    }
+
+    /// Looks which segments there are. Reads do so themselves when they need to.
+    pub fn refresh(&mut self, disk: &mut dyn Disk) -> Result<(), DiskError> {
+        let numbers = disk.segments()?;
+        if let Some(&oldest) = numbers.first() {
+            self.segments.retain(|segment| segment.number >= oldest);
+        }
+        let known = self.segments.last().map_or(0, |segment| segment.number);
+        for number in numbers.into_iter().filter(|&number| number > known) {
+            // The window is wanted for the group the reader stands in, so only one block is read here.
+            let mut head = [0; BLOCK_BYTES];
+            let read = disk.read(number, 0, &mut head)?;
+            let Some(first) = Group::claimed_first(&head[..read], self.stream, number) else { break };
+            self.segments.push(Segment { number, first, bytes: whole_bytes(disk, number)? });
+        }
+        Ok(())
+    }
+
+    /// Copies message `sequence` into `into`.
+    pub fn read(
+        &mut self,
+        sequence: u64,
+        disk: &mut dyn Disk,
+        into: &mut [u8],
+    ) -> Result<JournalRead, JournalError> {
+        if !self.stand_at(sequence, disk)? {
+            return Ok(JournalRead::Absent);
+        }
+        let standing = self.standing.as_mut().expect("it stands at the message");
+        let place = standing.place;
+        let bytes = self.window.view(disk, place.segment, place.offset, standing.length as usize)?;
+        let (epoch, message) = split_message(&bytes[standing.offset..]).expect("the group was checked");
+        let length = message.len();
+        let Some(into) = into.get_mut(..length) else { return Ok(JournalRead::TooSmall { length }) };
+        into.copy_from_slice(message);
+        standing.sequence += 1;
+        standing.offset += MESSAGE_HEADER_BYTES + length;
+        Ok(JournalRead::Message { length, epoch })
+    }
+
+    /// The error for a message that the journal must have (the journal's cursor has passed it) and a read called absent.
+    pub fn damage(&self, sequence: u64, disk: &dyn Disk) -> JournalError {
+        let segment = self.segment_of(sequence).map_or(1, |index| self.segments[index].number);
+        let standing = self.standing.filter(|standing| standing.place.segment == segment);
+        let offset = standing.map_or(0, |standing| standing.place.offset + standing.length);
+        JournalError::Damage(Box::new(JournalDamage {
+            file: disk.describe(segment),
+            position: Position { segment, offset },
+            sequence,
+            durable: sequence,
+            found: "no whole group with it was found from here on".into(),
+        }))
+    }
+
+    /// Makes `standing` point at the message. False when it is not there.
+    fn stand_at(&mut self, sequence: u64, disk: &mut dyn Disk) -> Result<bool, JournalError> {
+        if let Some(standing) = self.standing
+            && (standing.first..standing.next_group).contains(&sequence)
+        {
+            return self.skip_to(sequence, disk);
+        }
+        let Some(mut place) = self.start_for(sequence, disk)? else { return Ok(false) };
+        loop {
+            if !self.enter(place, disk)? {
+                return Ok(false);
+            }
+            let standing = self.standing.expect("entered");
+            if sequence < standing.first {
+                return Ok(false);
+            }
+            if sequence < standing.next_group {
+                return self.skip_to(sequence, disk);
+            }
+            place.offset += standing.length;
+            if !self.next_segment_if_full(&mut place, disk)? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Where to begin to look for the message.
+    fn start_for(&mut self, sequence: u64, disk: &mut dyn Disk) -> Result<Option<Position>, DiskError> {
+        if let Some((next, mut place)) = self.following
+            && next == sequence
+        {
+            return Ok(self.next_segment_if_full(&mut place, disk)?.then_some(place));
+        }
+        if self.segments.last().is_none_or(|last| sequence >= last.first) {
+            self.refresh(disk)?;
+        }
+        let Some(index) = self.segment_of(sequence) else { return Ok(None) };
+        let segment = self.segments[index].number;
+        let beginning = IndexEntry { first: 0, place: Position { segment, offset: 0 } };
+        let nearest = self
+            .index
+            .iter()
+            .filter(|entry| entry.place.segment == segment && entry.first <= sequence)
+            .max_by_key(|entry| entry.first);
+        Ok(Some(nearest.unwrap_or(&beginning).place))
+    }
+
+    fn segment_of(&self, sequence: u64) -> Option<usize> {
+        self.segments.partition_point(|segment| segment.first <= sequence).checked_sub(1)
+    }
+
+    /// At the end of a segment, goes on to the beginning of the next. False when that is not there.
+    fn next_segment_if_full(&mut self, place: &mut Position, disk: &mut dyn Disk) -> Result<bool, DiskError> {
+        let bytes_of = |segments: &[Segment], number| {
+            let found = segments.binary_search_by_key(&number, |segment: &Segment| segment.number);
+            found.ok().map(|index| segments[index].bytes)
+        };
+        if bytes_of(&self.segments, place.segment).is_some_and(|bytes| place.offset < bytes) {
+            return Ok(true);
+        }
+        *place = Position { segment: place.segment + 1, offset: 0 };
+        if bytes_of(&self.segments, place.segment).is_none() {
+            self.refresh(disk)?;
+        }
+        Ok(bytes_of(&self.segments, place.segment).is_some())
+    }
+
+    /// Stands at the first message of the group at `place`. False when there is no whole group.
+    fn enter(&mut self, place: Position, disk: &mut dyn Disk) -> Result<bool, DiskError> {
+        self.standing = None;
+        if !matches!(self.window.group(disk, place.segment, place.offset)?, Ok(group) if group.stream() == self.stream)
+        {
+            // Perhaps written since the window was filled.
+            self.window.forget();
+        }
+        let Ok(group) = self.window.group(disk, place.segment, place.offset)? else {
+            self.window.forget();
+            return Ok(false);
+        };
+        if group.stream() != self.stream {
+            return Ok(false);
+        }
+        let (length, first, next_group) = (group.length() as u64, group.first(), group.next());
+        self.standing =
+            Some(Standing { place, length, first, next_group, sequence: first, offset: GROUP_HEADER_BYTES });
+        self.following = Some((next_group, Position { offset: place.offset + length, ..place }));
+        self.remember(first, place, length);
+        Ok(true)
+    }
+
+    /// Remembers the first group of each stride.
+    fn remember(&mut self, first: u64, place: Position, length: u64) {
+        let stride = place.offset / INDEX_STRIDE_BYTES;
+        let crosses = (place.offset + length) / INDEX_STRIDE_BYTES > stride;
+        if !crosses || self.index.iter().any(|entry| entry.place == place) {
+            return;
+        }
+        let entry = IndexEntry { first, place };
+        if self.index.len() < INDEX_ENTRIES {
+            self.index.push(entry);
+        } else {
+            self.index[self.index_oldest] = entry;
+            self.index_oldest = (self.index_oldest + 1) % INDEX_ENTRIES;
+        }
+    }
+
+    /// Within the group the reader stands in, goes to the message.
+    fn skip_to(&mut self, sequence: u64, disk: &mut dyn Disk) -> Result<bool, JournalError> {
+        let standing = self.standing.as_mut().expect("it stands in the group");
+        if sequence < standing.sequence {
+            standing.sequence = standing.first;
+            standing.offset = GROUP_HEADER_BYTES;
+        }
+        if sequence == standing.sequence {
+            return Ok(true);
+        }
+        let place = standing.place;
+        let bytes = self.window.view(disk, place.segment, place.offset, standing.length as usize)?;
+        while standing.sequence < sequence {
+            let (_, message) = split_message(&bytes[standing.offset..]).expect("the group was checked");
+            standing.offset += MESSAGE_HEADER_BYTES + message.len();
+            standing.sequence += 1;
+        }
+        Ok(true)
+    }
+}

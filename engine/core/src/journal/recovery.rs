@@ -1,0 +1,116 @@
+//! The start of a journal: what is there, made fit to be written on.
+use gds_wire::session::Session;
+
+use super::segment::{Window, whole_bytes};
+use super::walk::{JournalError, Position, TornTail, Walk, walk};
+use crate::disk::{BLOCK_BYTES, Block, Disk, DiskError, DiskWrite};
+
+/// A journal that can be written on: everything in it is whole and would survive a power cut, and nothing follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// The stream the journal belongs to; `None` while it holds no group.
+    pub stream: Option<Session>,
+    /// Number of the first message kept; 1 when there is none.
+    pub first: u64,
+    /// Number of the last message; `first - 1` when there is none.
+    pub last: u64,
+    /// Epoch of the last message, 0 when there is none.
+    pub epoch: u32,
+    /// The journal had been closed in order.
+    pub clean: bool,
+    /// Where the next group goes; `None`: into a new segment 1.
+    pub position: Option<Position>,
+    /// The tail that was cut back, if there was one.
+    pub torn: Option<TornTail>,
+    /// CRC-32C of the last group, 0 when there is none.
+    pub(super) checksum: u32,
+    /// Length in bytes of the segment that `position` names.
+    pub(super) segment_bytes: u64,
+}
+
+impl Recovered {
+    /// A journal without anything in it, whose first message is to be number 1.
+    pub fn empty() -> Self {
+        Self {
+            stream: None,
+            first: 1,
+            last: 0,
+            epoch: 0,
+            clean: false,
+            position: None,
+            torn: None,
+            checksum: 0,
+            segment_bytes: 0,
+        }
+    }
+}
+
+/// Reads the whole journal, checks it, cuts a torn tail back, and syncs what may not have been.
+///
+/// `stream`: the stream expected, `None` to take what is there. `known_last`: the caller knows from elsewhere that every
+/// message up to this number has been handed to the journal, so that a break below is damage; 0 when it knows nothing. (A
+/// ring that outlived the process gives `ring.first() - 1`.)
+///
+/// Errors leave the journal as it was, but for [`JournalError::Disk`] while a torn tail is cut back; then the next start
+/// goes on with the cut.
+pub fn recover(
+    disk: &mut dyn Disk,
+    stream: Option<Session>,
+    known_last: u64,
+) -> Result<Recovered, JournalError> {
+    let found = walk(disk, stream, known_last, &mut |_| {})?;
+    let keep = found.position.map_or(0, |position| position.segment);
+    // From the last on, so that an interruption leaves no hole.
+    for segment in disk.segments()?.into_iter().rev().take_while(|&segment| segment > keep) {
+        disk.remove(segment)?;
+    }
+    let mut segment_bytes = 0;
+    if let Some(position) = found.position {
+        segment_bytes = whole_bytes(disk, position.segment)?;
+        zero_from(disk, position)?;
+    }
+    for &(segment, last) in &found.segments {
+        if last > found.durable || segment == keep {
+            write_and_wait(disk, DiskWrite { segment, offset: 0, blocks: Vec::new(), count: 0, sync: true })?;
+        }
+    }
+    let Walk { stream, first, last, epoch, clean, position, checksum, torn, .. } = found;
+    Ok(Recovered { stream, first, last, epoch, clean, position, torn, checksum, segment_bytes })
+}
+
+/// Writes zeros over all blocks from `position` to the end of the segment that are something else.
+fn zero_from(disk: &mut dyn Disk, position: Position) -> Result<(), DiskError> {
+    let end = whole_bytes(disk, position.segment)?;
+    let mut window = Window::new();
+    let mut offset = position.offset;
+    while offset < end {
+        let view = window.view(disk, position.segment, offset, BLOCK_BYTES)?;
+        let whole = view.len() / BLOCK_BYTES * BLOCK_BYTES;
+        let dirty = |block: &[u8]| block.iter().any(|&byte| byte != 0);
+        let blocks = view[..whole].chunks(BLOCK_BYTES);
+        let first = blocks.clone().position(dirty);
+        let last = blocks.clone().rposition(dirty);
+        if let (Some(first), Some(last)) = (first, last) {
+            let count = last - first + 1;
+            let blocks = vec![Block([0; BLOCK_BYTES]); count];
+            let from = offset + (first * BLOCK_BYTES) as u64;
+            write_and_wait(
+                disk,
+                DiskWrite { segment: position.segment, offset: from, blocks, count, sync: false },
+            )?;
+        }
+        if whole == 0 {
+            break;
+        }
+        offset += whole as u64;
+    }
+    Ok(())
+}
+
+fn write_and_wait(disk: &mut dyn Disk, write: DiskWrite) -> Result<(), DiskError> {
+    disk.submit(write);
+    match disk.wait() {
+        Some((_, result)) => result,
+        None => Err(DiskError::Failed("the disk lost track of a write".into())),
+    }
+}

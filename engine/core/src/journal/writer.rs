@@ -1,0 +1,494 @@
+//! Writing the journal: group commit, segments made ahead, an orderly end.
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use gds_wire::session::Session;
+
+use super::group::{GROUP_BYTES_MAX, GroupBuffer, MESSAGE_BYTES_MAX, Seal};
+use super::recovery::Recovered;
+use crate::cursor::{Cursor, Progress};
+use crate::disk::{BLOCK_BYTES, Block, Disk, DiskError, DiskWrite};
+use crate::memory::{Read, RingReader};
+use crate::time::{MILLISECOND_NS, Time};
+
+/// How long to wait before a segment is tried again that found no room.
+const RETRY_NS: u64 = 100 * MILLISECOND_NS;
+
+/// What an acknowledgement of this stream stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The message outlives the process (`kill -9`): the ring does, and the journal follows behind.
+    Memory,
+    /// The message outlives a power cut: its group is synced.
+    Fsync,
+}
+
+/// How a journal is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalConfig {
+    /// Length of a segment; a multiple of [`BLOCK_BYTES`], at least two blocks.
+    pub segment_bytes: u64,
+    /// Longest group; a multiple of [`BLOCK_BYTES`], at most [`GROUP_BYTES_MAX`].
+    pub group_bytes_max: usize,
+    /// With [`Durability::Memory`]: how long a message may wait for others to share its group.
+    pub linger_ns: u64,
+    /// When a group counts as durable.
+    pub durability: Durability,
+}
+
+impl Default for JournalConfig {
+    /// Segments of 64 MiB, groups of up to 256 KiB, 1 ms of linger, [`Durability::Memory`].
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            group_bytes_max: 256 << 10,
+            linger_ns: MILLISECOND_NS,
+            durability: Durability::Memory,
+        }
+    }
+}
+
+impl JournalConfig {
+    fn check(&self) {
+        let blocks = |bytes: u64| bytes.is_multiple_of(BLOCK_BYTES as u64) && bytes > 0;
+        assert!(
+            blocks(self.segment_bytes) && self.segment_bytes >= 2 * BLOCK_BYTES as u64,
+            "{self:?}: segment_bytes"
+        );
+        assert!(
+            self.segment_bytes / BLOCK_BYTES as u64 <= u64::from(u32::MAX),
+            "{self:?}: segment_bytes above 16 TiB"
+        );
+        assert!(
+            blocks(self.group_bytes_max as u64) && self.group_bytes_max <= GROUP_BYTES_MAX,
+            "{self:?}: group_bytes_max"
+        );
+    }
+
+    /// How many group buffers there are, one of them being filled. A group of the `fsync` kind waits for the one before;
+    /// the other kind may have several on their way.
+    fn buffers(&self) -> usize {
+        match self.durability {
+            Durability::Fsync => 2,
+            Durability::Memory => 4,
+        }
+    }
+}
+
+crate::counter_set! {
+    /// What a journal's writer counts.
+    pub struct JournalCounters {
+        /// Groups handed to the disk.
+        groups,
+        /// Messages handed to the disk.
+        messages,
+        /// Bytes handed to the disk, padding included.
+        bytes,
+        /// Writes finished that had to survive a power cut.
+        syncs,
+        /// Segments made.
+        segments_created,
+        /// Attempts to make a segment that found the disk full; while this grows, room runs out or has run out.
+        disk_full,
+        /// Duty cycles that had to leave messages in the ring: every buffer was on its way, or no block was free.
+        held_back,
+    }
+}
+
+/// Why the journal, and with it the node, must stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalFault {
+    /// A write or sync failed. It is never tried again: what the operating system could not write it may have dropped.
+    Write {
+        /// The file, as a person would look for it.
+        file: String,
+        /// Byte offset of the write.
+        offset: u64,
+        /// First message that may be missing from the file.
+        sequence: u64,
+        /// The cause.
+        cause: DiskError,
+    },
+    /// A segment could not be made, for another reason than room.
+    Create(DiskError),
+    /// The ring was overrun before the journal had taken this message: whoever gates the ring does not heed the journal.
+    Overrun(u64),
+}
+
+impl fmt::Display for JournalFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write { file, offset, sequence, cause } => write!(
+                f,
+                "journal write to {file} at offset {offset} failed: {cause}; messages from {sequence} on may be missing \
+                 there; check the disk before the node is started again"
+            ),
+            Self::Create(cause) => {
+                write!(f, "journal segment could not be made: {cause}; check the disk and its mount")
+            }
+            Self::Overrun(sequence) => {
+                write!(f, "message {sequence} was overwritten in the ring before it was journalled")
+            }
+        }
+    }
+}
+
+impl std::error::Error for JournalFault {}
+
+/// A segment being filled, or made ahead.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    number: u64,
+    blocks: u64,
+    used_blocks: u64,
+}
+
+impl Segment {
+    fn free_blocks(&self) -> u64 {
+        self.blocks.saturating_sub(self.used_blocks)
+    }
+}
+
+/// A write on its way.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    first: u64,
+    last: u64,
+}
+
+/// Takes messages from the ring and writes them to segments. One writer per journal.
+pub struct JournalWriter {
+    config: JournalConfig,
+    stream: Session,
+    counters: Arc<JournalCounters>,
+    /// What waits to be written. There is one from the first message taken on until it is handed to the disk.
+    building: Option<GroupBuffer>,
+    building_since_ns: u64,
+    buffers: Vec<Vec<Block>>,
+    in_flight: VecDeque<InFlight>,
+    /// Number of the next message to take.
+    next: u64,
+    /// CRC-32C of the last group handed to the disk.
+    checksum: u32,
+    current: Option<Segment>,
+    ahead: Option<Segment>,
+    next_segment: u64,
+    retry_at_ns: Option<u64>,
+    /// Handed to the operating system up to here.
+    journalled: u64,
+    /// Known to survive a power cut up to here.
+    synced: u64,
+    fault: Option<JournalFault>,
+}
+
+impl JournalWriter {
+    /// A writer that goes on where `recovered` ends. Makes its buffers here and no others later.
+    ///
+    /// # Panics
+    /// For a configuration out of its limits, or another stream than the recovered one.
+    pub fn new(config: JournalConfig, stream: Session, recovered: &Recovered) -> Self {
+        config.check();
+        assert!(
+            recovered.stream.is_none_or(|found| found == stream),
+            "the journal belongs to another stream"
+        );
+        let blocks = config.group_bytes_max / BLOCK_BYTES;
+        let buffers = (0..config.buffers()).map(|_| vec![Block([0; BLOCK_BYTES]); blocks]).collect();
+        let current = recovered.position.map(|position| Segment {
+            number: position.segment,
+            blocks: recovered.segment_bytes / BLOCK_BYTES as u64,
+            used_blocks: position.offset / BLOCK_BYTES as u64,
+        });
+        Self {
+            config,
+            stream,
+            counters: Arc::default(),
+            building: None,
+            building_since_ns: 0,
+            buffers,
+            in_flight: VecDeque::with_capacity(config.buffers()),
+            next: recovered.last + 1,
+            checksum: recovered.checksum,
+            next_segment: current.map_or(1, |segment| segment.number + 1),
+            current,
+            ahead: None,
+            retry_at_ns: None,
+            journalled: recovered.last,
+            synced: recovered.last,
+            fault: None,
+        }
+    }
+
+    /// What the writer counts.
+    pub fn counters(&self) -> &Arc<JournalCounters> {
+        &self.counters
+    }
+
+    /// Number of the next message the writer takes; the source must stand there.
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// One duty cycle: takes finished writes, makes the next segment when it is time, groups what `source` has up to
+    /// `limit`, hands groups to the disk, and shows in `progress` how far journalled, durable and reserved have come.
+    /// Returns how much it did. After an error every later call gives the same error and does nothing.
+    ///
+    /// # Panics
+    /// When `source` stands elsewhere than [`next_sequence`](Self::next_sequence), or holds a message above
+    /// [`MESSAGE_BYTES_MAX`].
+    pub fn duty(
+        &mut self,
+        now: Time,
+        source: &mut RingReader,
+        limit: u64,
+        disk: &mut dyn Disk,
+        progress: &Progress,
+    ) -> Result<usize, JournalFault> {
+        match self.cycle(now, source, limit, disk, false) {
+            Ok(done) => {
+                self.show(progress);
+                Ok(done)
+            }
+            Err(fault) => {
+                self.fault = Some(fault.clone());
+                Err(fault)
+            }
+        }
+    }
+
+    /// Writes what `source` still has up to `limit`, waits for it, syncs, and marks the orderly end. False when there was
+    /// no room for all of that; the journal is then as after a crash, which loses nothing that was journalled. The writer is
+    /// used up: only a recovery may follow.
+    pub fn close(
+        mut self,
+        now: Time,
+        source: &mut RingReader,
+        limit: u64,
+        disk: &mut dyn Disk,
+        progress: &Progress,
+    ) -> Result<bool, JournalFault> {
+        self.retry_at_ns = None;
+        while self.cycle(now, source, limit, disk, true)? > 0 || !self.in_flight.is_empty() {
+            self.wait_for_one(disk)?;
+        }
+        self.show(progress);
+        // With a free block and nothing on its way, the last cycle has read the source to its end.
+        let Some(current) = self.current.filter(|segment| segment.free_blocks() > 0) else {
+            return Ok(false);
+        };
+        assert!(self.building.is_none(), "a group is left over");
+        if self.synced < self.journalled {
+            let (blocks, last) = (self.free_buffer(), self.journalled);
+            let write = DiskWrite { segment: current.number, offset: 0, blocks, count: 0, sync: true };
+            self.submit(disk, write, InFlight { first: last, last });
+            self.wait_for_one(disk)?;
+        }
+        let clean_end = GroupBuffer::begin(self.free_buffer(), self.next, BLOCK_BYTES);
+        self.write(clean_end, true, disk);
+        self.wait_for_one(disk)?;
+        self.show(progress);
+        Ok(true)
+    }
+
+    fn show(&self, progress: &Progress) {
+        let durable = match self.config.durability {
+            Durability::Fsync => self.synced,
+            Durability::Memory => self.journalled,
+        };
+        // Each message needs one block at most. One block is kept for the clean end.
+        let free = [&self.current, &self.ahead].into_iter().flatten().map(Segment::free_blocks).sum::<u64>();
+        let promised = 1 + self.building.as_ref().map_or(0, |group| group.block_count() as u64);
+        set(&progress.journalled, self.journalled);
+        set(&progress.durable, durable);
+        set(&progress.reserved, self.next - 1 + free.saturating_sub(promised));
+    }
+
+    fn cycle(
+        &mut self,
+        now: Time,
+        source: &mut RingReader,
+        limit: u64,
+        disk: &mut dyn Disk,
+        flush: bool,
+    ) -> Result<usize, JournalFault> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let mut done = 0;
+        while let Some((write, result)) = disk.poll() {
+            self.finish(disk, write, result)?;
+            done += 1;
+        }
+        loop {
+            done += self.make_room(now, disk)?;
+            done += self.take(now, source, limit)?;
+            if !self.write_if_due(now, disk, flush) {
+                return Ok(done);
+            }
+            done += 1;
+        }
+    }
+
+    /// Goes on to the segment made ahead when the current one is full, and makes the next when the current one is half full.
+    fn make_room(&mut self, now: Time, disk: &mut dyn Disk) -> Result<usize, JournalFault> {
+        let half_full = self.current.is_none_or(|segment| segment.free_blocks() * 2 <= segment.blocks);
+        let due = self.retry_at_ns.is_none_or(|retry_at_ns| now.monotonic_ns >= retry_at_ns);
+        let mut done = 0;
+        if self.ahead.is_none() && half_full && due {
+            self.retry_at_ns = None;
+            match disk.create(self.next_segment, self.config.segment_bytes) {
+                Ok(()) => {
+                    let blocks = self.config.segment_bytes / BLOCK_BYTES as u64;
+                    self.ahead = Some(Segment { number: self.next_segment, blocks, used_blocks: 0 });
+                    self.next_segment += 1;
+                    self.counters.segments_created.increment();
+                    done = 1;
+                }
+                Err(DiskError::Full) => {
+                    self.counters.disk_full.increment();
+                    self.retry_at_ns = Some(now.monotonic_ns + RETRY_NS);
+                }
+                Err(cause) => return Err(JournalFault::Create(cause)),
+            }
+        }
+        let full = self.current.is_none_or(|segment| segment.free_blocks() == 0);
+        if full && self.ahead.is_some() {
+            self.current = self.ahead.take();
+        }
+        Ok(done)
+    }
+
+    /// Takes messages into the group being built until there is none, or no room.
+    fn take(&mut self, now: Time, source: &mut RingReader, limit: u64) -> Result<usize, JournalFault> {
+        assert_eq!(source.next_sequence(), self.next, "the journal's source stands elsewhere");
+        if self.building.as_ref().is_some_and(GroupBuffer::is_full) {
+            self.counters.held_back.increment();
+            return Ok(0);
+        }
+        let free_blocks = self.current.map_or(0, |segment| segment.free_blocks());
+        if self.building.is_none() && (free_blocks == 0 || self.buffers.is_empty()) {
+            self.counters.held_back.increment();
+            return Ok(0);
+        }
+        let mut group = match self.building.take() {
+            Some(group) => group,
+            None => {
+                let room_bytes =
+                    free_blocks.min((GROUP_BYTES_MAX / BLOCK_BYTES) as u64) as usize * BLOCK_BYTES;
+                self.building_since_ns = now.monotonic_ns;
+                GroupBuffer::begin(self.free_buffer(), self.next, room_bytes)
+            }
+        };
+        let taken = fill(&mut group, source, limit);
+        self.next = group.next();
+        if group.count() == 0 {
+            self.buffers.push(group.into_blocks());
+        } else {
+            self.building = Some(group);
+        }
+        taken
+    }
+
+    /// Hands the group being built to the disk, if its time has come. False when it has not, or there is none.
+    fn write_if_due(&mut self, now: Time, disk: &mut dyn Disk, flush: bool) -> bool {
+        let waited_ns = now.monotonic_ns.saturating_sub(self.building_since_ns);
+        let due = |group: &GroupBuffer| match self.config.durability {
+            Durability::Fsync => self.in_flight.is_empty(),
+            Durability::Memory => flush || group.is_full() || waited_ns >= self.config.linger_ns,
+        };
+        if !self.building.as_ref().is_some_and(due) {
+            return false;
+        }
+        let group = self.building.take().expect("it is due");
+        self.counters.messages.add(u64::from(group.count()));
+        self.write(group, self.config.durability == Durability::Fsync, disk);
+        true
+    }
+
+    /// Seals the group and hands it to the disk. The last group of a segment is always synced, and with it all others in it.
+    fn write(&mut self, group: GroupBuffer, sync: bool, disk: &mut dyn Disk) {
+        let current = self.current.as_mut().expect("a group was begun in it");
+        let offset = current.used_blocks * BLOCK_BYTES as u64;
+        let way = InFlight { first: group.first(), last: group.next() - 1 };
+        let (durable, previous) = (self.synced, self.checksum);
+        let seal = Seal { stream: self.stream, segment: current.number, offset, durable, previous };
+        let (blocks, count, checksum) = group.seal(seal);
+        self.checksum = checksum;
+        current.used_blocks += count as u64;
+        let sync = sync || current.free_blocks() == 0;
+        let write = DiskWrite { segment: current.number, offset, blocks, count, sync };
+        self.counters.groups.increment();
+        self.counters.bytes.add((count * BLOCK_BYTES) as u64);
+        self.submit(disk, write, way);
+    }
+
+    fn submit(&mut self, disk: &mut dyn Disk, write: DiskWrite, way: InFlight) {
+        self.in_flight.push_back(way);
+        disk.submit(write);
+    }
+
+    fn free_buffer(&mut self) -> Vec<Block> {
+        self.buffers.pop().expect("a buffer is free")
+    }
+
+    fn wait_for_one(&mut self, disk: &mut dyn Disk) -> Result<(), JournalFault> {
+        match disk.wait() {
+            Some((write, result)) => self.finish(disk, write, result),
+            None => Ok(()),
+        }
+    }
+
+    /// A write is finished: everything before it is, too, since the disk keeps the order.
+    fn finish(
+        &mut self,
+        disk: &dyn Disk,
+        write: DiskWrite,
+        result: Result<(), DiskError>,
+    ) -> Result<(), JournalFault> {
+        let way = self.in_flight.pop_front().expect("the disk finishes what was submitted, once");
+        if let Err(cause) = result {
+            let (file, offset) = (disk.describe(write.segment), write.offset);
+            return Err(JournalFault::Write { file, offset, sequence: way.first, cause });
+        }
+        self.journalled = way.last;
+        if write.sync {
+            self.synced = way.last;
+            self.counters.syncs.increment();
+        }
+        self.buffers.push(write.blocks);
+        Ok(())
+    }
+}
+
+/// Stores only what changed, so that those who watch keep the line in their caches.
+fn set(cursor: &Cursor, value: u64) {
+    if cursor.get() != value {
+        cursor.set(value);
+    }
+}
+
+fn fill(group: &mut GroupBuffer, source: &mut RingReader, limit: u64) -> Result<usize, JournalFault> {
+    let mut taken = 0;
+    loop {
+        let slot = group.slot();
+        if slot.is_empty() {
+            group.close();
+            return Ok(taken);
+        }
+        match source.read(limit, slot) {
+            Read::Message { length, epoch, .. } => group.take(length, epoch),
+            Read::Empty => return Ok(taken),
+            Read::TooSmall { length } => {
+                assert!(
+                    length <= MESSAGE_BYTES_MAX,
+                    "the journal takes messages of {MESSAGE_BYTES_MAX} B, not {length}"
+                );
+                group.close();
+                return Ok(taken);
+            }
+            Read::Overrun => return Err(JournalFault::Overrun(group.next())),
+        }
+        taken += 1;
+    }
+}

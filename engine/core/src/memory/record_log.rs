@@ -1,0 +1,226 @@
+//! Record versions in the order in which they were written: a ring addressed by virtual positions.
+//!
+//! # Layout
+//!
+//! ```text
+//! word 0    head: where the next record goes      word 16   tail: where the oldest kept record begins
+//! word 32   records: 3 words of header, then the key and the value behind it, padded to a word
+//!
+//! header    0 version u64 | 8 previous u48, flags u16 | 16 table u16 | 18 generation u16 | 20 value length u16 | 22 key length u8 | 0
+//! ```
+//!
+//! A position is a byte position, a multiple of 8, that never wraps; the word is `position / 8` modulo the capacity, and a
+//! record may lie around the end. The [`index`](super::index) holds positions as 48-bit addresses (position / 8 modulo 2^48);
+//! [`RecordLog::position`] turns one back into the newest position that it can mean. A record's `previous` is kept
+//! the same way and is relative to the record's own position, so it is exact.
+//!
+//! # Concurrency
+//!
+//! One writer, readers that neither lock nor write. The writer advances the tail (a `Release` store, then a `Release` fence) before it
+//! overwrites what lay below. A reader copies, and after an `Acquire` fence looks at the tail: if it has passed the position, what was
+//! copied may be torn and the read says [`Reclaimed`].
+mod reader;
+mod writer;
+
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+pub use reader::RecordBuf;
+pub use writer::{RecordLogWriter, RecordVersion};
+
+use super::index::ADDRESS_MAX;
+use super::words::{AtomicU64, LINE_WORDS, SharedWords, Span, WORD_BYTES, fence, words_for};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+/// Bytes of a record beside its key and value, without the padding.
+pub const RECORD_HEADER_BYTES: usize = RECORD_HEADER_WORDS * WORD_BYTES;
+/// Bytes of the longest key.
+pub const KEY_BYTES_MAX: usize = u8::MAX as usize;
+/// Bytes of the longest value.
+pub const VALUE_BYTES_MAX: usize = u16::MAX as usize;
+
+const RECORD_HEADER_WORDS: usize = 3;
+const HEAD_AT: usize = 0;
+const TAIL_AT: usize = LINE_WORDS;
+const LOG_HEADER_WORDS: usize = 2 * LINE_WORDS;
+
+const FLAG_TOMBSTONE: u16 = 1;
+const FLAG_PREVIOUS: u16 = 2;
+/// Flags that belong to the caller.
+const FLAGS_OF_CALLER_SHIFT: u32 = 8;
+
+/// How large a record log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordLogConfig {
+    /// Bytes for records; rounded down to a multiple of 8; at least 32, at most 2^50. See [`RecordLog::record_bytes`].
+    pub capacity_bytes: usize,
+}
+
+/// The record is gone: its place was, or may have been, given to newer ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reclaimed;
+
+impl fmt::Display for Reclaimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the record version was reclaimed")
+    }
+}
+
+impl std::error::Error for Reclaimed {}
+
+/// What a record says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// Bus sequence number that wrote it.
+    pub version: u64,
+    /// Position of the version before, if one is linked; it may be reclaimed.
+    pub previous: Option<u64>,
+    /// True when this version says that the record is deleted.
+    pub tombstone: bool,
+    /// Whatever the caller noted.
+    pub note: u8,
+    /// Its table.
+    pub table: u16,
+    /// The generation of that table.
+    pub generation: u16,
+    /// Bytes of the key.
+    pub key_length: usize,
+    /// Bytes of the value.
+    pub value_length: usize,
+}
+
+impl RecordHeader {
+    /// Bytes that the record takes in the log.
+    pub fn bytes(&self) -> usize {
+        RecordLog::record_bytes(self.key_length, self.value_length)
+    }
+
+    fn from_words(position: u64, words: [u64; RECORD_HEADER_WORDS]) -> Self {
+        let flags = (words[1] >> 48) as u16;
+        let lengths = words[2] >> 32;
+        let linked = flags & FLAG_PREVIOUS != 0;
+        Self {
+            version: words[0],
+            previous: linked.then(|| position_before(position, words[1] & ADDRESS_MAX)),
+            tombstone: flags & FLAG_TOMBSTONE != 0,
+            note: (flags >> FLAGS_OF_CALLER_SHIFT) as u8,
+            table: words[2] as u16,
+            generation: (words[2] >> 16) as u16,
+            key_length: (lengths >> 16 & 0xFF) as usize,
+            value_length: (lengths & 0xFFFF) as usize,
+        }
+    }
+}
+
+/// The newest position, not above `limit`, whose address this is.
+fn position_before(limit: u64, address: u64) -> u64 {
+    let back = (limit / WORD_BYTES as u64).wrapping_sub(address) & ADDRESS_MAX;
+    (limit / WORD_BYTES as u64).saturating_sub(back) * WORD_BYTES as u64
+}
+
+/// The log, as its writer and its readers share it.
+pub struct RecordLog {
+    words: SharedWords,
+    capacity_words: usize,
+    writer_taken: AtomicBool,
+}
+
+/// The parts of the words, resolved once per operation.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    header: &'a [AtomicU64],
+    records: &'a [AtomicU64],
+}
+
+impl<'a> Parts<'a> {
+    /// `count` words at a virtual position; `count` at most the whole area.
+    fn span(&self, position: u64, count: usize) -> Span<'a> {
+        let word = position / WORD_BYTES as u64 % self.records.len() as u64;
+        Span::new(self.records, word as usize, count)
+    }
+}
+
+impl RecordLog {
+    /// Words that a log of this size takes.
+    pub fn words_needed(config: &RecordLogConfig) -> usize {
+        LOG_HEADER_WORDS + config.capacity_bytes / WORD_BYTES
+    }
+
+    /// Bytes that a record takes.
+    pub const fn record_bytes(key_length: usize, value_length: usize) -> usize {
+        RECORD_HEADER_BYTES + words_for(key_length + value_length) * WORD_BYTES
+    }
+
+    /// Makes an empty log. Whatever the words held is gone.
+    ///
+    /// # Panics
+    ///
+    /// When the words are too few, or the capacity is not as its field says.
+    pub fn create(words: SharedWords, config: RecordLogConfig) -> Arc<Self> {
+        let capacity = config.capacity_bytes;
+        assert!((32..=1 << 50).contains(&capacity), "a record log has 32 to 2^50 bytes: {config:?}");
+        assert!(words.words().len() >= Self::words_needed(&config), "too few words for {config:?}");
+        let header = &words.words()[..LOG_HEADER_WORDS];
+        header[HEAD_AT].store(0, Relaxed);
+        header[TAIL_AT].store(0, Release);
+        Arc::new(Self { words, capacity_words: capacity / WORD_BYTES, writer_taken: AtomicBool::new(false) })
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        let (header, records) = self.words.words().split_at(LOG_HEADER_WORDS);
+        Parts { header, records: &records[..self.capacity_words] }
+    }
+
+    /// Bytes for records.
+    pub fn capacity_bytes(&self) -> usize {
+        self.capacity_words * WORD_BYTES
+    }
+
+    /// Where the next record goes.
+    pub fn head(&self) -> u64 {
+        self.parts().header[HEAD_AT].load(Acquire)
+    }
+
+    /// Where the oldest kept record begins; the head when there is none.
+    pub fn tail(&self) -> u64 {
+        self.parts().header[TAIL_AT].load(Acquire)
+    }
+
+    /// Bytes between tail and head.
+    pub fn used_bytes(&self) -> usize {
+        // The tail first: it never passes a head that is read later.
+        let tail = self.tail();
+        (self.head() - tail) as usize
+    }
+
+    /// The address of a position.
+    pub const fn address(position: u64) -> u64 {
+        position / WORD_BYTES as u64 & ADDRESS_MAX
+    }
+
+    /// The newest position below the head that has this address.
+    pub fn position(&self, address: u64) -> u64 {
+        position_before(self.head(), address)
+    }
+
+    /// The writer.
+    ///
+    /// # Panics
+    ///
+    /// When there is one already.
+    pub fn writer(self: &Arc<Self>) -> RecordLogWriter {
+        assert!(!self.writer_taken.swap(true, AcqRel), "a record log has one writer");
+        RecordLogWriter::new(Arc::clone(self))
+    }
+}
+
+impl fmt::Debug for RecordLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordLog").field("capacity_bytes", &self.capacity_bytes()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,145 @@
+//! The writing end of the record log.
+use super::super::words::SpanWriter;
+use super::*;
+
+/// One record version to append.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RecordVersion<'a> {
+    /// Bus sequence number that writes it.
+    pub version: u64,
+    /// Position of the version before, if it is to be linked.
+    pub previous: Option<u64>,
+    /// True when this version says that the record is deleted.
+    pub tombstone: bool,
+    /// Whatever the caller wants to note.
+    pub note: u8,
+    /// Its table.
+    pub table: u16,
+    /// The generation of that table.
+    pub generation: u16,
+    /// The key, at most [`KEY_BYTES_MAX`] bytes.
+    pub key: &'a [u8],
+    /// The value, at most [`VALUE_BYTES_MAX`] bytes.
+    pub value: &'a [u8],
+}
+
+/// Appends records and moves the tail.
+pub struct RecordLogWriter {
+    log: Arc<RecordLog>,
+    head: u64,
+    tail: u64,
+}
+
+impl RecordLogWriter {
+    pub(super) fn new(log: Arc<RecordLog>) -> Self {
+        Self { head: log.head(), tail: log.tail(), log }
+    }
+
+    /// The log written to.
+    pub fn log(&self) -> &Arc<RecordLog> {
+        &self.log
+    }
+
+    /// Where the next record goes.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Where the oldest kept record begins.
+    pub fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// Bytes that can be appended before the tail must move.
+    pub fn room_bytes(&self) -> usize {
+        self.log.capacity_bytes() - (self.head - self.tail) as usize
+    }
+
+    /// Appends one record and returns its position; `None` when it does not fit before the tail.
+    ///
+    /// # Panics
+    ///
+    /// When key or value are longer than they may be, or `previous` is not a position below the head.
+    pub fn append(&mut self, record: &RecordVersion<'_>) -> Option<u64> {
+        let (key, value) = (record.key, record.value);
+        assert!(
+            key.len() <= KEY_BYTES_MAX && value.len() <= VALUE_BYTES_MAX,
+            "key or value too long for a record"
+        );
+        let bytes = RecordLog::record_bytes(key.len(), value.len());
+        if bytes > self.room_bytes() {
+            return None;
+        }
+        let position = self.head;
+        let own_flags = if record.tombstone { FLAG_TOMBSTONE } else { 0 };
+        let flags = u16::from(record.note) << FLAGS_OF_CALLER_SHIFT | own_flags;
+        let parts = self.log.parts();
+        let mut writer = SpanWriter::new(parts.span(position, bytes / WORD_BYTES));
+        writer.push_word(record.version);
+        writer.push_word(link_word(position, record.previous, flags));
+        writer.push_word(
+            u64::from(record.table)
+                | u64::from(record.generation) << 16
+                | (value.len() as u64) << 32
+                | (key.len() as u64) << 48,
+        );
+        writer.push(key);
+        writer.push(value);
+        writer.finish();
+        self.head = position + bytes as u64;
+        parts.header[HEAD_AT].store(self.head, Release);
+        Some(position)
+    }
+
+    /// Links a kept record to another version before it, or to none.
+    ///
+    /// # Panics
+    ///
+    /// When `position` is not kept, or `previous` is not below it.
+    pub fn set_previous(&mut self, position: u64, previous: Option<u64>) {
+        assert!((self.tail..self.head).contains(&position), "no record is kept at {position}");
+        let link = self.log.parts().span(position, RECORD_HEADER_WORDS);
+        link.store(1, link_word(position, previous, (link.load(1) >> 48) as u16));
+    }
+
+    /// Lets everything below `position` be overwritten; from now on reading it says [`Reclaimed`].
+    ///
+    /// # Panics
+    ///
+    /// When `position` is below the tail or above the head. It must be where a record begins, or the head.
+    pub fn advance_tail(&mut self, position: u64) {
+        assert!((self.tail..=self.head).contains(&position), "the tail moves towards the head");
+        self.tail = position;
+        // Release: whoever sees the tail moved also sees what was done before, the index entries pointing elsewhere above all.
+        self.log.parts().header[TAIL_AT].store(position, Release);
+        // Orders the tail before every word written over what it gave up; pairs with the fence that readers have behind their copy.
+        fence(Release);
+    }
+}
+
+/// The word that holds link and flags.
+fn link_word(position: u64, previous: Option<u64>, flags: u16) -> u64 {
+    let (address, flags) = match previous {
+        Some(previous) => {
+            assert!(previous < position, "a version before lies before");
+            (RecordLog::address(previous), flags | FLAG_PREVIOUS)
+        }
+        None => (0, flags & !FLAG_PREVIOUS),
+    };
+    u64::from(flags) << 48 | address
+}
+
+impl Drop for RecordLogWriter {
+    fn drop(&mut self) {
+        self.log.writer_taken.store(false, Release);
+    }
+}
+
+impl fmt::Debug for RecordLogWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordLogWriter")
+            .field("head", &self.head)
+            .field("tail", &self.tail)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,151 @@
+//! The writing end of a ring.
+use super::super::words::SpanWriter;
+use super::*;
+
+/// Appends messages. Dropping it drops what was not published; the ring then takes another writer.
+pub struct RingWriter {
+    ring: Arc<Ring>,
+    next: u64,
+    position: u64,
+    published: u64,
+    /// Every message up to this one may be overwritten, as far as [`RingWriter::room`] was told.
+    gate: u64,
+    /// Where the next lap would reach the first message behind the gate, in bytes and in sequence numbers.
+    limit: u64,
+    limit_sequence: u64,
+    claimed: u64,
+    claimed_sequence: u64,
+}
+
+impl RingWriter {
+    pub(super) fn new(ring: Arc<Ring>) -> Self {
+        let header = ring.parts().header;
+        let published = header[PUBLISHED_AT].load(Acquire);
+        let (claimed, claimed_sequence) =
+            (header[CLAIMED_AT].load(Relaxed), header[CLAIMED_SEQUENCE_AT].load(Relaxed));
+        Self {
+            next: published + 1,
+            position: header[END_AT].load(Relaxed),
+            published,
+            gate: ring.floor - 1,
+            // A writer before this one may have been allowed more; what it claimed is gone in any case.
+            limit: claimed.max(ring.floor_position + ring.config.data_bytes as u64),
+            limit_sequence: claimed_sequence.max(ring.floor - 1 + ring.config.positions as u64),
+            claimed,
+            claimed_sequence,
+            ring,
+        }
+    }
+
+    /// The ring written to.
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// The number that the next message gets.
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// Bytes of the longest single message that can be appended when every message up to `gate` may be overwritten; 0 when none.
+    ///
+    /// What was once allowed stays allowed. The last published message is never overwritten, so that a restart finds where the
+    /// stream ends, and unpublished ones never are. Ask again before each append; that costs nothing while the gate stands.
+    pub fn room(&mut self, gate: u64) -> usize {
+        let gate = gate.min(self.published.saturating_sub(1));
+        if gate > self.gate {
+            self.gate = gate;
+            let parts = self.ring.parts();
+            // A gate that went back below what is overwritten allows nothing new.
+            if self.claimed_sequence.saturating_sub(gate + 1) < parts.positions.len() as u64 {
+                let oldest = parts.position_of(gate + 1).load(Relaxed);
+                self.limit = self.limit.max(oldest + self.ring.config.data_bytes as u64);
+                self.limit_sequence = self.limit_sequence.max(gate + parts.positions.len() as u64);
+            }
+        }
+        if self.next > self.limit_sequence {
+            return 0;
+        }
+        ((self.limit - self.position) as usize).saturating_sub(FRAME_HEADER_BYTES)
+    }
+
+    /// Appends one message, the parts one behind the other, and returns its number. Readers see it after
+    /// [`publish`](Self::publish).
+    ///
+    /// # Panics
+    ///
+    /// When the message exceeds [`MAX_MESSAGE_BYTES`] or what [`room`](Self::room) last said.
+    pub fn append(&mut self, epoch: u32, parts: &[&[u8]]) -> u64 {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        assert!(length <= MAX_MESSAGE_BYTES, "a message of {length} bytes is too long for the ring");
+        let frame_bytes = Ring::frame_bytes(length);
+        let (sequence, end) = (self.next, self.position + frame_bytes as u64);
+        assert!(
+            end <= self.limit && sequence <= self.limit_sequence,
+            "append without room for {length} bytes"
+        );
+        let mut checksum = 0;
+        for part in parts {
+            checksum = crc32c::crc32c_append(checksum, part);
+        }
+        checksum = frame_checksum(checksum, length as u32, sequence, epoch);
+
+        if end > self.claimed || sequence > self.claimed_sequence {
+            self.claim(end);
+        }
+        let area = self.ring.parts();
+        area.position_of(sequence).store(self.position, Relaxed);
+        let mut writer = SpanWriter::new(area.span(self.position, frame_bytes / WORD_BYTES));
+        writer.push_word(length as u64 | u64::from(checksum) << 32);
+        writer.push_word(sequence);
+        writer.push_word(u64::from(epoch));
+        for part in parts {
+            writer.push(part);
+        }
+        writer.finish();
+        self.next = sequence + 1;
+        self.position = end;
+        sequence
+    }
+
+    /// Claims up to `end`, and a chunk beyond as far as that is allowed.
+    fn claim(&mut self, end: u64) {
+        let config = &self.ring.config;
+        let chunk = (config.data_bytes / 16).min(256 << 10) as u64 / WORD_BYTES as u64 * WORD_BYTES as u64;
+        let chunk_messages = (config.positions / 16).min(4096) as u64;
+        self.claimed = self.claimed.max(end).max((self.position + chunk).min(self.limit));
+        self.claimed_sequence =
+            self.claimed_sequence.max(self.next).max((self.next + chunk_messages).min(self.limit_sequence));
+        let header = self.ring.parts().header;
+        header[CLAIMED_AT].store(self.claimed, Relaxed);
+        header[CLAIMED_SEQUENCE_AT].store(self.claimed_sequence, Relaxed);
+        // Orders the claim before every word written under it; pairs with the fence that readers have behind their copy.
+        fence(Release);
+    }
+
+    /// Makes everything appended visible.
+    pub fn publish(&mut self) {
+        if self.published + 1 == self.next {
+            return;
+        }
+        let header = self.ring.parts().header;
+        header[END_AT].store(self.position, Relaxed);
+        header[PUBLISHED_AT].store(self.next - 1, Release);
+        self.published = self.next - 1;
+    }
+}
+
+impl Drop for RingWriter {
+    fn drop(&mut self) {
+        self.ring.writer_taken.store(false, Release);
+    }
+}
+
+impl fmt::Debug for RingWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RingWriter")
+            .field("next", &self.next)
+            .field("published", &self.published)
+            .finish_non_exhaustive()
+    }
+}

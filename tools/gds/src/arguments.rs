@@ -1,0 +1,308 @@
+//! The command line: every command, option and example in one place.
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+
+/// GDS, the GENIUM Data Store: one total order for co-located exchange systems, stored, published and queryable.
+#[derive(Parser)]
+#[command(name = "gds", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "Start with `gds demo`: a whole trading day on this machine, no root, no configuration.\n\n\
+Exit codes: 0 done; 1 something failed, or a check found something; 2 unusable arguments or configuration;\n\
+3 the input was cut short or not what it claims to be; 4 no such record.")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run a whole appliance on loopback: a made-up trading day in, the checked result out
+    Demo(Demo),
+    /// Run a node until it is told to stop (SIGINT or SIGTERM)
+    Run(Run),
+    /// Print the documented default configuration, or check a file
+    Config(ConfigArguments),
+    /// Send a capture (pcap, pcapng, BinaryFILE, gzip of either) to the ingress of a node
+    Replay(Replay),
+    /// Read a record, newest or as of a sequence number
+    Get(Get),
+    /// Read the stream from one sequence number to another
+    Range(Range),
+    /// Follow the stream from a sequence number on
+    Watch(Watch),
+    /// Write a record (insert or replace) and wait for the acknowledgement
+    Put(Put),
+    /// Delete a record and wait for the acknowledgement
+    Delete(Delete),
+    /// Show what a node says of itself
+    Status(Status),
+    /// Look into a journal's files (no node needed)
+    Journal(Journal),
+    /// Print a completion script for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `gds demo`
+#[derive(Args)]
+pub struct Demo {
+    /// ITCH 5.0 messages of the day
+    #[arg(long, default_value_t = 1_000_000)]
+    pub messages: u64,
+    /// Seed of the day, of the losses and of the native transactions
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Packets lost on each feed line, per cent
+    #[arg(long, default_value_t = 1.0, value_name = "PERCENT")]
+    pub ingress_loss: f64,
+    /// Downstream and acknowledgement packets lost, per cent
+    #[arg(long, default_value_t = 1.0, value_name = "PERCENT")]
+    pub downstream_loss: f64,
+    /// How packets move
+    #[arg(long, value_enum, default_value_t = TransportChoice::Auto)]
+    pub transport: TransportChoice,
+    /// What an acknowledgement promises
+    #[arg(long, value_enum, default_value_t = DurabilityChoice::Memory)]
+    pub durability: DurabilityChoice,
+    /// First of the five UDP and TCP ports used on loopback (default: free ones)
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How packets move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TransportChoice {
+    /// io_uring where it works, else plain sockets
+    Auto,
+    /// io_uring or nothing
+    #[value(name = "io_uring")]
+    IoUring,
+    /// plain sockets
+    Socket,
+}
+
+/// What an acknowledgement promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DurabilityChoice {
+    /// survives kill -9
+    Memory,
+    /// survives a power cut
+    Fsync,
+}
+
+/// `gds run`
+#[derive(Args)]
+pub struct Run {
+    /// Configuration laid over the defaults (see `gds config`)
+    #[arg(long, short)]
+    pub config: Option<PathBuf>,
+    /// Print one JSON line when ready, and one at the end
+    #[arg(long)]
+    pub json: bool,
+    /// End the stream for good when stopping: the end-of-session train is sent, nothing can be added later
+    #[arg(long)]
+    pub end_stream: bool,
+}
+
+/// `gds config`
+#[derive(Args)]
+pub struct ConfigArguments {
+    /// Check this file instead of printing the defaults
+    #[arg(long, value_name = "FILE")]
+    pub check: Option<PathBuf>,
+}
+
+/// Where the node is: the defaults are those of the default configuration.
+#[derive(Args, Clone)]
+pub struct NodeAddress {
+    /// Take groups, ports and interface from this configuration file
+    #[arg(long, short)]
+    pub config: Option<PathBuf>,
+    /// Query server, address:port
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub server: Option<SocketAddrV4>,
+    /// User to log in as
+    #[arg(long, default_value = "reader")]
+    pub user: String,
+    /// Password (or the environment variable GDS_PASSWORD)
+    #[arg(long, env = "GDS_PASSWORD", default_value = "reader", hide_env_values = true)]
+    pub password: String,
+    /// Give up after so many seconds without an answer
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
+    pub timeout: f64,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gds replay`
+#[derive(Args)]
+#[command(after_help = "Examples:\n  gds replay day.pcap.gz --speed 10\n  gds replay S013020.itch.gz --session ITCH130200\n  \
+gds replay feed.pcapng --group 233.54.12.111 --port 26477 --speed max")]
+pub struct Replay {
+    /// pcap, pcapng, BinaryFILE, or gzip of either; told apart by content
+    pub file: PathBuf,
+    /// Session to submit under (default: the capture's own for pcap, a name drawn at random for BinaryFILE)
+    #[arg(long)]
+    pub session: Option<String>,
+    /// Pace: max, or 1 as recorded, 10 ten times as fast, 0.5 half
+    #[arg(long, default_value = "max")]
+    pub speed: String,
+    /// Only packets to this group (pcap)
+    #[arg(long)]
+    pub group: Option<Ipv4Addr>,
+    /// Only packets to this UDP port (pcap)
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Stop after so many messages
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// Do not end the session after the last message
+    #[arg(long)]
+    pub keep_open: bool,
+    /// Where the node is
+    #[command(flatten)]
+    pub node: NodeAddress,
+}
+
+/// A key on the command line: text, or hex after `0x`, or a decimal u64 after `u64:`.
+#[derive(Args)]
+pub struct KeyArguments {
+    /// Table: id or name (names from the configuration)
+    pub table: String,
+    /// Key: text, 0x… for bytes, u64:… for an eight-byte number (an ITCH order reference)
+    pub key: String,
+}
+
+/// `gds get`
+#[derive(Args)]
+#[command(after_help = "Examples:\n  gds get records greeting\n  gds get orders u64:98123 --json\n  gds get stocks 'AAPL    ' --as-of 5000")]
+pub struct Get {
+    /// Which record
+    #[command(flatten)]
+    pub key: KeyArguments,
+    /// More keys of the same table (answered from one state)
+    #[arg(value_name = "KEY")]
+    pub more: Vec<String>,
+    /// The state after this sequence number (default: the newest)
+    #[arg(long, value_name = "SEQUENCE")]
+    pub as_of: Option<u64>,
+    /// Where the node is
+    #[command(flatten)]
+    pub node: NodeAddress,
+}
+
+/// `gds range`
+#[derive(Args)]
+pub struct Range {
+    /// First sequence number
+    pub from: u64,
+    /// Last sequence number, inclusive (default: the newest)
+    pub to: Option<u64>,
+    /// Where the node is
+    #[command(flatten)]
+    pub node: NodeAddress,
+}
+
+/// `gds watch`
+#[derive(Args)]
+pub struct Watch {
+    /// First sequence number (default: the next one)
+    #[arg(long)]
+    pub from: Option<u64>,
+    /// Stop after so many messages
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// Where the node is
+    #[command(flatten)]
+    pub node: NodeAddress,
+}
+
+/// `gds put`
+#[derive(Args)]
+#[command(after_help = "Examples:\n  gds put records greeting hello\n  gds put records 0x0001 0xCAFE --expect new")]
+pub struct Put {
+    /// Which record
+    #[command(flatten)]
+    pub key: KeyArguments,
+    /// Value: text, 0x… for bytes, or @FILE
+    pub value: String,
+    /// Only if the record's version is this number, or `new` for only if there is none
+    #[arg(long, value_name = "VERSION")]
+    pub expect: Option<String>,
+    /// Where the node is
+    #[command(flatten)]
+    pub node: NodeAddress,
+}
+
+/// `gds delete`
+#[derive(Args)]
+pub struct Delete {
+    /// Which record
+    #[command(flatten)]
+    pub key: KeyArguments,
+    /// Only if the record's version is this number
+    #[arg(long, value_name = "VERSION")]
+    pub expect: Option<String>,
+    /// Where the node is
+    #[command(flatten)]
+    pub node: NodeAddress,
+}
+
+/// `gds status`
+#[derive(Args)]
+pub struct Status {
+    /// Where the node is
+    #[command(flatten)]
+    pub node: NodeAddress,
+}
+
+/// `gds journal`
+#[derive(Args)]
+pub struct Journal {
+    /// What to do with it
+    #[command(subcommand)]
+    pub command: JournalCommand,
+}
+
+/// What can be done with a journal.
+#[derive(Subcommand)]
+pub enum JournalCommand {
+    /// The segments and what they hold
+    List {
+        /// Folder of one journal, such as gds-data/bus
+        folder: PathBuf,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// The messages, decoded
+    Dump {
+        /// Folder of one journal, such as gds-data/bus
+        folder: PathBuf,
+        /// First sequence number
+        #[arg(long)]
+        from: Option<u64>,
+        /// Last sequence number
+        #[arg(long)]
+        to: Option<u64>,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check every checksum, chain and number; change nothing
+    Verify {
+        /// Folder of one journal, such as gds-data/bus
+        folder: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
