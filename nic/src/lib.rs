@@ -1,1 +1,39 @@
-//! Packets and pages.
+//! Packets and pages: everything of the machine that GDS needs, and no protocol.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`udp`] | [`UdpPort`]: datagrams and multicast groups, over io_uring or plain sockets |
+//! | [`tcp`] | [`TcpPort`]: connections with bounded send buffers, over epoll |
+//! | [`pages`] | [`Pages`]: shared or private memory on hugepages, as atomic words; [`boot_id`] |
+//! | [`file`](mod@file) | [`Directory`]: numbered files with asynchronous, durable writes |
+//! | [`cores`] | pinning to a core, verified |
+//! | [`idle`] | [`Idle`]: what a thread does when there was nothing to do |
+//! | [`clock`] | the two clocks |
+//! | [`loss`] | [`LossConfig`]: packets dropped on purpose, from a seed |
+//! | [`interface`] | [`Interface`]: a network interface by name or address |
+//!
+//! Nothing here starts a thread, installs a signal handler, logs, or blocks, except where a function says that it waits for
+//! the disk. After opening, receive and send allocate nothing.
+//!
+//! **Unsafe code** is confined to `sys` (calls into libc behind safe functions), `udp::batch`, `udp::uring`, `file::uring`
+//! and `pages`; everything else is safe.
+pub mod clock;
+pub mod cores;
+pub mod error;
+pub mod file;
+pub mod idle;
+pub mod interface;
+pub mod loss;
+pub mod pages;
+mod sys;
+pub mod tcp;
+pub mod udp;
+
+pub use error::NicError;
+pub use file::{Backend, Directory, DirectoryConfig, FileError, Fill};
+pub use idle::{Idle, IdleStrategy};
+pub use interface::Interface;
+pub use loss::LossConfig;
+pub use pages::{HugePages, PagePolicy, Pages, PagesError, boot_id};
+pub use tcp::{ConnectionId, TcpConfig, TcpEvent, TcpPort};
+pub use udp::{Transport, UdpConfig, UdpPort};

@@ -1,167 +1,96 @@
-//! The store (being written: the public API below stands, bodies follow).
-use gds_wire::acknowledgement::Acknowledgement;
-use gds_wire::declaration::Declaration;
-use std::fmt;
+//! The store: applies the bus stream to records, answers reads as of any recent message.
+//!
+//! [`Store::apply`] takes the messages of the bus one by one and returns each one's acknowledgement. Outcome and digest are a
+//! function of the stream alone: limits, tables and schemas come with declarations on the stream, limits are counted logically, and
+//! memory is sized beforehand ([`StoreCapacity`]) so that it never decides anything.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `writer` | [`Store`]: messages in, acknowledgements out |
+//! | `native`, [`itch`] | the schemas: what a block means, in operations on records |
+//! | `execution` | one message's operations, all of them or none |
+//! | `records` | index and record log together; links between versions |
+//! | `horizon` | what happens when messages fall behind the horizon; cleaning of the log's tail |
+//! | `tables` | tables, generations, counts |
+//! | `declared` | all declarations so far, as one |
+//! | `reader` | [`StoreReader`]: reads as of a sequence number, from any thread |
+//!
+//! # Versions
+//!
+//! A record version carries the number of the bus message that wrote it and links to the version before. A read as of message `n` sees
+//! what messages 1 to `n` left behind, for every `n` from the last applied down to as many messages before it as the declared horizon
+//! says. A deleted record is a version too; it counts as a record until the horizon has passed it. An emptied table (ITCH's event `O`)
+//! counts until the horizon has passed that message and a quarter as many messages more as there are records declared.
+//!
+//! # Rules of outcomes
+//!
+//! The operations of a transaction are done in order, each on what those before it left; the first that cannot be done decides the
+//! outcome, and nothing is changed. For each: the table exists, else `UnknownTable`; the record is there or not as the kind demands,
+//! else `Exists` or `Missing` (a check demands a record unless it expects version 0); its version is the expected one, else
+//! `VersionMismatch` (0: there is none); a new record is within the limit of records, else `RecordsLimit`. At the end the bytes are
+//! within their limit, or fewer than before, else `BytesLimit`. A transaction of checks alone is `NoOperation`.
+//!
+//! Sessions without a declared schema are native. End of session, end of stream and declarations are `Applied`.
+mod capacity;
+mod counters;
+mod declared;
+mod execution;
+mod horizon;
+pub mod itch;
+mod native;
+mod reader;
+mod records;
+mod shared;
+mod status;
+mod tables;
+mod tally;
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod writer;
 
-/// Settings of one node's store; none of them changes an outcome.
-#[derive(Clone, Debug)]
+pub use capacity::StoreCapacity;
+pub use counters::StoreCounters;
+pub use declared::Declared;
+pub use reader::{ReadBuffer, ReadError, Reading, StoreReader};
+pub use status::StoreStatus;
+pub use tables::RETIRING_MAX;
+pub use tally::Tally;
+pub use writer::Store;
+
+use crate::memory::{HeapWords, SharedWords};
+use execution::OPERATIONS_MAX;
+use gds_wire::envelope::max_block_bytes;
+
+/// Settings of one node's store. None of them changes an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// Longest client block the stream may carry, in bytes.
+    /// Longest client block that the stream may carry, in bytes: decides how much log one message can need.
     pub block_bytes_max: usize,
 }
 
-/// Words of memory a store needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreCapacity {
-    /// Words of 8 bytes for the index.
-    pub index_words: usize,
-    /// Words of 8 bytes for the record log.
-    pub log_words: usize,
-}
-
-impl StoreCapacity {
-    /// What provably suffices for this declaration (all declarations of a stream merged).
-    pub fn for_declaration(_declaration: &Declaration, _config: &StoreConfig) -> Self {
-        unreachable!("being written")
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { block_bytes_max: max_block_bytes(gds_wire::mold::MAX_PAYLOAD_BYTES) }
     }
 }
 
-/// The memory of a store. Will hold `index: SharedWords, log: SharedWords` (public fields).
-pub struct StoreMemory {}
+/// The memory of a store, best as large as [`StoreCapacity::for_declaration`] says.
+#[derive(Clone)]
+pub struct StoreMemory {
+    /// For the index.
+    pub index: SharedWords,
+    /// For the record log.
+    pub log: SharedWords,
+}
 
 impl StoreMemory {
-    /// Memory of this capacity on the heap, for tests and tools.
-    pub fn heap(_capacity: &StoreCapacity) -> Self {
-        Self {}
-    }
-}
-
-/// The store: applies the bus stream. `sessions()` returning `&SessionTable` follows.
-pub struct Store {}
-
-impl Store {
-    /// An empty store that has applied nothing.
-    pub fn new(_config: StoreConfig, _memory: StoreMemory) -> Self {
-        Self {}
+    /// Memory on the heap, for tests and where no pages are configured.
+    pub fn heap(capacity: &StoreCapacity) -> Self {
+        Self { index: HeapWords::shared(capacity.index_words), log: HeapWords::shared(capacity.log_words) }
     }
 
-    /// Applies bus message `sequence` (envelope and body); they come one by one from 1 on.
-    pub fn apply(&mut self, _sequence: u64, _message: &[u8]) -> Acknowledgement {
-        unreachable!("being written")
-    }
-
-    /// The last message applied.
-    pub fn applied(&self) -> u64 {
-        unreachable!("being written")
-    }
-
-    /// Digest of newest live records, session table and declarations.
-    pub fn digest(&mut self) -> u128 {
-        unreachable!("being written")
-    }
-
-    /// Makes counts and digest visible to readers as one snapshot: call now and then, not per message.
-    pub fn publish_status(&mut self) {}
-
-    /// A reader, for another thread.
-    pub fn reader(&self) -> StoreReader {
-        StoreReader {}
-    }
-}
-
-/// Where a reader puts what it found; made once, used again and again.
-pub struct ReadBuffer {}
-
-impl Default for ReadBuffer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl ReadBuffer {
-    /// Room for any record.
-    pub fn new() -> Self {
-        Self {}
-    }
-
-    /// The value found by the last successful read.
-    pub fn value(&self) -> &[u8] {
-        &[]
-    }
-}
-
-/// Result of a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// The sequence number whose state was read.
-    pub as_of: u64,
-    /// The record's version (the sequence number that wrote it), its value being in the [`ReadBuffer`]; `None`: no such record.
-    pub version: Option<u64>,
-}
-
-/// Why a read was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadError {
-    /// The state asked for lies behind the declared horizon.
-    BelowHorizon {
-        /// The oldest state that can be read now.
-        oldest: u64,
-    },
-    /// The state asked for does not exist yet.
-    AheadOfStream {
-        /// The newest there is.
-        applied: u64,
-    },
-    /// The table is not declared.
-    UnknownTable(u16),
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
-    }
-}
-
-impl std::error::Error for ReadError {}
-
-/// Counts and digest of the store at one sequence number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StoreStatus {
-    /// The sequence number at which the rest holds.
-    pub applied: u64,
-    /// Records that count against the limit.
-    pub records: u64,
-    /// Bytes that count against the limit.
-    pub bytes: u64,
-    /// Live records.
-    pub live: u64,
-    /// As [`Store::digest`].
-    pub digest: u128,
-}
-
-/// Reads the store from any thread, without ever blocking its writer.
-#[derive(Clone)]
-pub struct StoreReader {}
-
-impl StoreReader {
-    /// The last message applied: the newest state that can be read.
-    pub fn applied(&self) -> u64 {
-        unreachable!("being written")
-    }
-
-    /// Reads the newest version of a record that is not newer than `as_of` (0: the newest applied).
-    pub fn get(
-        &self,
-        _table: u16,
-        _key: &[u8],
-        _as_of: u64,
-        _into: &mut ReadBuffer,
-    ) -> Result<Reading, ReadError> {
-        unreachable!("being written")
-    }
-
-    /// The counts last published by [`Store::publish_status`].
-    pub fn status(&self) -> StoreStatus {
-        unreachable!("being written")
+    /// How much it is.
+    pub fn capacity(&self) -> StoreCapacity {
+        StoreCapacity { index_words: self.index.words().len(), log_words: self.log.words().len() }
     }
 }

@@ -1,0 +1,3 @@
+//! x
+mod data;
+mod network;

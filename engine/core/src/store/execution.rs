@@ -1,0 +1,101 @@
+//! One message's operations on records: all of them or none.
+//!
+//! Operations take effect in the index at once, each appending a version that carries the message's sequence number. Readers look
+//! at states up to the last message applied, so they pass over these versions to the ones before. When the message cannot be
+//! done as a whole, the undo list puts every index entry back before the message counts as applied; what was appended
+//! stays behind in the log as dead bytes.
+use super::records::{Found, Records};
+use super::tally::Tally;
+use gds_wire::acknowledgement::Outcome;
+use gds_wire::declaration::Limits;
+
+/// Operations of one message, at most; the native schema's bound is the largest.
+pub(super) const OPERATIONS_MAX: usize = gds_wire::transaction::MAX_OPERATIONS;
+
+/// The index is swept of an emptied table while so large a part of the declared records could be written, one a message...
+const SWEEP_SHARE: u64 = 4;
+/// ... but in no fewer messages than this.
+const SWEEP_MESSAGES_MIN: u64 = 64;
+
+/// How to take one operation back, and what to tidy up once it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undo {
+    pub hash: u64,
+    pub place: u32,
+    /// The version this operation appended.
+    pub position: u64,
+    /// What the index held before; `None`: nothing.
+    pub replaced: Option<u64>,
+    /// `replaced` was appended by this same message.
+    pub replaced_own: bool,
+    pub before: Tally,
+    pub after: Tally,
+}
+
+/// The message being executed.
+pub(super) struct Execution<'a> {
+    records: &'a mut Records,
+    limits: Limits,
+    sequence: u64,
+    bytes_before: u64,
+}
+
+impl<'a> Execution<'a> {
+    pub fn begin(records: &'a mut Records, limits: Limits, sequence: u64) -> Self {
+        let bytes_before = records.tables.total.bytes;
+        assert!(records.undo.is_empty(), "the message before {sequence} was neither kept nor undone");
+        Self { records, limits, sequence, bytes_before }
+    }
+
+    /// Looks a record up for reading and changing. Stays good until the next [`Execution::find`] if the record is live, until the
+    /// next [`Execution::write`] otherwise.
+    pub fn find(&mut self, table: u16, key: &[u8]) -> Result<Found, Outcome> {
+        self.records.find(table, key).ok_or(Outcome::UnknownTable)
+    }
+
+    /// The value of the live record found last.
+    pub fn value(&self, found: &Found) -> &[u8] {
+        self.records.value(found)
+    }
+
+    /// Writes a record's new version.
+    pub fn write(&mut self, found: &Found, key: &[u8], value: &[u8]) -> Result<(), Outcome> {
+        if found.adds() && self.records.tables.total.records >= self.limits.records_max {
+            return Err(Outcome::RecordsLimit);
+        }
+        self.records.put(found, key, Some(value), self.sequence);
+        Ok(())
+    }
+
+    /// Deletes a live record. Never refused: the limits count a deleted record as they did the live one.
+    pub fn delete(&mut self, found: &Found, key: &[u8]) {
+        assert!(found.version().is_some(), "only a live record can be deleted");
+        self.records.put(found, key, None, self.sequence);
+    }
+
+    /// Empties tables, all or none. Not undone: the only operation of its message.
+    pub fn empty(&mut self, tables: &[u16]) -> Result<(), Outcome> {
+        let sweep_messages = (self.limits.records_max / SWEEP_SHARE).max(SWEEP_MESSAGES_MIN);
+        self.records.empty(tables, self.sequence, sweep_messages)
+    }
+
+    /// Keeps or undoes what was done; returns the final outcome.
+    pub fn finish(self, outcome: Outcome) -> Outcome {
+        let bytes = self.records.tables.total.bytes;
+        let too_large = bytes > self.limits.bytes_max && bytes > self.bytes_before;
+        match (outcome.is_success(), too_large) {
+            (true, false) => {
+                self.records.keep();
+                outcome
+            }
+            (true, true) => {
+                self.records.undo();
+                Outcome::BytesLimit
+            }
+            (false, _) => {
+                self.records.undo();
+                outcome
+            }
+        }
+    }
+}

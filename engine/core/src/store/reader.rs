@@ -1,0 +1,238 @@
+//! Reading the store from any thread, while it is written.
+//!
+//! A read names the state it wants to see by sequence number. The index leads to the record's newest version; from there the
+//! links lead back to the newest one that is old enough. What the horizon passes while a read is on its way may be gone under its
+//! hands: so the read asks at its end whether the horizon has passed its state, and if so begins again with a newer one
+//! (when the newest was wanted), or says that the state lies below the horizon.
+use super::records::{IN_CHAIN, RELOCATED, relocated_hash};
+use super::shared::Shared;
+use super::status::StoreStatus;
+use crate::memory::{Reclaimed, RecordBuf, RecordHeader, RecordLog};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Where a read puts what it found; made once, used again and again.
+#[derive(Debug, Default)]
+pub struct ReadBuffer {
+    record: RecordBuf,
+    found: bool,
+}
+
+impl ReadBuffer {
+    /// Room for any record.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value that the last read found; empty when it found none.
+    pub fn value(&self) -> &[u8] {
+        if self.found { self.record.value() } else { &[] }
+    }
+}
+
+/// Result of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The sequence number whose state was read.
+    pub as_of: u64,
+    /// The record's version, which is the sequence number that wrote it; its value is in the [`ReadBuffer`]. `None`: no such
+    /// record.
+    pub version: Option<u64>,
+}
+
+/// Why a read was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// The state asked for lies below the declared horizon.
+    BelowHorizon {
+        /// What was asked for.
+        as_of: u64,
+        /// The oldest state that can be read now.
+        oldest: u64,
+    },
+    /// The state asked for does not exist yet.
+    AheadOfStream {
+        /// What was asked for.
+        as_of: u64,
+        /// The newest there is.
+        applied: u64,
+    },
+    /// No such table is declared.
+    UnknownTable(u16),
+    /// A key of no byte, or of more than 255.
+    KeyLength(usize),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BelowHorizon { as_of, oldest } => {
+                write!(
+                    f,
+                    "state {as_of} lies below the declared horizon; the oldest that can be read is {oldest}"
+                )
+            }
+            Self::AheadOfStream { as_of, applied } => {
+                write!(
+                    f,
+                    "state {as_of} does not exist yet; the newest is {applied}, wait for it or ask for less"
+                )
+            }
+            Self::UnknownTable(table) => write!(f, "table {table} is not declared on this stream"),
+            Self::KeyLength(length) => write!(f, "a key has 1 to 255 bytes, not {length}"),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// The writer was faster: what led here is gone.
+struct Moved;
+
+impl From<Reclaimed> for Moved {
+    fn from(_: Reclaimed) -> Self {
+        Self
+    }
+}
+
+/// Reads a store. Never blocks its writer, takes no lock, allocates nothing.
+#[derive(Clone)]
+pub struct StoreReader {
+    shared: Arc<Shared>,
+}
+
+impl StoreReader {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The last message applied: the newest state that can be read.
+    pub fn applied(&self) -> u64 {
+        self.shared.applied.get()
+    }
+
+    /// The oldest state that can be read now.
+    pub fn oldest(&self) -> u64 {
+        let horizon_messages = self.shared.horizon_messages.load(Ordering::Relaxed);
+        self.shared.floor().max(self.applied().saturating_sub(horizon_messages))
+    }
+
+    /// The counts that [`Store::publish_status`](super::Store::publish_status) published last.
+    pub fn status(&self) -> StoreStatus {
+        self.shared.status.read()
+    }
+
+    /// Reads one record in the state that message `as_of` left behind (0: the newest). Several reads with the same `as_of` see
+    /// one and the same state.
+    pub fn get(
+        &self,
+        table: u16,
+        key: &[u8],
+        as_of: u64,
+        into: &mut ReadBuffer,
+    ) -> Result<Reading, ReadError> {
+        into.found = false;
+        if !(1..=255).contains(&key.len()) {
+            return Err(ReadError::KeyLength(key.len()));
+        }
+        loop {
+            let applied = self.applied();
+            let state = if as_of == 0 { applied } else { as_of };
+            if state > applied {
+                return Err(ReadError::AheadOfStream { as_of, applied });
+            }
+            let oldest = self.oldest();
+            // The newest is always there to be read: if the horizon is beyond it, it is not the newest any more.
+            if state < oldest && as_of != 0 {
+                return Err(ReadError::BelowHorizon { as_of, oldest });
+            }
+            let found = self.find(table, key, state, &mut into.record)?;
+            if self.shared.floor() > state {
+                continue;
+            }
+            if let Ok(found) = found {
+                into.found = found.is_some();
+                return Ok(Reading { as_of: state, version: found.map(|header| header.version) });
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    /// The record's version in this state, if it is live there. Right only if the horizon has not passed the state afterwards.
+    fn find(
+        &self,
+        table: u16,
+        key: &[u8],
+        state: u64,
+        into: &mut RecordBuf,
+    ) -> Result<Result<Option<RecordHeader>, Moved>, ReadError> {
+        let shared = &self.shared;
+        let generation = shared.tables.generation_at(table, state).ok_or(ReadError::UnknownTable(table))?;
+        let hash = shared.hash(table, generation, key);
+        let Some(newest) = self.locate(hash, table, generation, key, IN_CHAIN) else { return Ok(Ok(None)) };
+        let chain = Chain { reader: self, table, generation, key, hash, state };
+        Ok(chain.walk(newest, into))
+    }
+
+    fn locate(&self, hash: u64, table: u16, generation: u16, key: &[u8], note: u8) -> Option<u64> {
+        let log = &self.shared.log;
+        let address = self.shared.index.lookup(hash, |address| {
+            let found = log.header_if_key(log.position(address), table, key);
+            matches!(found, Ok(Some(header)) if header.generation == generation && header.note == note)
+        })?;
+        Some(log.position(address))
+    }
+}
+
+/// The versions of one record, newest first.
+struct Chain<'a> {
+    reader: &'a StoreReader,
+    table: u16,
+    generation: u16,
+    key: &'a [u8],
+    hash: u64,
+    state: u64,
+}
+
+impl Chain<'_> {
+    fn walk(&self, newest: u64, into: &mut RecordBuf) -> Result<Option<RecordHeader>, Moved> {
+        let log = &self.reader.shared.log;
+        let mut position = newest;
+        loop {
+            let header = log.header(position)?;
+            if header.version <= self.state {
+                return self.read(position, into);
+            }
+            // Dead: undone meanwhile, or the horizon is at it.
+            let previous = header.previous.ok_or(Moved)?;
+            if RecordLog::address(previous) == 0 {
+                return Ok(None);
+            }
+            if previous < log.tail() {
+                return self.read_relocated(into);
+            }
+            position = previous;
+        }
+    }
+
+    fn read_relocated(&self, into: &mut RecordBuf) -> Result<Option<RecordHeader>, Moved> {
+        let hash = relocated_hash(self.hash);
+        let found = self.reader.locate(hash, self.table, self.generation, self.key, RELOCATED);
+        self.read(found.ok_or(Moved)?, into)
+    }
+
+    fn read(&self, position: u64, into: &mut RecordBuf) -> Result<Option<RecordHeader>, Moved> {
+        let header = self.reader.shared.log.read(position, into)?;
+        if header.version > self.state || into.key() != self.key {
+            return Err(Moved);
+        }
+        Ok((!header.tombstone).then_some(header))
+    }
+}
+
+impl fmt::Debug for StoreReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreReader").field("applied", &self.applied()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! What is counted, and the digest of a record.
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Bytes before key and value in what [`record_digest`] hashes.
+const DIGEST_HEADER_BYTES: usize = 11;
+
+/// Counts of a table, or of the whole store. All of it is a pure function of the stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// What counts against the declared limit of records: live records, deleted ones that the horizon has not passed yet, and
+    /// those of emptied tables until they are reclaimed.
+    pub records: u64,
+    /// What counts against the declared limit of bytes: keys and values of live records, keys of deleted ones.
+    pub bytes: u64,
+    /// Live records.
+    pub live: u64,
+    /// Wrapping sum of the digests of the live records' newest versions.
+    pub digest: u128,
+}
+
+impl Tally {
+    /// This tally with the contribution `old` replaced by `new`.
+    pub(super) fn exchange(&mut self, old: &Self, new: &Self) {
+        self.records = self.records - old.records + new.records;
+        self.bytes = self.bytes - old.bytes + new.bytes;
+        self.live = self.live - old.live + new.live;
+        self.digest = self.digest.wrapping_sub(old.digest).wrapping_add(new.digest);
+    }
+}
+
+/// Hashes records for the digest; keeps the buffer it needs for that.
+#[derive(Debug, Default)]
+pub(super) struct RecordHasher {
+    buffer: Vec<u8>,
+}
+
+impl RecordHasher {
+    /// A hasher for records of at most `record_bytes` bytes of key and value together; longer ones make it allocate.
+    pub fn new(record_bytes: usize) -> Self {
+        Self { buffer: Vec::with_capacity(DIGEST_HEADER_BYTES + record_bytes) }
+    }
+
+    /// xxh3-128 of table, key length, version (big-endian), key and value. Says nothing of where the record lies.
+    pub fn digest(&mut self, table: u16, version: u64, key: &[u8], value: &[u8]) -> u128 {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&table.to_be_bytes());
+        self.buffer.push(key.len() as u8);
+        self.buffer.extend_from_slice(&version.to_be_bytes());
+        self.buffer.extend_from_slice(key);
+        self.buffer.extend_from_slice(value);
+        xxh3_128(&self.buffer)
+    }
+}

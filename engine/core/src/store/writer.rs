@@ -1,0 +1,208 @@
+//! Applying the stream.
+use super::capacity::{StoreCapacity, growth_bytes, index_config, log_config};
+use super::counters::StoreCounters;
+use super::declared::Declared;
+use super::execution::Execution;
+use super::reader::StoreReader;
+use super::records::Records;
+use super::status::StoreStatus;
+use super::tally::Tally;
+use super::{StoreConfig, StoreMemory, itch, native};
+use crate::bus::{SessionStep, SessionTable};
+use crate::memory::{Index, RecordLog};
+use gds_wire::acknowledgement::{Acknowledgement, Outcome};
+use gds_wire::declaration::{Declaration, Schema};
+use gds_wire::envelope::{Kind, Message, Reason};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The store: all records, and everything else that the outcome of a message depends on.
+pub struct Store {
+    config: StoreConfig,
+    capacity: StoreCapacity,
+    records: Records,
+    sessions: SessionTable,
+    declared: Declared,
+    applied: u64,
+    counters: Arc<StoreCounters>,
+}
+
+impl Store {
+    /// An empty store that has applied nothing.
+    ///
+    /// # Panics
+    /// When the memory is too small for any store at all.
+    pub fn new(config: StoreConfig, memory: StoreMemory) -> Self {
+        let capacity = memory.capacity();
+        let index = Index::create(memory.index, index_config(capacity.index_words));
+        let log = RecordLog::create(memory.log, log_config(capacity.log_words));
+        let counters = Arc::new(StoreCounters::default());
+        let records = Records::new(&index, &log, growth_bytes(&config), Arc::clone(&counters));
+        let (sessions, declared) = (SessionTable::new(), Declared::default());
+        Self { config, capacity, records, sessions, declared, applied: 0, counters }
+    }
+
+    /// Applies bus message `sequence`, envelope and body; they come one by one, from 1 on. Its outcome is a function of the messages
+    /// up to it and of nothing else.
+    ///
+    /// # Panics
+    /// When the message is not the next one or is no bus message; or when a declaration asks for more than the store's memory
+    /// holds: a node that cannot hold what is declared stops, since it must not reject what the others accept.
+    pub fn apply(&mut self, sequence: u64, message: &[u8]) -> Acknowledgement {
+        assert!(sequence == self.applied + 1, "message {sequence} applied after message {}", self.applied);
+        let message = Message::parse(message)
+            .unwrap_or_else(|error| panic!("message {sequence} of the stream is no bus message: {error}"));
+        let horizon_messages = self.declared.limits().map_or(0, |limits| limits.horizon_messages);
+        self.records.advance_horizon(sequence, horizon_messages);
+        self.records.sweep_emptied(sequence);
+        self.records.clean();
+        let outcome = match self.sessions.apply(sequence, &message) {
+            SessionStep::Taken { schema } => self.execute(sequence, &message, schema),
+            SessionStep::Ended => Outcome::Applied,
+            SessionStep::Skipped => Outcome::Skipped,
+            SessionStep::Node => self.execute_own(&message),
+            SessionStep::Full => Outcome::SessionsLimit,
+            SessionStep::OutOfOrder => Outcome::Malformed,
+        };
+        self.applied = sequence;
+        self.records.shared.applied.set(sequence);
+        self.count(outcome);
+        let envelope = message.envelope;
+        Acknowledgement::new(envelope.session, envelope.client_sequence(), message.checksum(), outcome)
+    }
+
+    /// The last message applied.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// Digest of the state: newest versions of the live records, session table, declarations. Two stores that applied the same
+    /// messages have the same, whatever their memory looks like.
+    pub fn digest(&mut self) -> u128 {
+        let records = self.records.tables.total.digest;
+        records.wrapping_add(self.sessions.digest()).wrapping_add(self.declared.digest())
+    }
+
+    /// The session table as of the last message.
+    pub fn sessions(&self) -> &SessionTable {
+        &self.sessions
+    }
+
+    /// What has been declared.
+    pub fn declared(&self) -> &Declared {
+        &self.declared
+    }
+
+    /// Counts over all tables.
+    pub fn tally(&self) -> Tally {
+        self.records.tables.total
+    }
+
+    /// Counts of one table, without what was in it before it was emptied; `None` when it is not declared.
+    pub fn table_tally(&self, table: u16) -> Option<Tally> {
+        let tables = &self.records.tables;
+        tables.place(table).map(|place| tables.list[place as usize].tally)
+    }
+
+    /// The memory it has.
+    pub fn capacity(&self) -> StoreCapacity {
+        self.capacity
+    }
+
+    /// Makes counts and digest visible to readers, and to the counters, as of the last message. For once a duty cycle, not for
+    /// each message.
+    pub fn publish_status(&mut self) {
+        let digest = self.digest();
+        let Tally { records, bytes, live, .. } = self.records.tables.total;
+        self.records.shared.status.write(&StoreStatus {
+            applied: self.applied,
+            records,
+            bytes,
+            live,
+            digest,
+        });
+        self.counters.records.set(records);
+        self.counters.bytes.set(bytes);
+        self.counters.log_used_bytes.set(self.records.log.head() - self.records.log.tail());
+        self.counters.index_stashed.set(self.records.index.index().stashed() as u64);
+    }
+
+    /// A reader, for any thread.
+    pub fn reader(&self) -> StoreReader {
+        StoreReader::new(Arc::clone(&self.records.shared))
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Arc<StoreCounters> {
+        &self.counters
+    }
+
+    /// A client's block.
+    fn execute(&mut self, sequence: u64, message: &Message<'_>, schema: u16) -> Outcome {
+        if message.envelope.kind() == Kind::Void {
+            return match message.envelope.reason() {
+                Reason::TooLong => Outcome::TooLong,
+                Reason::UnknownType | Reason::None => Outcome::UnknownType,
+            };
+        }
+        // No session is known before a declaration says how many there may be.
+        let limits = *self.declared.limits().expect("a session is taken only after a declaration");
+        let schema = self.sessions.schema(schema);
+        let mut execution = Execution::begin(&mut self.records, limits, sequence);
+        let outcome = match schema.map(|declared| (declared.schema, declared.first_table)) {
+            None | Some((Schema::Native, _)) => native::execute(message.body, &mut execution),
+            Some((Schema::Itch50, orders)) => itch::execute(message.body, orders, &mut execution),
+        };
+        execution.finish(outcome)
+    }
+
+    /// A message of the node itself.
+    fn execute_own(&mut self, message: &Message<'_>) -> Outcome {
+        if message.envelope.kind() != Kind::Declare {
+            return Outcome::Applied;
+        }
+        let Ok(declaration) = Declaration::parse(message.body) else { return Outcome::Malformed };
+        self.declare(&declaration);
+        Outcome::Applied
+    }
+
+    fn declare(&mut self, declaration: &Declaration) {
+        self.declared.accept(declaration);
+        let merged = self.declared.declaration().expect("accepted just now");
+        let needed = StoreCapacity::for_declaration(merged, &self.config);
+        assert!(
+            self.capacity.holds(&needed),
+            "what is declared needs {needed}; this node has {}: give it more memory or declare less",
+            self.capacity
+        );
+        let shared = &self.records.shared;
+        shared.seed(merged.limits.index_seed);
+        shared.horizon_messages.store(merged.limits.horizon_messages, Ordering::Relaxed);
+        for table in &declaration.tables {
+            self.records.tables.declare(table.table, &shared.tables);
+        }
+    }
+
+    fn count(&self, outcome: Outcome) {
+        self.counters.messages.increment();
+        match outcome {
+            Outcome::Applied => self.counters.transactions.increment(),
+            Outcome::NoOperation | Outcome::Skipped => {}
+            Outcome::RecordsLimit | Outcome::BytesLimit => {
+                self.counters.rejected.increment();
+                self.counters.rejected_limit.increment();
+            }
+            _ => self.counters.rejected.increment(),
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("applied", &self.applied)
+            .field("tally", &self.records.tables.total)
+            .finish_non_exhaustive()
+    }
+}

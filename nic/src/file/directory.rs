@@ -1,0 +1,356 @@
+//! One directory of numbered files.
+use super::plain::PlainWrites;
+use super::uring::UringWrites;
+use super::{BLOCK_BYTES, FileError};
+use crate::error::uring_advice;
+use crate::sys::storage;
+use memmap2::{MmapMut, MmapOptions};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How writes reach the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// io_uring where it works, else plain calls; [`Directory::backend_reason`] tells why.
+    #[default]
+    Auto,
+    /// io_uring with direct I/O, or nothing.
+    IoUring,
+    /// Plain calls through the page cache: for write-behind. A durable write waits for the disk.
+    Plain,
+}
+
+/// What a new file's room is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fill {
+    /// Reserved by the file system: made at once, but the first durable write to each block costs a metadata write too.
+    #[default]
+    Reserve,
+    /// Zeros really written: durable writes are quicker later, the making takes as long as writing the file.
+    Zeros,
+}
+
+/// What a directory is opened with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryConfig {
+    /// Where. Made, with its parents, when it does not exist.
+    pub path: PathBuf,
+    /// File names end in a dot and this.
+    pub suffix: String,
+    /// How writes reach the disk.
+    pub backend: Backend,
+    /// What a new file's room is made of.
+    pub fill: Fill,
+    /// Most writes in flight.
+    pub depth: usize,
+}
+
+impl DirectoryConfig {
+    /// Files ending in `.journal`, 16 writes in flight, the best backend there is.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            suffix: "journal".into(),
+            backend: Backend::Auto,
+            fill: Fill::Reserve,
+            depth: 16,
+        }
+    }
+}
+
+/// Files kept open at a time.
+const OPEN_MAX: usize = 8;
+/// Bytes read at once for a reader, aligned as direct I/O wants it.
+const READ_BYTES: usize = 1 << 20;
+
+enum Writes<B: AsRef<[u8]> + 'static> {
+    Uring(Box<UringWrites<B>>),
+    Plain(PlainWrites<B>),
+}
+
+/// One directory of files named by a number, such as `00000000000000000001.journal`.
+///
+/// `B` is an owned buffer that lends its bytes: whole blocks of [`BLOCK_BYTES`], aligned to that. It is held from
+/// [`Directory::submit`] until [`Directory::poll`] gives it back. One thread submits and polls.
+pub struct Directory<B: AsRef<[u8]> + 'static> {
+    writes: Writes<B>,
+    config: DirectoryConfig,
+    reason: String,
+    notices: Vec<String>,
+    direct: bool,
+    /// The files used last, the newest at the end.
+    open: Vec<(u64, Arc<File>)>,
+    /// Numbers of the files of writes in flight, for their errors' sake.
+    submitted: std::collections::VecDeque<u64>,
+    bounce: MmapMut,
+}
+
+impl<B: AsRef<[u8]> + 'static> Directory<B> {
+    /// Opens the directory, makes it if need be, and clears away files whose making was interrupted.
+    pub fn open(config: DirectoryConfig) -> Result<Self, FileError> {
+        let path = config.path.clone();
+        let failed = |operation| move |cause| FileError::new(operation, &path, cause);
+        assert!(config.depth > 0, "a directory with room for no writes");
+        fs::create_dir_all(&config.path).map_err(failed.clone()("make the directory"))?;
+        let (writes, reason) = Self::open_writes(&config)?;
+        let bounce =
+            MmapOptions::new().len(READ_BYTES).map_anon().map_err(failed("allocate a read buffer for"))?;
+        let mut directory = Self {
+            direct: matches!(writes, Writes::Uring(_)),
+            writes,
+            reason,
+            notices: Vec::new(),
+            open: Vec::with_capacity(OPEN_MAX),
+            submitted: std::collections::VecDeque::with_capacity(config.depth),
+            bounce,
+            config,
+        };
+        for number in directory.numbered("new")? {
+            let path = directory.unfinished(number);
+            fs::remove_file(&path).map_err(|cause| FileError::new("remove", &path, cause))?;
+        }
+        directory.probe_direct()?;
+        Ok(directory)
+    }
+
+    fn open_writes(config: &DirectoryConfig) -> Result<(Writes<B>, String), FileError> {
+        let plain = || Writes::Plain(PlainWrites::new(config.depth));
+        if config.backend == Backend::Plain {
+            return Ok((plain(), "plain: configured".into()));
+        }
+        match UringWrites::new(config.depth) {
+            Ok(ring) if config.backend == Backend::IoUring => {
+                Ok((Writes::Uring(Box::new(ring)), "io_uring: configured".into()))
+            }
+            Ok(ring) => Ok((Writes::Uring(Box::new(ring)), "io_uring: the kernel has all it needs".into())),
+            Err(cause) if config.backend == Backend::IoUring => {
+                let advice = uring_advice(&cause);
+                Err(FileError::NoUring { path: config.path.clone(), cause, advice })
+            }
+            Err(cause) => Ok((plain(), format!("plain: io_uring: {cause}; {}", uring_advice(&cause)))),
+        }
+    }
+
+    /// Finds out whether this file system has direct I/O, with a file that is gone again afterwards.
+    fn probe_direct(&mut self) -> Result<(), FileError> {
+        if !self.direct {
+            return Ok(());
+        }
+        let path = self.unfinished(u64::MAX);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).custom_flags(libc::O_DIRECT);
+        let opened = options.open(&path);
+        let _ = fs::remove_file(&path);
+        match opened {
+            Ok(_) => Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                self.direct = false;
+                self.notices.push(format!(
+                    "the file system of {} has no direct I/O: writes go through the page cache",
+                    self.config.path.display()
+                ));
+                Ok(())
+            }
+            Err(cause) => Err(FileError::new("create a file in", &self.config.path, cause)),
+        }
+    }
+
+    /// What was taken: [`Backend::IoUring`] or [`Backend::Plain`].
+    pub fn backend(&self) -> Backend {
+        match self.writes {
+            Writes::Uring(_) => Backend::IoUring,
+            Writes::Plain(_) => Backend::Plain,
+        }
+    }
+
+    /// Why that was taken, in words.
+    pub fn backend_reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Lines an operator should see.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// The file of this number, whether it exists or not.
+    pub fn path(&self, number: u64) -> PathBuf {
+        self.config.path.join(format!("{number:020}.{}", self.config.suffix))
+    }
+
+    fn unfinished(&self, number: u64) -> PathBuf {
+        self.config.path.join(format!("{number:020}.new"))
+    }
+
+    /// The files there are, ascending.
+    pub fn numbers(&self) -> Result<Vec<u64>, FileError> {
+        self.numbered(&self.config.suffix)
+    }
+
+    fn numbered(&self, suffix: &str) -> Result<Vec<u64>, FileError> {
+        let failed = |cause| FileError::new("list", &self.config.path, cause);
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.config.path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let parsed = name.to_str().and_then(|name| name.split_once('.')).filter(|(_, s)| *s == suffix);
+            if let Some(number) = parsed.filter(|(n, _)| n.len() == 20).and_then(|(n, _)| n.parse().ok()) {
+                numbers.push(number);
+            }
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Makes a file of `bytes` zeros (whole blocks) and makes it and its name durable; waits for the disk. On an error
+    /// nothing is left behind. A file of this number must not exist.
+    pub fn create(&mut self, number: u64, bytes: u64) -> Result<(), FileError> {
+        assert!(
+            bytes > 0 && bytes.is_multiple_of(BLOCK_BYTES as u64),
+            "a file of {bytes} bytes is not whole blocks"
+        );
+        let (unfinished, path) = (self.unfinished(number), self.path(number));
+        if path.exists() {
+            return Err(FileError::new("create", &path, io::ErrorKind::AlreadyExists.into()));
+        }
+        let made = self.make(&unfinished, bytes).and_then(|()| {
+            fs::rename(&unfinished, &path)?;
+            self.sync_directory()
+        });
+        made.map_err(|cause| {
+            let _ = fs::remove_file(&unfinished);
+            FileError::new("create", &path, cause)
+        })
+    }
+
+    fn make(&mut self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path)?;
+        storage::reserve(&file, bytes)?;
+        if self.config.fill == Fill::Zeros {
+            self.bounce.fill(0);
+            let mut offset = 0;
+            while offset < bytes {
+                let count = (bytes - offset).min(READ_BYTES as u64);
+                storage::write_all_at(&file, &self.bounce[..count as usize], offset, false)?;
+                offset += count;
+            }
+        }
+        file.sync_all()
+    }
+
+    /// Makes names durable.
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.config.path)?.sync_all()
+    }
+
+    /// Length of a file in bytes.
+    pub fn length(&mut self, number: u64) -> Result<u64, FileError> {
+        let path = self.path(number);
+        fs::metadata(&path)
+            .map(|about| about.len())
+            .map_err(|cause| FileError::new("read the length of", &path, cause))
+    }
+
+    /// Removes a file and makes that durable. Writes to it that are in flight finish, to no effect.
+    pub fn remove(&mut self, number: u64) -> Result<(), FileError> {
+        self.open.retain(|(open, _)| *open != number);
+        let path = self.path(number);
+        fs::remove_file(&path)
+            .and_then(|()| self.sync_directory())
+            .map_err(|cause| FileError::new("remove", &path, cause))
+    }
+
+    /// The open file of this number, opened if need be.
+    fn file(&mut self, number: u64) -> io::Result<&Arc<File>> {
+        if let Some(found) = self.open.iter().position(|(open, _)| *open == number) {
+            self.open[found..].rotate_left(1);
+        } else {
+            let flags = if self.direct { libc::O_DIRECT } else { 0 };
+            let file =
+                OpenOptions::new().read(true).write(true).custom_flags(flags).open(self.path(number))?;
+            if self.open.len() == OPEN_MAX {
+                self.open.remove(0);
+            }
+            self.open.push((number, Arc::new(file)));
+        }
+        let (_, file) = self.open.last().expect("a file was just put there");
+        Ok(file)
+    }
+
+    /// Reads at most `into.len()` bytes from `offset`; fewer only at the end of the file. Waits for the disk.
+    pub fn read(&mut self, number: u64, offset: u64, into: &mut [u8]) -> Result<usize, FileError> {
+        let path = self.path(number);
+        let failed = |cause| FileError::new("read", &path, cause);
+        let file = self.file(number).map_err(failed)?.clone();
+        let mut done = 0;
+        while done < into.len() {
+            // Whole blocks around what is wanted, through an aligned buffer: what direct I/O asks for.
+            let position = offset + done as u64;
+            let start = position - position % BLOCK_BYTES as u64;
+            let skip = (position - start) as usize;
+            let wanted = (skip + into.len() - done).next_multiple_of(BLOCK_BYTES).min(READ_BYTES);
+            let got = match file.read_at(&mut self.bounce[..wanted], start) {
+                Ok(got) => got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            let useful = got.saturating_sub(skip).min(into.len() - done);
+            if useful == 0 {
+                break;
+            }
+            into[done..done + useful].copy_from_slice(&self.bounce[skip..skip + useful]);
+            done += useful;
+        }
+        Ok(done)
+    }
+
+    /// Starts a write of all of `buffer` at `offset`; with `sync`, it completes only when it would survive a power cut.
+    ///
+    /// # Panics
+    /// When offset or length are not whole blocks, the buffer is not aligned to a block, or `depth` writes are in flight.
+    pub fn submit(&mut self, number: u64, offset: u64, buffer: B, sync: bool) {
+        let bytes = buffer.as_ref();
+        assert!(offset.is_multiple_of(BLOCK_BYTES as u64), "offset {offset} is not whole blocks");
+        assert!(
+            !bytes.is_empty() && bytes.len().is_multiple_of(BLOCK_BYTES),
+            "{} bytes are not whole blocks",
+            bytes.len()
+        );
+        assert!(
+            !self.direct || bytes.as_ptr().addr().is_multiple_of(BLOCK_BYTES),
+            "the buffer is not aligned to a block"
+        );
+        let file = self.file(number).map(Arc::clone);
+        let file = file.as_ref().map_err(|error| match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => error.kind().into(),
+        });
+        match &mut self.writes {
+            Writes::Uring(ring) => ring.submit(file, offset, buffer, sync),
+            Writes::Plain(plain) => plain.submit(file.map(|file| &**file), offset, buffer, sync),
+        }
+        self.submitted.push_back(number);
+    }
+
+    /// The next finished write, with its buffer given back; in the order of submission.
+    #[inline]
+    pub fn poll(&mut self) -> Option<(B, Result<(), FileError>)> {
+        let (buffer, result) = match &mut self.writes {
+            Writes::Uring(ring) => ring.poll(),
+            Writes::Plain(plain) => plain.poll(),
+        }?;
+        let number = self.submitted.pop_front().expect("every finished write was submitted");
+        let result = result.map_err(|cause| FileError::new("write to", &self.path(number), cause));
+        Some((buffer, result))
+    }
+
+    /// Writes submitted and not yet given back.
+    pub fn in_flight(&self) -> usize {
+        match &self.writes {
+            Writes::Uring(ring) => ring.in_flight(),
+            Writes::Plain(plain) => plain.in_flight(),
+        }
+    }
+}
