@@ -39,6 +39,10 @@ pub struct Progress {
     pub committed: Cursor,
     /// Applied by the store; queries see exactly this state. Owner: store.
     pub applied: Cursor,
-    /// Published to the downstream group at least once. Owner: publisher.
+    /// Published to the stream's group at least once. Owner: publisher.
     pub published: Cursor,
+    /// The end of the stream, once it has been applied: nothing follows. Owner: store.
+    pub ended: Cursor,
+    /// 1 once the end-of-session train has been sent to its end. Owner: publisher.
+    pub finished: Cursor,
 }

@@ -169,3 +169,6 @@ impl fmt::Display for AcknowledgementError {
 }
 
 impl std::error::Error for AcknowledgementError {}
+
+#[cfg(test)]
+mod tests;

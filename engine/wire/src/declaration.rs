@@ -374,3 +374,6 @@ impl SchemaDeclaration {
         Ok(Self { pattern, schema, version, first_table: entry.first_table.get() })
     }
 }
+
+#[cfg(test)]
+mod tests;

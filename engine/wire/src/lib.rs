@@ -30,7 +30,19 @@ pub mod session;
 pub mod soup;
 pub mod transaction;
 
+#[cfg(test)]
+mod captures;
+
 /// CRC-32C (Castagnoli, as in RFC 3720) of `bytes`: the checksum every GDS message uses.
 pub fn checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn should_compute_the_published_checksum() {
+        assert_eq!(super::checksum(b"123456789"), 0xE306_9283);
+        assert_eq!(super::checksum(b""), 0);
+    }
 }

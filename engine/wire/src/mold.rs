@@ -323,3 +323,6 @@ impl<'a> PacketBuilder<'a> {
         self.used
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,14 +16,16 @@
 //! Any of them may be answered by `x`, an error, which is then the last answer.
 mod answer;
 mod request;
+mod status;
 
 pub use answer::{
-    ANSWER_HEADER_BYTES, Answer, AnswerBody, AnswerError, BusMessages, Counters, ErrorCode, MessagesBuilder,
-    Record, Status, encode_status, max_value_bytes,
+    ANSWER_HEADER_BYTES, Answer, AnswerBody, AnswerError, BusMessages, ErrorCode, MessagesBuilder, Record,
+    max_value_bytes,
 };
 pub use request::{
     Key, Keys, MultiGet, Query, QueryError, REQUEST_HEADER_BYTES, Request, encode_multi_get, request_id,
 };
+pub use status::{Counters, Status, encode_status};
 
 /// Puts bytes into a buffer one after the other, as long as they fit.
 struct Writer<'a> {

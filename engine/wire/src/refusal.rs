@@ -98,3 +98,6 @@ impl Refusal {
         zerocopy::transmute!(Layout { magic: MAGIC, reason, session: self.session, next })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -234,3 +234,6 @@ fn unescaped(text: &str) -> Result<[u8; SESSION_BYTES], SessionError> {
 fn hexadecimal(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
+
+#[cfg(test)]
+mod tests;

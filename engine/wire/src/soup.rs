@@ -476,3 +476,6 @@ fn number_field<const N: usize>(mut number: u64) -> [u8; N] {
     }
     field
 }
+
+#[cfg(test)]
+mod tests;

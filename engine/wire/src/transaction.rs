@@ -353,3 +353,6 @@ impl<'a> TransactionBuilder<'a> {
         self.used
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,8 @@ pub(super) struct Connection {
     interest: u32,
     /// Has the peer been told that nothing follows?
     finished: bool,
+    /// Has the peer told us so, while we were closing?
+    peer_finished: bool,
 }
 
 impl Connection {
@@ -43,6 +45,7 @@ impl Connection {
             waiting: SendBuffer::new(send_buffer_bytes),
             interest: 0,
             finished: false,
+            peer_finished: false,
         }
     }
 
@@ -59,7 +62,8 @@ impl Connection {
         let interest = if state == State::Connecting { WRITABLE } else { READABLE };
         epoll.add(stream.as_fd(), place as u64, interest)?;
         self.generation += 1;
-        (self.state, self.peer, self.interest, self.finished) = (state, peer, interest, false);
+        (self.state, self.peer, self.interest) = (state, peer, interest);
+        (self.finished, self.peer_finished) = (false, false);
         self.stream = Some(stream);
         Ok(())
     }
@@ -134,13 +138,26 @@ impl Connection {
             self.waiting.drain(stream)?;
         }
         if !self.waiting.is_empty() {
-            return self.watch(READABLE | WRITABLE, epoll, place);
+            let readable = if self.peer_finished { 0 } else { READABLE };
+            return self.watch(readable | WRITABLE, epoll, place);
         }
         if self.state == State::Closing && !self.finished {
             self.finished = true;
             stream.shutdown(Shutdown::Write)?;
         }
         self.watch(READABLE, epoll, place)
+    }
+
+    /// Notes, while closing, that the peer sends nothing more. True when that was the last thing to wait for; otherwise what
+    /// was written is still to be sent, and only that is watched for from now on.
+    pub(super) fn peer_finished(&mut self, epoll: &Epoll, place: usize) -> bool {
+        self.peer_finished = true;
+        self.finished || self.watch(WRITABLE, epoll, place).is_err()
+    }
+
+    /// Closed by us and by the peer, with nothing left to send?
+    pub(super) fn ended(&self) -> bool {
+        self.state == State::Closing && self.finished && self.peer_finished
     }
 
     pub(super) fn unsent(&self) -> usize {

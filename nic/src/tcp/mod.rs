@@ -246,6 +246,7 @@ impl TcpPort {
     fn serve(&mut self, place: usize, conditions: u32, deliver: &mut dyn FnMut(TcpEvent<'_>)) -> usize {
         let id = self.id(place);
         let mut events = 0;
+        assert!(self.connections[place].state != State::Free, "a closed socket is not watched");
         if self.connections[place].state == State::Connecting {
             match self.connections[place].connected(&self.epoll, place) {
                 Ok(()) => {
@@ -265,18 +266,25 @@ impl TcpPort {
         if self.connections[place].flush(&self.epoll, place).is_err() {
             return self.fault(place, deliver);
         }
+        if self.connections[place].ended() {
+            self.release(place);
+            return events;
+        }
         if conditions & !crate::sys::epoll::WRITABLE == 0 {
             return events;
         }
         let Self { connections, receive, counters, .. } = self;
         match connections[place].read(receive) {
-            Ok(Some(0)) => {
-                if connections[place].state == State::Open {
-                    counters.closed_by_peer += 1;
-                    deliver(TcpEvent::Closed(id));
-                    events += 1;
-                }
+            Ok(Some(0)) if connections[place].state == State::Open => {
+                counters.closed_by_peer += 1;
                 self.release(place);
+                deliver(TcpEvent::Closed(id));
+                events += 1;
+            }
+            Ok(Some(0)) => {
+                if connections[place].peer_finished(&self.epoll, place) {
+                    self.release(place);
+                }
             }
             Ok(Some(count)) if connections[place].state == State::Open => {
                 counters.received_bytes += count as u64;

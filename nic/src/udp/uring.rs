@@ -91,7 +91,8 @@ impl Uring {
     #[inline]
     fn enter_if_asked(&mut self) -> bool {
         let submission = self.ring.submission();
-        let asked = submission.taskrun() || submission.cq_overflow();
+        // An entry still queued was refused for want of memory: try again.
+        let asked = submission.taskrun() || submission.cq_overflow() || !submission.is_empty();
         drop(submission);
         if asked {
             self.enter();

@@ -15,6 +15,9 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
 use std::net::SocketAddrV4;
 
+#[cfg(test)]
+mod tests;
+
 /// Where a session's messages begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {

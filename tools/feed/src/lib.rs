@@ -17,3 +17,5 @@ pub mod day;
 pub mod orders;
 pub mod pace;
 pub mod packetize;
+#[cfg(test)]
+mod recorded;

@@ -223,6 +223,8 @@ fn u64_at(message: &[u8], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::{Capture, Filter};
+    use crate::recorded::recording;
 
     fn message(kind: u8, bytes: usize, parts: &[(usize, &[u8])]) -> Vec<u8> {
         let mut message = vec![0; bytes];
@@ -288,5 +290,22 @@ mod tests {
         assert_eq!(forth.sorted(), back.sorted());
         back.apply(&execute(7, 1)).unwrap();
         assert_ne!(forth.digest(), back.digest());
+    }
+
+    #[test]
+    fn a_real_day_leaves_the_orders_that_another_count_gave() {
+        let Some(path) = recording("itch/locate-13-10k.bin") else { return };
+        let Ok(Capture::Messages(mut capture)) = Capture::open(&path, Filter::default()) else {
+            panic!("not messages");
+        };
+        let mut orders = Orders::new();
+        while let Some(message) = capture.next_message().unwrap() {
+            orders.apply(message.bytes).unwrap();
+        }
+        let live = orders.sorted();
+        let shares: u64 = live.iter().map(|order| u64::from(order.shares)).sum();
+        let value: u64 = live.iter().map(|order| u64::from(order.shares) * u64::from(order.price)).sum();
+        let bids = live.iter().filter(|order| order.side == b'B').count();
+        assert_eq!((live.len(), shares, value, bids), (215, 18_314, 257_482_273_300, 126));
     }
 }

@@ -62,12 +62,8 @@ impl Missing {
         Self { config, intervals, asked: 0, chunk: CHUNK_START, full_replies: 0, quiet_until_ns: u64::MAX }
     }
 
-    /// How many intervals there are.
-    pub fn len(&self) -> usize {
-        self.intervals.len()
-    }
-
     /// How many of them have been asked for.
+    #[cfg(test)]
     pub fn asked(&self) -> usize {
         self.asked
     }

@@ -95,6 +95,7 @@ pub struct SessionTable {
     sessions_max: usize,
     forget_messages: u64,
     schemas: Vec<SchemaDeclaration>,
+    stream_ended: bool,
 }
 
 impl Default for SessionTable {
@@ -119,6 +120,7 @@ impl SessionTable {
             sessions_max: 0,
             forget_messages: 0,
             schemas: Vec::new(),
+            stream_ended: false,
         };
         table.reserve(0);
         table
@@ -127,6 +129,11 @@ impl SessionTable {
     /// The last bus message applied.
     pub fn applied(&self) -> u64 {
         self.applied
+    }
+
+    /// True once the last message of the stream has been applied.
+    pub fn stream_ended(&self) -> bool {
+        self.stream_ended
     }
 
     /// How many client sessions there are, ended ones that are not forgotten included.
@@ -212,7 +219,10 @@ impl SessionTable {
                 }
                 self.node(number)
             }
-            Kind::EndOfStream => self.node(number),
+            Kind::EndOfStream => {
+                self.stream_ended = true;
+                self.node(number)
+            }
         }
     }
 

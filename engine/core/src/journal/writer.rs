@@ -180,6 +180,7 @@ pub struct JournalWriter {
     /// Known to survive a power cut up to here.
     synced: u64,
     fault: Option<JournalFault>,
+    closed: bool,
 }
 
 impl JournalWriter {
@@ -217,6 +218,7 @@ impl JournalWriter {
             journalled: recovered.last,
             synced: recovered.last,
             fault: None,
+            closed: false,
         }
     }
 
@@ -245,6 +247,9 @@ impl JournalWriter {
         disk: &mut dyn Disk,
         progress: &Progress,
     ) -> Result<usize, JournalFault> {
+        if self.closed {
+            return Ok(0);
+        }
         match self.cycle(now, source, limit, disk, false) {
             Ok(done) => {
                 self.show(progress);
@@ -258,16 +263,20 @@ impl JournalWriter {
     }
 
     /// Writes what `source` still has up to `limit`, waits for it, syncs, and marks the orderly end. False when there was
-    /// no room for all of that; the journal is then as after a crash, which loses nothing that was journalled. The writer is
-    /// used up: only a recovery may follow.
+    /// no room for all of that; the journal is then as after a crash, which loses nothing that was journalled. Only a
+    /// recovery may follow: a closed writer does nothing.
     pub fn close(
-        mut self,
+        &mut self,
         now: Time,
         source: &mut RingReader,
         limit: u64,
         disk: &mut dyn Disk,
         progress: &Progress,
     ) -> Result<bool, JournalFault> {
+        if self.closed {
+            return Ok(true);
+        }
+        self.closed = true;
         self.retry_at_ns = None;
         while self.cycle(now, source, limit, disk, true)? > 0 || !self.in_flight.is_empty() {
             self.wait_for_one(disk)?;

@@ -55,7 +55,14 @@ pub struct AnswerLog {
 impl AnswerLog {
     /// An empty log of this many bytes; the first packet will be number 1.
     pub fn new(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity].into_boxed_slice(), tail: 0, head: 0, first: 1, next: 1, skip: (0, 0) }
+        Self {
+            bytes: vec![0; capacity].into_boxed_slice(),
+            tail: 0,
+            head: 0,
+            first: 1,
+            next: 1,
+            skip: (0, 0),
+        }
     }
 
     /// Empties the log for another session.
@@ -162,7 +169,8 @@ impl AnswerLog {
         assert!(bytes * 2 <= capacity, "a packet is at most half of the log");
         loop {
             let place = self.place(self.head);
-            let start = if place + bytes <= capacity { self.head } else { self.head + (capacity - place) as u64 };
+            let start =
+                if place + bytes <= capacity { self.head } else { self.head + (capacity - place) as u64 };
             // An empty log keeps nothing, so it may begin anywhere.
             if self.tail == self.head || start + bytes as u64 - self.tail <= capacity as u64 {
                 return Some(start);

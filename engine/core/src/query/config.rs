@@ -127,8 +127,14 @@ impl QueryConfig {
         assert!(self.connections_max > 0 && self.sessions_max > 0, "no connection or no session is allowed");
         assert!(self.streams_max > 0 && self.keys_max > 0, "no range, or no key in a multi-get, is allowed");
         assert!(self.answer_bytes_max <= soup::MAX_PAYLOAD_BYTES, "answers are longer than a packet may be");
-        assert!(self.record_bytes_max() <= soup::MAX_PAYLOAD_BYTES, "values are longer than an answer may be");
-        assert!(self.request_bytes_max >= soup::MAX_LOGIN_PACKET_BYTES, "a login is longer than request_bytes_max");
+        assert!(
+            self.record_bytes_max() <= soup::MAX_PAYLOAD_BYTES,
+            "values are longer than an answer may be"
+        );
+        assert!(
+            self.request_bytes_max >= soup::MAX_LOGIN_PACKET_BYTES,
+            "a login is longer than request_bytes_max"
+        );
         assert!(self.request_bytes_max <= self.request_buffer_bytes, "a request is longer than its buffer");
         assert!(
             self.retained_bytes >= self.retained_bytes_min(),

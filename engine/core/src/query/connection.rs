@@ -128,7 +128,8 @@ pub struct Connection {
 impl Connection {
     /// A free place.
     pub fn new(request_buffer_bytes: usize, waits_max: usize, request_bytes_max: usize) -> Self {
-        let wait = || Wait { request: Vec::with_capacity(request_bytes_max), id: 0, at_least: 0, since_ns: 0 };
+        let wait =
+            || Wait { request: Vec::with_capacity(request_bytes_max), id: 0, at_least: 0, since_ns: 0 };
         Self {
             id: None,
             session: None,

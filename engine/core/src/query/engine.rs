@@ -136,9 +136,7 @@ impl Engine {
         }
         match request.query {
             Query::Get { as_of, key } => self.get(user, session, id, as_of, 1, std::iter::once(key)),
-            Query::MultiGet(keys) => {
-                self.get(user, session, id, keys.as_of, keys.count(), keys.keys())
-            }
+            Query::MultiGet(keys) => self.get(user, session, id, keys.as_of, keys.count(), keys.keys()),
             Query::Range { from, to } => {
                 let committed = self.source.committed();
                 self.open(user, session, id, (from, if to == 0 { committed } else { to }), disk)
@@ -238,18 +236,19 @@ impl Engine {
         let sequence = if as_of == 0 { applied } else { as_of };
         for (at, key) in keys.enumerate() {
             let last = at + 1 == count;
-            let (version, length, found) = match self.source.get(key.table, key.key, sequence, &mut self.value) {
-                Lookup::Found { version, length } => (version, length, true),
-                Lookup::Missing => (0, 0, false),
-                Lookup::BelowHorizon => {
-                    let text = format_args!("the state at {sequence} is below the horizon");
-                    return self.fail_within(u64::MAX, session, id, ErrorCode::BelowHorizon, text);
-                }
-                Lookup::TooLong => {
-                    let text = format_args!("the value is longer than an answer may carry");
-                    return self.fail_within(u64::MAX, session, id, ErrorCode::TooLarge, text);
-                }
-            };
+            let (version, length, found) =
+                match self.source.get(key.table, key.key, sequence, &mut self.value) {
+                    Lookup::Found { version, length } => (version, length, true),
+                    Lookup::Missing => (0, 0, false),
+                    Lookup::BelowHorizon => {
+                        let text = format_args!("the state at {sequence} is below the horizon");
+                        return self.fail_within(u64::MAX, session, id, ErrorCode::BelowHorizon, text);
+                    }
+                    Lookup::TooLong => {
+                        let text = format_args!("the value is longer than an answer may carry");
+                        return self.fail_within(u64::MAX, session, id, ErrorCode::TooLarge, text);
+                    }
+                };
             let value = &self.value[..length];
             let record = Record { found, table: key.table, key: key.key, version, value };
             let answer = Answer { request_id: id, last, sequence, body: AnswerBody::Record(record) };
@@ -378,7 +377,8 @@ impl Engine {
             return Sliced::Made;
         }
         // What is there does not fit even alone, or cannot be read: the stream ends here.
-        let Some((code, why)) = ended.or((limit >= next).then_some((ErrorCode::TooLarge, "does not fit an answer")))
+        let Some((code, why)) =
+            ended.or((limit >= next).then_some((ErrorCode::TooLarge, "does not fit an answer")))
         else {
             return Sliced::Idle;
         };

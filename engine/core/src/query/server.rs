@@ -228,19 +228,17 @@ impl QueryServer {
             None => self.engine.take(self.users.get(session.user), session, payload, disk),
         };
         let taken = match taken {
-            Taken::Wait { id, at_least } => {
-                match connection.waits.iter_mut().find(|wait| !wait.is_taken()) {
-                    Some(wait) => {
-                        wait.take(payload, id, at_least, now.monotonic_ns);
-                        self.counters.requests_waited.increment();
-                        Taken::Done
-                    }
-                    None => {
-                        let text = format_args!("{} requests wait already", self.config.waits_max);
-                        self.engine.fail(session, id, ErrorCode::TooMany, text)
-                    }
+            Taken::Wait { id, at_least } => match connection.waits.iter_mut().find(|wait| !wait.is_taken()) {
+                Some(wait) => {
+                    wait.take(payload, id, at_least, now.monotonic_ns);
+                    self.counters.requests_waited.increment();
+                    Taken::Done
                 }
-            }
+                None => {
+                    let text = format_args!("{} requests wait already", self.config.waits_max);
+                    self.engine.fail(session, id, ErrorCode::TooMany, text)
+                }
+            },
             taken => taken,
         };
         if taken == Taken::NoRoom {

@@ -64,9 +64,14 @@ impl Users {
     pub fn new(users: Vec<User>) -> Self {
         assert!(users.len() < usize::from(UserId::MAX), "too many users");
         for (at, user) in users.iter().enumerate() {
-            assert!((1..=6).contains(&user.name.trim().len()), "user name {:?} is not 1 to 6 characters", user.name);
+            assert!(
+                (1..=6).contains(&user.name.trim().len()),
+                "user name {:?} is not 1 to 6 characters",
+                user.name
+            );
             assert!(user.password.trim().len() <= 10, "the password of {:?} is longer than 10", user.name);
-            let twice = users[..at].iter().any(|other| other.name.trim().eq_ignore_ascii_case(user.name.trim()));
+            let twice =
+                users[..at].iter().any(|other| other.name.trim().eq_ignore_ascii_case(user.name.trim()));
             assert!(!twice, "user {:?} is there twice", user.name);
         }
         Self(users)

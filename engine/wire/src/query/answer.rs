@@ -5,7 +5,7 @@ use zerocopy::network_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::Writer;
-use crate::session::Session;
+use super::status::{Counters, Status};
 use crate::soup;
 
 /// Bytes every answer begins with.
@@ -33,25 +33,9 @@ struct RecordBody {
     version: U64,
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct StatusBody {
-    applied: U64,
-    committed: U64,
-    published: U64,
-    first_kept: U64,
-    records: U64,
-    bytes: U64,
-    digest: [u8; 16],
-    stream: Session,
-    counter_count: U16,
-}
-
 const RECORD_BODY_BYTES: usize = 16;
-const STATUS_BODY_BYTES: usize = 76;
 const _: () = assert!(size_of::<Header>() == ANSWER_HEADER_BYTES);
 const _: () = assert!(size_of::<RecordBody>() == RECORD_BODY_BYTES);
-const _: () = assert!(size_of::<StatusBody>() == STATUS_BODY_BYTES);
 
 /// The longest value a `g` can carry beside a key of `key_bytes`.
 pub const fn max_value_bytes(key_bytes: usize) -> usize {
@@ -202,62 +186,6 @@ impl<'a> BusMessages<'a> {
     }
 }
 
-/// Body of `s`, without its counters.
-///
-/// ```text
-///  20        28          36          44           52        60      68       84       94      96
-/// +---------+-----------+-----------+------------+---------+-------+--------+--------+-------+--------------
-/// | applied | committed | published | first kept | records | bytes | digest | stream | count | count x (name
-/// +---------+-----------+-----------+------------+---------+-------+--------+--------+-------+--------------
-///                                                                          length u8, name, value u64)
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Last bus message applied.
-    pub applied: u64,
-    /// Last one committed.
-    pub committed: u64,
-    /// Last one published.
-    pub published: u64,
-    /// First one the rewinder can still serve.
-    pub first_kept: u64,
-    /// Records there are.
-    pub records: u64,
-    /// Bytes of their keys and values.
-    pub bytes: u64,
-    /// Digest of the state after `applied`, big-endian.
-    pub digest: u128,
-    /// The stream's session.
-    pub stream: Session,
-}
-
-/// The counters in an `s`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counters<'a> {
-    count: u16,
-    bytes: &'a [u8],
-}
-
-impl<'a> Counters<'a> {
-    /// No counters.
-    pub const NONE: Self = Self { count: 0, bytes: &[] };
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        usize::from(self.count)
-    }
-
-    /// Name and value of each, in the node's order.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, u64)> + use<'a> {
-        let mut rest = self.bytes;
-        std::iter::from_fn(move || {
-            let (name, value, after) = split_counter(rest)?;
-            rest = after;
-            Some((name, value))
-        })
-    }
-}
-
 /// Why bytes are no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerError {
@@ -304,7 +232,10 @@ impl<'a> Answer<'a> {
         let body = match header.kind {
             b'g' => AnswerBody::Record(Record::parse(rest)?),
             b'm' => AnswerBody::Messages(BusMessages::parse(rest)?),
-            b's' => parse_status(rest)?,
+            b's' => {
+                let (status, counters) = Status::parse(rest)?;
+                AnswerBody::Status(status, counters)
+            }
             b'e' if rest.is_empty() => AnswerBody::End,
             b'e' => return Err(AnswerError::TrailingBytes(rest.len())),
             b'x' => {
@@ -333,8 +264,7 @@ impl<'a> Answer<'a> {
                 writer.put(messages.blocks)?;
             }
             AnswerBody::Status(status, counters) => {
-                writer.put(status.layout(counters.count).as_bytes())?;
-                writer.put(counters.bytes)?;
+                status.put(&mut writer, counters)?;
             }
             AnswerBody::End => {}
             AnswerBody::Error(_, text) => writer.put(text.as_bytes())?,
@@ -412,73 +342,6 @@ impl<'a> BusMessages<'a> {
     }
 }
 
-impl Status {
-    fn layout(&self, counter_count: u16) -> StatusBody {
-        StatusBody {
-            applied: self.applied.into(),
-            committed: self.committed.into(),
-            published: self.published.into(),
-            first_kept: self.first_kept.into(),
-            records: self.records.into(),
-            bytes: self.bytes.into(),
-            digest: self.digest.to_be_bytes(),
-            stream: self.stream,
-            counter_count: counter_count.into(),
-        }
-    }
-}
-
-fn parse_status(body: &[u8]) -> Result<AnswerBody<'_>, AnswerError> {
-    let (fixed, bytes) = StatusBody::ref_from_prefix(body).map_err(|_| AnswerError::Truncated)?;
-    let count = fixed.counter_count.get();
-    let mut rest = bytes;
-    for _ in 0..count {
-        let Some((_, _, after)) = split_counter(rest) else {
-            let complete = split_counter_bytes(rest).is_some();
-            return Err(if complete { AnswerError::Text } else { AnswerError::Truncated });
-        };
-        rest = after;
-    }
-    if !rest.is_empty() {
-        return Err(AnswerError::TrailingBytes(rest.len()));
-    }
-    let status = Status {
-        applied: fixed.applied.get(),
-        committed: fixed.committed.get(),
-        published: fixed.published.get(),
-        first_kept: fixed.first_kept.get(),
-        records: fixed.records.get(),
-        bytes: fixed.bytes.get(),
-        digest: u128::from_be_bytes(fixed.digest),
-        stream: fixed.stream,
-    };
-    Ok(AnswerBody::Status(status, Counters { count, bytes }))
-}
-
-/// Writes an `s`, always the last answer to its request, with these counters; how many bytes it took. `None` when it does not
-/// fit, a name is longer than 255 bytes, or there are more than 65,535 counters.
-pub fn encode_status<'n>(
-    into: &mut [u8],
-    request_id: u64,
-    status: &Status,
-    counters: impl IntoIterator<Item = (&'n str, u64)>,
-) -> Option<usize> {
-    let mut writer = Writer::new(into);
-    writer.used = ANSWER_HEADER_BYTES + STATUS_BODY_BYTES;
-    let mut count = 0_u16;
-    for (name, value) in counters {
-        writer.put(&[u8::try_from(name.len()).ok()?])?;
-        writer.put(name.as_bytes())?;
-        writer.put(&value.to_be_bytes())?;
-        count = count.checked_add(1)?;
-    }
-    let total = writer.used;
-    writer.used = 0;
-    writer.put(header(b's', true, 0, request_id, status.applied).as_bytes())?;
-    writer.put(status.layout(count).as_bytes())?;
-    Some(total)
-}
-
 /// Fills one `m` in place, as [`PacketBuilder`](crate::mold::PacketBuilder) fills a downstream packet.
 #[derive(Debug)]
 pub struct MessagesBuilder<'a> {
@@ -554,16 +417,4 @@ fn header(kind: u8, last: bool, code: u16, request_id: u64, sequence: u64) -> He
 fn split_block(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<2>()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
-}
-
-fn split_counter(bytes: &[u8]) -> Option<(&str, u64, &[u8])> {
-    let (name, value, rest) = split_counter_bytes(bytes)?;
-    Some((std::str::from_utf8(name).ok()?, value, rest))
-}
-
-fn split_counter_bytes(bytes: &[u8]) -> Option<(&[u8], u64, &[u8])> {
-    let (length, rest) = bytes.split_first()?;
-    let (name, rest) = rest.split_at_checked(usize::from(*length))?;
-    let (value, rest) = rest.split_first_chunk::<8>()?;
-    Some((name, u64::from_be_bytes(*value), rest))
 }

@@ -24,8 +24,8 @@ impl RecordedMessage<'_> {
     }
 }
 
-/// The timestamp of an ITCH 5.0 message; `None` for anything else.
-pub(crate) fn itch_timestamp_ns(message: &[u8]) -> Option<u64> {
+/// The timestamp of an ITCH 5.0 message, in nanoseconds since midnight; `None` for anything else.
+pub fn itch_timestamp_ns(message: &[u8]) -> Option<u64> {
     let kind = *message.first()?;
     if itch::size_of_type(kind) != Some(message.len()) {
         return None;

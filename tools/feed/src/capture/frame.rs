@@ -3,7 +3,7 @@ use super::skipped::Skip;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// What stands in front of the IP header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Link {
     Ethernet,
     /// Nothing.
@@ -15,6 +15,7 @@ pub(super) enum Link {
     /// Linux cooked capture, second version, 20 bytes.
     LinuxSll2,
     /// Not read here.
+    #[default]
     Other,
 }
 

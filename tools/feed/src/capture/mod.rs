@@ -19,11 +19,13 @@ mod input;
 mod packet;
 mod pcap;
 mod pcapng;
+#[cfg(test)]
+mod samples;
 mod skipped;
 #[cfg(test)]
 mod tests;
 
-pub use binary_file::{Ending, MessageCapture, RecordedMessage};
+pub use binary_file::{Ending, MessageCapture, RecordedMessage, itch_timestamp_ns};
 pub use error::CaptureError;
 pub use filter::Filter;
 pub use packet::{Datagram, PacketCapture};

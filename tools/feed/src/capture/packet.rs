@@ -66,10 +66,9 @@ impl PacketCapture {
     pub(super) fn pcap(mut input: Input, filter: Filter) -> Result<Self, CaptureError> {
         let opened = Pcap::open(&mut input)?;
         let done = opened.is_none();
-        // Cut within the file header: no frame will be read, so what the header would have said does not matter.
-        let records = opened.map_or_else(|| Records::PcapNg(PcapNg::default()), Records::Pcap);
-        let mut capture = Self::new(input, records, filter);
+        let mut capture = Self::new(input, Records::Pcap(opened.unwrap_or_default()), filter);
         if done {
+            // Cut within the file header: no frame will be read, so what the header would have said does not matter.
             capture.end();
         }
         Ok(capture)

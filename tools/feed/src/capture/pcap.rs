@@ -21,7 +21,7 @@ pub(super) fn recognizes(head: &[u8]) -> bool {
 }
 
 /// What the file header says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pcap {
     big_endian: bool,
     record_header_bytes: usize,

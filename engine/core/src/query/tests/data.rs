@@ -83,7 +83,8 @@ impl Source for Data {
             return Lookup::BelowHorizon;
         }
         let versions = lists.records.get(&(table, key.to_vec()));
-        let found = versions.and_then(|versions| versions.iter().rev().find(|(version, _)| *version <= as_of));
+        let found =
+            versions.and_then(|versions| versions.iter().rev().find(|(version, _)| *version <= as_of));
         match found {
             Some((version, Some(value))) if value.len() <= into.len() => {
                 into[..value.len()].copy_from_slice(value);
@@ -149,7 +150,9 @@ impl Disk for NoDisk {
         None
     }
 
-    fn wait(&mut self) {}
+    fn wait(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)> {
+        None
+    }
 
     fn describe(&self, segment: u64) -> String {
         format!("segment {segment}")

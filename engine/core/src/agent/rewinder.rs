@@ -1,0 +1,29 @@
+//! Answers request packets for both streams.
+use super::{Agent, Fault};
+use crate::bus::rewinder::Rewinder;
+use crate::disk::Disk;
+use crate::port::DatagramPort;
+use crate::time::Time;
+
+/// A rewinder with its port and a journal per source.
+pub struct RewinderAgent<P, D> {
+    rewinder: Rewinder,
+    port: P,
+    bus: D,
+    acknowledgements: D,
+}
+
+impl<P: DatagramPort, D: Disk> RewinderAgent<P, D> {
+    /// The rewinder's first source is the bus, its second the acknowledgements.
+    pub fn new(rewinder: Rewinder, port: P, bus: D, acknowledgements: D) -> Self {
+        assert_eq!(rewinder.sources().len(), 2, "a node's rewinder serves the bus and the acknowledgements");
+        Self { rewinder, port, bus, acknowledgements }
+    }
+}
+
+impl<P: DatagramPort, D: Disk> Agent for RewinderAgent<P, D> {
+    fn duty(&mut self, now: Time) -> Result<usize, Fault> {
+        let mut disks: [&mut dyn Disk; 2] = [&mut self.bus, &mut self.acknowledgements];
+        self.rewinder.duty(now, &mut disks, &mut self.port).map_err(Fault::from)
+    }
+}

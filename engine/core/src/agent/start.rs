@@ -1,0 +1,417 @@
+//! From what disks and ring hold to a node whose agents can run.
+//!
+//! 1. The ring file is opened, if there is one that outlived the last process, and the journal is recovered.
+//! 2. What the ring has beyond the journal is merged: the ring simply stays, and the journal goes on behind its own end.
+//! 3. The store applies the whole stream; outcomes that the acknowledgements' journal does not have are written.
+//! 4. The sequencer goes on with the session table that this left. A new stream begins with its declaration; a restarted
+//!    one declares again where the configuration says something new, or where the journal had been closed in order (so
+//!    that it no longer counts as closed before anything is acknowledged).
+use super::{Agent, Fault, JournalAgent, StoreAgent};
+use crate::bus::sequencer::{Sequencer, SequencerConfig, SequencerError};
+use crate::bus::stream_reader::StreamReader;
+use crate::cursor::Progress;
+use crate::disk::{Disk, DiskError};
+use crate::journal::{
+    Durability, JournalConfig, JournalRead, JournalReader, JournalWriter, MESSAGE_BYTES_MAX, Recovered,
+    TornTail, recover,
+};
+use crate::memory::ring::{Ring, RingConfig, RingError, RingIdentity};
+use crate::memory::words::SharedWords;
+use crate::store::{Declared, Store, StoreCapacity, StoreConfig, StoreMemory};
+use crate::time::Time;
+use gds_wire::declaration::Declaration;
+use gds_wire::envelope::Message;
+use gds_wire::session::Session;
+use std::sync::Arc;
+
+/// What a start needs to know.
+#[derive(Clone)]
+pub struct StartConfig {
+    /// The stream that must be there; `None`: whichever is.
+    pub stream: Option<Session>,
+    /// The name of the stream if there is none yet.
+    pub new_stream: Session,
+    /// The boot of the machine; a ring of another boot is not what it was.
+    pub boot_id: [u8; 16],
+    /// Size of the bus ring, if it is made anew.
+    pub ring: RingConfig,
+    /// Size of the acknowledgement ring.
+    pub acknowledgement_ring: RingConfig,
+    /// The bus journal; its durability is the stream's.
+    pub journal: JournalConfig,
+    /// The acknowledgements' journal.
+    pub acknowledgement_journal: JournalConfig,
+    /// Limits, tables and schemas.
+    pub declaration: Declaration,
+    /// Ingress and numbering.
+    pub sequencer: SequencerConfig,
+    /// The store's local settings.
+    pub store: StoreConfig,
+}
+
+/// Memory for the rings.
+pub struct StartMemory {
+    /// For the bus ring. With durability `memory`, words that outlive the process.
+    pub ring: SharedWords,
+    /// These words were there before this process.
+    pub ring_existed: bool,
+    /// For the acknowledgement ring.
+    pub acknowledgement_ring: SharedWords,
+}
+
+/// The two journals of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalName {
+    /// Of the bus.
+    Bus,
+    /// Of the acknowledgements.
+    Acknowledgements,
+}
+
+/// What a start takes from its surroundings.
+pub trait Surroundings {
+    /// The node's disk.
+    type Disk: Disk;
+
+    /// Another handle to a journal's disk.
+    fn disk(&mut self, journal: JournalName) -> Result<Self::Disk, DiskError>;
+
+    /// Memory for a store of this size.
+    fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault>;
+
+    /// The time now; called again and again while the start waits.
+    fn now(&mut self) -> Time;
+
+    /// So many of so many messages have been replayed.
+    fn replayed(&mut self, applied: u64, of: u64);
+}
+
+/// What a start found, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StartReport {
+    /// Messages in the journal.
+    pub journalled: u64,
+    /// Messages that only the ring had.
+    pub merged: u64,
+    /// Torn tails that were cut back.
+    pub torn: Vec<TornTail>,
+    /// The stream is new.
+    pub new: bool,
+}
+
+/// One stream of the node: its ring, how far it has come, and its name.
+#[derive(Clone)]
+pub struct Stream {
+    /// The MoldUDP64 session.
+    pub session: Session,
+    /// The recent end.
+    pub ring: Arc<Ring>,
+    /// How far everybody has come.
+    pub progress: Arc<Progress>,
+    /// Where its publisher begins: what may not have been sent before a crash is sent again.
+    pub publish_from: u64,
+}
+
+impl Stream {
+    /// A reader whose next message is `next_sequence`, from the ring or the journal.
+    pub fn reader(&self, next_sequence: u64) -> StreamReader {
+        StreamReader::new(self.ring.reader(next_sequence), Some(JournalReader::new(self.session)))
+    }
+}
+
+/// A node ready to run: give each agent a core, and make publishers, rewinder and query server from the two streams.
+pub struct Started<D> {
+    /// The bus.
+    pub bus: Stream,
+    /// The acknowledgements.
+    pub acknowledgements: Stream,
+    /// Orders client messages.
+    pub sequencer: Sequencer,
+    /// Writes the bus journal.
+    pub journal: JournalAgent<D>,
+    /// Writes the acknowledgements' journal.
+    pub acknowledgement_journal: JournalAgent<D>,
+    /// Applies the stream.
+    pub store: StoreAgent<D>,
+    /// What was found.
+    pub report: StartReport,
+}
+
+/// The session of the acknowledgements of a stream: the stream's name with `A` for its first character (`B` if that is `A`).
+pub fn acknowledgement_session(stream: Session) -> Session {
+    let mut name = stream.0;
+    name[0] = if name[0] == b'A' { b'B' } else { b'A' };
+    Session(name)
+}
+
+/// Starts a node. See the module for the steps.
+pub fn start<S: Surroundings>(
+    config: &StartConfig,
+    memory: StartMemory,
+    around: &mut S,
+) -> Result<Started<S::Disk>, Fault> {
+    let StartMemory { ring: ring_words, ring_existed, acknowledgement_ring } = memory;
+    let durability = config.journal.durability;
+    let old_ring = if ring_existed { open_ring(ring_words.clone(), config)? } else { OldRing::None };
+
+    let mut disk = around.disk(JournalName::Bus).map_err(Fault::from)?;
+    let known_last = old_ring.whole().map_or(0, |ring| ring.first() - 1);
+    let recovered = recover(&mut disk, config.stream, known_last).map_err(Fault::from)?;
+    let session = name_of(config, &recovered, &old_ring)?;
+    let ring = match old_ring {
+        OldRing::Whole(ring) => {
+            check_merge(&ring, &recovered)?;
+            ring
+        }
+        OldRing::Lost(why) if !recovered.clean && recovered.last > 0 => return Err(lost(&why, &recovered)),
+        OldRing::None if durability == Durability::Memory && !recovered.clean && recovered.last > 0 => {
+            return Err(lost("the ring file is gone", &recovered));
+        }
+        _ => {
+            let identity = RingIdentity { stream: session, boot_id: config.boot_id };
+            Ring::create(ring_words, config.ring, identity, recovered.last + 1)
+        }
+    };
+    let last = ring.last();
+    let progress = Arc::new(Progress::default());
+    progress.sequenced.set(last);
+    progress.journalled.set(recovered.last);
+    progress.durable.set(recovered.last);
+    progress.committed.set(last);
+    progress.published.set(recovered.last);
+    let bus = Stream { session, ring, progress, publish_from: recovered.last + 1 };
+
+    let (acknowledgements, mut acknowledgement_journal, acknowledgements_torn) =
+        open_acknowledgements(config, &bus, acknowledgement_ring, around)?;
+    let mut store = open_store(config, &bus, &acknowledgements, &recovered, around)?;
+    replay(&mut store, &mut acknowledgement_journal, last, around)?;
+
+    let mut journal_writer = JournalWriter::new(config.journal, session, &recovered);
+    let mut source = bus.ring.reader(recovered.last + 1);
+    // Once before the sequencer: it looks at what the journal has reserved.
+    journal_writer
+        .duty(around.now(), &mut source, u64::MAX, &mut disk, &bus.progress)
+        .map_err(Fault::from)?;
+    let mut journal = JournalAgent::new(journal_writer, source, disk, bus.progress.clone());
+    let table = store.store().sessions().clone();
+    let mut sequencer = Sequencer::resume(
+        config.sequencer.clone(),
+        table,
+        bus.ring.writer(),
+        bus.progress.clone(),
+        store.last_timestamp_ns(),
+    );
+    declare(config, &recovered, &mut sequencer, &mut journal, &store, &bus, around)?;
+
+    let report = StartReport {
+        journalled: recovered.last,
+        merged: last - recovered.last,
+        torn: recovered.torn.into_iter().chain(acknowledgements_torn).collect(),
+        new: last == 0,
+    };
+    Ok(Started { bus, acknowledgements, sequencer, journal, acknowledgement_journal, store, report })
+}
+
+enum OldRing {
+    None,
+    /// There was one, and it says nothing any more.
+    Lost(String),
+    Whole(Arc<Ring>),
+}
+
+impl OldRing {
+    fn whole(&self) -> Option<&Ring> {
+        match self {
+            Self::Whole(ring) => Some(ring),
+            Self::None | Self::Lost(_) => None,
+        }
+    }
+}
+
+fn open_ring(words: SharedWords, config: &StartConfig) -> Result<OldRing, Fault> {
+    match Ring::open(words) {
+        Ok(ring) if ring.identity().boot_id == config.boot_id => Ok(OldRing::Whole(ring)),
+        Ok(_) => Ok(OldRing::Lost("the machine has been started anew since the ring was written".into())),
+        Err(RingError::NotARing) => Ok(OldRing::None),
+        Err(error @ RingError::Version { .. }) => Err(Fault::from(error)),
+        Err(error) => Ok(OldRing::Lost(error.to_string())),
+    }
+}
+
+fn name_of(config: &StartConfig, recovered: &Recovered, ring: &OldRing) -> Result<Session, Fault> {
+    let in_ring = ring.whole().map(|ring| ring.identity().stream);
+    let found = recovered.stream.or(in_ring);
+    if let (Some(journal), Some(ring)) = (recovered.stream, in_ring)
+        && journal != ring
+    {
+        return Err(Fault(format!(
+            "the journal belongs to stream {journal}, the ring file to {ring}: name the directories that belong together"
+        )));
+    }
+    match (found, config.stream) {
+        (Some(found), Some(wanted)) if found != wanted => Err(Fault(format!(
+            "the ring file belongs to stream {found}, not to {wanted}: name the right stream or directory"
+        ))),
+        (Some(found), _) => Ok(found),
+        (None, wanted) => Ok(wanted.unwrap_or(config.new_stream)),
+    }
+}
+
+fn lost(why: &str, recovered: &Recovered) -> Fault {
+    Fault(format!(
+        "{why}, and the journal was not closed in order: messages above {} may have been acknowledged and are lost. The stream stays \
+         stopped, so that no number is given twice. Keep the journal for the record, and start a new stream in another \
+         directory (durability \"fsync\" survives this)",
+        recovered.last
+    ))
+}
+
+fn check_merge(ring: &Ring, recovered: &Recovered) -> Result<(), Fault> {
+    let (first, last) = (ring.first(), ring.last());
+    if first > recovered.last + 1 {
+        return Err(Fault(format!(
+            "the journal ends with {} and the ring begins with {first}: what lies between is missing; restore the journal",
+            recovered.last
+        )));
+    }
+    if last < recovered.last {
+        return Err(Fault(format!(
+            "the ring ends with {last}, before the journal does ({}): it is not this journal's ring",
+            recovered.last
+        )));
+    }
+    Ok(())
+}
+
+type Acknowledgements<D> = (Stream, JournalAgent<D>, Option<TornTail>);
+
+fn open_acknowledgements<S: Surroundings>(
+    config: &StartConfig,
+    bus: &Stream,
+    words: SharedWords,
+    around: &mut S,
+) -> Result<Acknowledgements<S::Disk>, Fault> {
+    let session = acknowledgement_session(bus.session);
+    let mut disk = around.disk(JournalName::Acknowledgements).map_err(Fault::from)?;
+    let recovered = recover(&mut disk, Some(session), 0).map_err(Fault::from)?;
+    let (last, committed) = (recovered.last, bus.progress.committed.get());
+    if last > committed {
+        return Err(Fault(format!(
+            "message {last} was acknowledged and the stream ends with {committed}: its journal lost something; restore it"
+        )));
+    }
+    let identity = RingIdentity { stream: session, boot_id: config.boot_id };
+    let ring = Ring::create(words, config.acknowledgement_ring, identity, last + 1);
+    let progress = Arc::new(Progress::default());
+    progress.sequenced.set(last);
+    progress.journalled.set(last);
+    progress.durable.set(last);
+    progress.committed.set(last);
+    progress.published.set(last);
+    let mut writer = JournalWriter::new(config.acknowledgement_journal, session, &recovered);
+    let mut source = ring.reader(last + 1);
+    writer.duty(around.now(), &mut source, u64::MAX, &mut disk, &progress).map_err(Fault::from)?;
+    let journal = JournalAgent::new(writer, source, disk, progress.clone());
+    Ok((Stream { session, ring, progress, publish_from: last + 1 }, journal, recovered.torn))
+}
+
+fn open_store<S: Surroundings>(
+    config: &StartConfig,
+    bus: &Stream,
+    acknowledgements: &Stream,
+    recovered: &Recovered,
+    around: &mut S,
+) -> Result<StoreAgent<S::Disk>, Fault> {
+    let mut disk = around.disk(JournalName::Bus).map_err(Fault::from)?;
+    let mut declared = Declared::default();
+    if let Some(first) = first_declaration(bus, recovered, &mut disk)? {
+        declared.accept(&first);
+    }
+    let sizes = |declaration: &Declaration| StoreCapacity::for_declaration(declaration, &config.store);
+    let wanted = sizes(&declared.with(&config.declaration));
+    let there = declared.declaration().map_or(wanted, sizes);
+    let capacity = StoreCapacity {
+        index_words: wanted.index_words.max(there.index_words),
+        log_words: wanted.log_words.max(there.log_words),
+    };
+    let store = Store::new(config.store.clone(), around.store_memory(&capacity)?);
+    Ok(StoreAgent::new(
+        store,
+        bus.reader(1),
+        disk,
+        acknowledgements.ring.writer(),
+        bus.progress.clone(),
+        acknowledgements.progress.clone(),
+    ))
+}
+
+/// The declaration that message 1 of the stream is, if there is a message 1.
+fn first_declaration(
+    bus: &Stream,
+    recovered: &Recovered,
+    disk: &mut dyn Disk,
+) -> Result<Option<Declaration>, Fault> {
+    let mut bytes = vec![0; MESSAGE_BYTES_MAX];
+    let length = if recovered.last > 0 {
+        match JournalReader::new(bus.session).read(1, disk, &mut bytes).map_err(Fault::from)? {
+            JournalRead::Message { length, .. } => length,
+            JournalRead::Absent | JournalRead::TooSmall { .. } => {
+                return Err(Fault(
+                    "message 1 is not in the journal: a stream can be replayed only from its beginning"
+                        .into(),
+                ));
+            }
+        }
+    } else {
+        match bus.ring.reader(1).read(u64::MAX, &mut bytes) {
+            crate::memory::ring::Read::Message { length, .. } => length,
+            _ => return Ok(None),
+        }
+    };
+    let message = Message::parse(&bytes[..length]).map_err(Fault::from)?;
+    Declaration::parse(message.body).map(Some).map_err(Fault::from)
+}
+
+fn replay<S: Surroundings>(
+    store: &mut StoreAgent<S::Disk>,
+    acknowledgement_journal: &mut JournalAgent<S::Disk>,
+    last: u64,
+    around: &mut S,
+) -> Result<(), Fault> {
+    while store.store().applied() < last {
+        let now = around.now();
+        store.duty(now)?;
+        acknowledgement_journal.duty(now)?;
+        around.replayed(store.store().applied(), last);
+    }
+    Ok(())
+}
+
+fn declare<S: Surroundings>(
+    config: &StartConfig,
+    recovered: &Recovered,
+    sequencer: &mut Sequencer,
+    journal: &mut JournalAgent<S::Disk>,
+    store: &StoreAgent<S::Disk>,
+    bus: &Stream,
+    around: &mut S,
+) -> Result<(), Fault> {
+    let new = store.store().applied() == 0;
+    let declared = store.store().declared();
+    let changed = declared.declaration() != Some(&declared.with(&config.declaration));
+    if sequencer.table().stream_ended() || !(new || changed || recovered.clean) {
+        return Ok(());
+    }
+    let number = match sequencer.declare(around.now(), &config.declaration) {
+        Ok(number) => number,
+        // Nothing can be acknowledged before the declaration is in; the next start tries again.
+        Err(SequencerError::NotNow(_)) if !new => return Ok(()),
+        Err(error) => return Err(Fault(format!("the stream cannot begin: {error}"))),
+    };
+    while bus.progress.durable.get() < number {
+        sequencer.finish_batch();
+        journal.duty(around.now())?;
+    }
+    sequencer.finish_batch();
+    Ok(())
+}

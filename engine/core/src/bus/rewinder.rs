@@ -1,0 +1,286 @@
+//! The rewinder: answers request packets with messages that somebody missed.
+//!
+//! A request is a datagram of exactly 20 bytes that names one of the rewinder's sessions. It is answered by one downstream packet, sent to where the
+//! request came from: the messages from the first one wanted on that fit, no more than asked, none above the commit point. There is
+//! silence for everything else: foreign sessions, number 0, count 0, numbers not there (any more, or yet), and requesters that draw
+//! more than their share. Readings of the protocol: A8 M2 to M5 in `docs/PROTOCOL.md`.
+use super::stream_reader::{StreamRead, StreamReader};
+use crate::disk::Disk;
+use crate::journal::JournalError;
+use crate::port::DatagramPort;
+use crate::time::{SECOND_NS, Time};
+use gds_wire::mold::{self, PacketBuilder, Request};
+use gds_wire::session::Session;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+crate::counter_set! {
+    /// What a rewinder was asked and sent.
+    pub struct RewinderCounters {
+        /// Request packets.
+        requests,
+        /// Packets sent in answer.
+        replies,
+        /// Messages in these.
+        messages,
+        /// Bytes of these.
+        bytes,
+        /// Datagrams that are no request packet.
+        malformed,
+        /// Requests for a session that is not ours.
+        foreign,
+        /// Requests for messages that are not there yet, or count 0, or number 0.
+        out_of_range,
+        /// Requests for messages that are not kept any more.
+        gone,
+        /// Requests of requesters that had drawn more than their share.
+        limited,
+        /// Requests dropped because too many came in one duty cycle.
+        overflow,
+        /// Requesters forgotten to make place for another while they had drawn something.
+        requesters_evicted,
+    }
+}
+
+/// What a [`Rewinder`] needs to know.
+#[derive(Clone, Debug)]
+pub struct RewinderConfig {
+    /// The largest reply.
+    pub payload_bytes_max: usize,
+    /// What one requester may draw in the long run.
+    pub bytes_per_second: u64,
+    /// ... and at once.
+    pub burst_bytes: u64,
+    /// How many requesters are remembered; more than that and the quietest is forgotten.
+    pub requesters_max: usize,
+    /// Most requests in one duty cycle.
+    pub requests_max: usize,
+}
+
+impl Default for RewinderConfig {
+    fn default() -> Self {
+        Self {
+            payload_bytes_max: mold::MAX_PAYLOAD_BYTES,
+            bytes_per_second: 1_000_000_000,
+            burst_bytes: 16 << 20,
+            requesters_max: 1024,
+            requests_max: 64,
+        }
+    }
+}
+
+/// One session that can be asked for.
+pub struct RewindSource {
+    /// The session.
+    pub session: Session,
+    /// Where its messages are.
+    pub reader: StreamReader,
+    /// The last number that may be shown, asked anew for each request.
+    pub limit: Box<dyn Fn() -> u64 + Send>,
+}
+
+/// What one requester may still draw.
+#[derive(Clone, Copy, Debug)]
+struct Requester {
+    address: SocketAddrV4,
+    bytes: u64,
+    refilled_ns: u64,
+}
+
+/// How many places a requester's address may be found at.
+const WAYS: usize = 8;
+
+/// Serves requests for some sessions.
+pub struct Rewinder {
+    config: RewinderConfig,
+    sources: Vec<RewindSource>,
+    requesters: Vec<Option<Requester>>,
+    pending: Vec<(SocketAddrV4, Request)>,
+    buffer: Vec<u8>,
+    message: Vec<u8>,
+    counters: Arc<RewinderCounters>,
+}
+
+impl Rewinder {
+    /// A rewinder for these sessions. All its memory is taken here.
+    pub fn new(config: RewinderConfig, sources: Vec<RewindSource>) -> Self {
+        assert!(
+            config.payload_bytes_max > mold::HEADER_BYTES + mold::BLOCK_LENGTH_BYTES
+                && config.requests_max > 0
+        );
+        Self {
+            sources,
+            requesters: vec![None; config.requesters_max.next_multiple_of(WAYS).max(WAYS)],
+            pending: Vec::with_capacity(config.requests_max),
+            buffer: vec![0; config.payload_bytes_max],
+            message: vec![0; config.payload_bytes_max],
+            counters: Arc::default(),
+            config,
+        }
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Arc<RewinderCounters> {
+        &self.counters
+    }
+
+    /// The sessions served.
+    pub fn sources(&self) -> &[RewindSource] {
+        &self.sources
+    }
+
+    /// One duty cycle: takes what requests there are and answers them. `disks` has the journal of each source, in the order of the
+    /// sources. Returns how many datagrams came.
+    ///
+    /// # Errors
+    ///
+    /// When a journal cannot be read or is damaged: the node must stop.
+    pub fn duty(
+        &mut self,
+        now: Time,
+        disks: &mut [&mut dyn Disk],
+        port: &mut dyn DatagramPort,
+    ) -> Result<usize, JournalError> {
+        let Self { pending, counters, config, .. } = self;
+        let received =
+            port.receive(config.requests_max, &mut |from, datagram| match Request::parse(datagram) {
+                None => counters.malformed.increment(),
+                Some(_) if pending.len() == config.requests_max => counters.overflow.increment(),
+                Some(request) => pending.push((from, request)),
+            });
+        for index in 0..self.pending.len() {
+            let (from, request) = self.pending[index];
+            if let Some(length) = self.answer(now, from, &request, disks)? {
+                port.send(from, &self.buffer[..length]);
+            }
+        }
+        self.pending.clear();
+        Ok(received)
+    }
+
+    /// Answers one datagram, whatever port it came from: the reply, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rewinder::duty`].
+    pub fn on_datagram(
+        &mut self,
+        now: Time,
+        from: SocketAddrV4,
+        datagram: &[u8],
+        disks: &mut [&mut dyn Disk],
+    ) -> Result<Option<&[u8]>, JournalError> {
+        let Some(request) = Request::parse(datagram) else {
+            self.counters.malformed.increment();
+            return Ok(None);
+        };
+        let length = self.answer(now, from, &request, disks)?;
+        Ok(length.map(|length| &self.buffer[..length]))
+    }
+
+    /// Builds the reply in the buffer; its length.
+    fn answer(
+        &mut self,
+        now: Time,
+        from: SocketAddrV4,
+        request: &Request,
+        disks: &mut [&mut dyn Disk],
+    ) -> Result<Option<usize>, JournalError> {
+        self.counters.requests.increment();
+        let Some(index) = self.sources.iter().position(|source| source.session == request.session) else {
+            self.counters.foreign.increment();
+            return Ok(None);
+        };
+        let limit = (self.sources[index].limit)();
+        if request.count == 0 || request.sequence == 0 || request.sequence > limit {
+            self.counters.out_of_range.increment();
+            return Ok(None);
+        }
+        if !self.may_draw(now.monotonic_ns, from) {
+            self.counters.limited.increment();
+            return Ok(None);
+        }
+        let limit = limit.min(request.sequence.saturating_add(u64::from(request.count) - 1));
+        let (count, length) = self.fill(index, request.sequence, limit, &mut *disks[index])?;
+        if count == 0 {
+            self.counters.gone.increment();
+            return Ok(None);
+        }
+        self.draw(from, length as u64);
+        self.counters.replies.increment();
+        self.counters.messages.add(u64::from(count));
+        self.counters.bytes.add(length as u64);
+        Ok(Some(length))
+    }
+
+    /// Fills the buffer with messages from `sequence` to `limit`, as many as fit: how many, and how many bytes.
+    fn fill(
+        &mut self,
+        index: usize,
+        sequence: u64,
+        limit: u64,
+        disk: &mut dyn Disk,
+    ) -> Result<(u16, usize), JournalError> {
+        let source = &mut self.sources[index];
+        let mut builder = PacketBuilder::new(&mut self.buffer, source.session, sequence);
+        source.reader.seek(sequence);
+        while builder.room() > 0 {
+            let room = builder.room();
+            let StreamRead::Message { length, .. } =
+                source.reader.read(limit, disk, &mut self.message[..room])?
+            else {
+                break;
+            };
+            assert!(builder.push(&self.message[..length]));
+        }
+        Ok((builder.count(), builder.finish()))
+    }
+
+    /// The requester's places in the table.
+    fn places(&self, address: SocketAddrV4) -> std::ops::Range<usize> {
+        let key = u64::from(u32::from(*address.ip())) << 16 | u64::from(address.port());
+        let sets = self.requesters.len() / WAYS;
+        let set = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize % sets;
+        set * WAYS..(set + 1) * WAYS
+    }
+
+    /// Whether the requester has anything left to draw; refills it first, and makes place for one not seen before.
+    fn may_draw(&mut self, now_ns: u64, address: SocketAddrV4) -> bool {
+        let places = self.places(address);
+        let known = self.requesters[places.clone()]
+            .iter()
+            .position(|place| place.is_some_and(|it| it.address == address));
+        let place = known.unwrap_or_else(|| {
+            let oldest = |place: &Option<Requester>| place.map_or(0, |requester| requester.refilled_ns + 1);
+            let set = &self.requesters[places.clone()];
+            (0..WAYS).min_by_key(|way| oldest(&set[*way])).expect("a set has places")
+        });
+        let requester = &mut self.requesters[places.start + place];
+        if known.is_none() {
+            self.counters.requesters_evicted.add(u64::from(requester.is_some()));
+            *requester = Some(Requester { address, bytes: self.config.burst_bytes, refilled_ns: now_ns });
+        }
+        let requester = requester.as_mut().expect("found or made");
+        let elapsed_ns = now_ns.saturating_sub(requester.refilled_ns);
+        let refill =
+            u128::from(elapsed_ns) * u128::from(self.config.bytes_per_second) / u128::from(SECOND_NS);
+        if refill > 0 {
+            requester.bytes = self
+                .config
+                .burst_bytes
+                .min((u128::from(requester.bytes) + refill).min(u64::MAX.into()) as u64);
+            requester.refilled_ns = now_ns;
+        }
+        requester.bytes > 0
+    }
+
+    fn draw(&mut self, address: SocketAddrV4, bytes: u64) {
+        let places = self.places(address);
+        for requester in self.requesters[places].iter_mut().flatten().filter(|it| it.address == address) {
+            requester.bytes = requester.bytes.saturating_sub(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,390 @@
+//! The sequencer: gives every message taken at ingress its place in the one total order.
+//!
+//! It owns the session table, the ingress and the writing end of the ring. A message's number is given and its bytes are in the ring in
+//! one step, and only when the journal has reserved room for it ([`Progress::reserved`]) and the ring need not overwrite what the
+//! journal does not have yet. So a numbered message is never refused. What can never be accepted (a block too long for a downstream packet,
+//! one that is no message of GDS's own schema) is sequenced empty, as a void, with the reason.
+//!
+//! A batch is published to the readers of the ring, and then committed, by [`Sequencer::finish_batch`]: at once when the stream's durability
+//! is `memory`, and as far as the journal is durable when it is `fsync`.
+//!
+//! Requests and refusals leave through a small outbox that [`Sequencer::flush`] empties.
+use super::ingress::{Hold, Ingress, IngressConfig, IngressSink, Standing};
+use super::sessions::{SessionStep, SessionTable};
+use crate::cursor::Progress;
+use crate::journal::Durability;
+use crate::memory::{Ring, RingWriter};
+use crate::port::DatagramPort;
+use crate::time::Time;
+use gds_wire::declaration::{Declaration, DeclarationError, Schema};
+use gds_wire::envelope::{ENVELOPE_BYTES, Envelope, Kind, Message, Reason, Skip, Void, max_block_bytes};
+use gds_wire::mold;
+use gds_wire::refusal::{REFUSAL_BYTES, RefusalReason};
+use gds_wire::session::Session;
+use std::fmt;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+crate::counter_set! {
+    /// What the sequencer did.
+    pub struct SequencerCounters {
+        /// Messages sequenced, of every kind.
+        messages,
+        /// Bytes of these, envelopes included.
+        bytes,
+        /// Blocks sequenced empty because they were too long.
+        too_long,
+        /// Blocks sequenced empty because their type is unknown.
+        unknown_type,
+        /// Sessions ended.
+        sessions_ended,
+        /// Client sequence numbers given up.
+        skipped,
+        /// Times that a message was not taken because the journal had no room reserved.
+        disk_full,
+        /// Times that a message was not taken because the ring had no room.
+        ring_full,
+        /// Duty cycles without receiving because the ring had no room.
+        not_accepting,
+        /// Requests and refusals dropped because the outbox was full.
+        outbox_full,
+    }
+}
+
+/// What a [`Sequencer`] needs to know.
+#[derive(Clone, Debug)]
+pub struct SequencerConfig {
+    /// The receiving side.
+    pub ingress: IngressConfig,
+    /// The largest downstream packet: what does not fit one is sequenced as a void.
+    pub payload_bytes_max: usize,
+    /// What the journal must have before a message is committed, on a node that is alone.
+    pub durability: Durability,
+    /// The epoch that messages are numbered under.
+    pub epoch: u32,
+}
+
+impl Default for SequencerConfig {
+    fn default() -> Self {
+        Self {
+            ingress: IngressConfig::default(),
+            payload_bytes_max: mold::MAX_PAYLOAD_BYTES,
+            durability: Durability::Memory,
+            epoch: 1,
+        }
+    }
+}
+
+/// Why the node's own message was not sequenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SequencerError {
+    /// It may be taken later.
+    NotNow(Hold),
+    /// The declaration does not fit a downstream packet; part it.
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+        /// What fits.
+        length_max: usize,
+    },
+    /// The declaration contradicts itself.
+    Declaration(DeclarationError),
+}
+
+impl fmt::Display for SequencerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotNow(Hold::NoRoom) => f.write_str("the ring has no room now; try again"),
+            Self::NotNow(Hold::Refused(reason)) => write!(f, "not taken: {reason}"),
+            Self::TooLong { length, length_max } => write!(
+                f,
+                "the declaration has {length} bytes and one message holds {length_max}; declare its tables and schemas in several"
+            ),
+            Self::Declaration(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SequencerError {}
+
+/// Most requests and refusals between two flushes.
+const OUTBOX_MAX: usize = 256;
+const OUTBOX_BYTES: usize =
+    if REFUSAL_BYTES > mold::REQUEST_BYTES { REFUSAL_BYTES } else { mold::REQUEST_BYTES };
+
+/// Puts client messages into one order.
+pub struct Sequencer {
+    ingress: Ingress,
+    numbering: Numbering,
+    /// Bytes of the ring that one datagram may take at most.
+    packet_ring_bytes: usize,
+}
+
+/// The part that gives numbers; ingress hands it what is next.
+struct Numbering {
+    table: SessionTable,
+    writer: RingWriter,
+    progress: Arc<Progress>,
+    durability: Durability,
+    epoch: u32,
+    block_bytes_max: usize,
+    last_timestamp_ns: u64,
+    /// What the journal had reserved when it was last looked at.
+    reserved: u64,
+    outbox: Vec<(SocketAddrV4, [u8; OUTBOX_BYTES], usize)>,
+    counters: Arc<SequencerCounters>,
+}
+
+impl Sequencer {
+    /// A sequencer for a new stream. Its first message must be [`Sequencer::declare`]d; before that no session is let in.
+    pub fn new(config: SequencerConfig, writer: RingWriter, progress: Arc<Progress>) -> Self {
+        Self::resume(config, SessionTable::new(), writer, progress, 0)
+    }
+
+    /// A sequencer that goes on where a stream stands: the table after its last message, the ring's writer behind that message, and that
+    /// message's timestamp.
+    pub fn resume(
+        config: SequencerConfig,
+        table: SessionTable,
+        writer: RingWriter,
+        progress: Arc<Progress>,
+        last_timestamp_ns: u64,
+    ) -> Self {
+        assert!(
+            table.applied() + 1 == writer.next_sequence(),
+            "the session table stands at {}, the ring goes on with {}",
+            table.applied(),
+            writer.next_sequence()
+        );
+        let block_bytes_max = max_block_bytes(config.payload_bytes_max);
+        assert!(block_bytes_max > 0, "a payload of {} bytes holds no message", config.payload_bytes_max);
+        // The worst packet is full of empty blocks, each of which becomes an envelope in a frame of its own.
+        let packet_bytes = config.ingress.packet_bytes_max;
+        let worst =
+            packet_bytes / mold::BLOCK_LENGTH_BYTES * Ring::frame_bytes(ENVELOPE_BYTES) + packet_bytes;
+        let packet_ring_bytes = worst.min(writer.ring().config().data_bytes / 4);
+        let reserved = progress.reserved.get();
+        Self {
+            ingress: Ingress::new(config.ingress),
+            packet_ring_bytes,
+            numbering: Numbering {
+                table,
+                writer,
+                progress,
+                durability: config.durability,
+                epoch: config.epoch,
+                block_bytes_max,
+                last_timestamp_ns,
+                reserved,
+                outbox: Vec::with_capacity(OUTBOX_MAX),
+                counters: Arc::default(),
+            },
+        }
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Arc<SequencerCounters> {
+        &self.numbering.counters
+    }
+
+    /// The receiving side, for its counters and its timer.
+    pub fn ingress(&self) -> &Ingress {
+        &self.ingress
+    }
+
+    /// The sessions as of the last message sequenced.
+    pub fn table(&self) -> &SessionTable {
+        &self.numbering.table
+    }
+
+    /// The number the next message gets.
+    pub fn next_sequence(&self) -> u64 {
+        self.numbering.writer.next_sequence()
+    }
+
+    /// Whether the ring has room for any one more datagram. While it has not, leave datagrams where they are.
+    pub fn accepts(&mut self) -> bool {
+        self.numbering.room() >= self.packet_ring_bytes
+    }
+
+    /// Takes one datagram from the ingress port.
+    pub fn on_packet(&mut self, now: Time, source: SocketAddrV4, datagram: &[u8]) {
+        self.ingress.on_packet(now, source, datagram, &mut self.numbering);
+    }
+
+    /// Does what is due: offers held packets, skips, asks.
+    pub fn on_timer(&mut self, now: Time) {
+        self.ingress.on_timer(now, &mut self.numbering);
+    }
+
+    /// Publishes what was sequenced since the last call to the ring's readers and moves the commit point. Call it in every duty cycle: the
+    /// journal may have become durable meanwhile.
+    pub fn finish_batch(&mut self) {
+        let Numbering { writer, progress, durability, .. } = &mut self.numbering;
+        writer.publish();
+        let sequenced = writer.next_sequence() - 1;
+        progress.sequenced.set(sequenced);
+        progress.committed.set(match durability {
+            Durability::Memory => sequenced,
+            Durability::Fsync => progress.durable.get().min(sequenced),
+        });
+    }
+
+    /// Sends the requests and refusals that have come up.
+    pub fn flush(&mut self, port: &mut dyn DatagramPort) {
+        for (to, bytes, length) in self.numbering.outbox.drain(..) {
+            port.send(to, &bytes[..length]);
+        }
+    }
+
+    /// One duty cycle: receives at most `limit` datagrams, does what is due, publishes, commits, sends. Returns how many it received.
+    pub fn duty(&mut self, now: Time, port: &mut dyn DatagramPort, limit: usize) -> usize {
+        let room = self.numbering.room() / self.packet_ring_bytes;
+        let mut received = 0;
+        if room == 0 {
+            self.numbering.counters.not_accepting.increment();
+        } else {
+            received =
+                port.receive(limit.min(room), &mut |source, datagram| self.on_packet(now, source, datagram));
+        }
+        self.on_timer(now);
+        self.finish_batch();
+        self.flush(port);
+        received
+    }
+
+    /// Sequences a declaration; returns its number.
+    pub fn declare(&mut self, now: Time, declaration: &Declaration) -> Result<u64, SequencerError> {
+        declaration.check().map_err(SequencerError::Declaration)?;
+        let (length, length_max) = (declaration.encoded_bytes(), self.numbering.block_bytes_max);
+        if length > length_max {
+            return Err(SequencerError::TooLong { length, length_max });
+        }
+        self.numbering.append_own(now, Kind::Declare, &declaration.to_bytes()).map_err(SequencerError::NotNow)
+    }
+
+    /// Sequences the end of the stream, its last message; returns its number. From then on everything is refused.
+    pub fn end_stream(&mut self, now: Time) -> Result<u64, SequencerError> {
+        self.numbering.append_own(now, Kind::EndOfStream, &[]).map_err(SequencerError::NotNow)
+    }
+}
+
+impl Numbering {
+    /// Bytes of the longest message that the ring takes now.
+    fn room(&mut self) -> usize {
+        // Whoever is overrun reads on from the journal, so what the journal does not have is not overwritten.
+        self.writer.room(self.progress.durable.get().min(self.progress.committed.get()))
+    }
+
+    fn append_own(&mut self, now: Time, kind: Kind, body: &[u8]) -> Result<u64, Hold> {
+        if self.table.stream_ended() {
+            return Err(Hold::Refused(RefusalReason::StreamEnded));
+        }
+        let number = self.table.get(&Session::NODE).map_or(1, |entry| entry.next);
+        self.append(now, Session::NODE, kind, Reason::None, number, body)
+    }
+
+    /// Gives a message the next bus number: into the ring, and into the session table.
+    fn append(
+        &mut self,
+        now: Time,
+        session: Session,
+        kind: Kind,
+        reason: Reason,
+        number: u64,
+        body: &[u8],
+    ) -> Result<u64, Hold> {
+        let sequence = self.writer.next_sequence();
+        if sequence > self.reserved {
+            self.reserved = self.progress.reserved.get();
+            if sequence > self.reserved {
+                self.counters.disk_full.increment();
+                return Err(Hold::Refused(RefusalReason::DiskFull));
+            }
+        }
+        let length = ENVELOPE_BYTES + body.len();
+        if self.room() < length {
+            self.counters.ring_full.increment();
+            return Err(Hold::NoRoom);
+        }
+        let timestamp_ns = self.last_timestamp_ns.max(now.wall_ns);
+        let envelope = Envelope::new(session, kind, reason, number, timestamp_ns);
+        let step = self.table.apply(sequence, &Message { envelope: &envelope, body });
+        assert!(
+            !matches!(step, SessionStep::Full | SessionStep::OutOfOrder),
+            "message {number} of session {session} was taken out of turn: {step:?}"
+        );
+        self.writer.append(self.epoch, &[&envelope.to_bytes(), body]);
+        self.last_timestamp_ns = timestamp_ns;
+        self.counters.messages.increment();
+        self.counters.bytes.add(length as u64);
+        Ok(sequence)
+    }
+
+    /// Whether a block is no message of the session's schema by its first byte. Foreign schemas are the store's business.
+    fn is_unknown(&self, session: &Session, block: &[u8]) -> bool {
+        let schema = self
+            .table
+            .schema(self.table.schema_of(session))
+            .map_or(Schema::Native, |declared| declared.schema);
+        schema == Schema::Native && block.first() != Some(&b'T')
+    }
+}
+
+impl IngressSink for Numbering {
+    fn standing(&self, session: &Session) -> Standing {
+        let entry = self.table.get(session);
+        if self.table.stream_ended() {
+            let next = entry.map_or(1, |entry| entry.next);
+            return Standing::Refused { reason: RefusalReason::StreamEnded, next };
+        }
+        match entry {
+            Some(entry) if entry.ended() => Standing::Ended,
+            Some(entry) => Standing::Next { next: entry.next, skip: entry.skip },
+            None if self.table.is_full() => {
+                Standing::Refused { reason: RefusalReason::SessionsFull, next: 1 }
+            }
+            None => Standing::New,
+        }
+    }
+
+    fn take(&mut self, now: Time, session: Session, sequence: u64, block: &[u8]) -> Result<(), Hold> {
+        if block.len() > self.block_bytes_max {
+            let body = Void::of(block).to_bytes();
+            self.append(now, session, Kind::Void, Reason::TooLong, sequence, &body)?;
+            self.counters.too_long.increment();
+        } else if self.is_unknown(&session, block) {
+            let body = Void::of(block).to_bytes();
+            self.append(now, session, Kind::Void, Reason::UnknownType, sequence, &body)?;
+            self.counters.unknown_type.increment();
+        } else {
+            self.append(now, session, Kind::Transaction, Reason::None, sequence, block)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, now: Time, session: Session, sequence: u64) -> Result<(), Hold> {
+        self.append(now, session, Kind::EndOfSession, Reason::None, sequence, &[])?;
+        self.counters.sessions_ended.increment();
+        Ok(())
+    }
+
+    fn skip(&mut self, now: Time, session: Session, from: u64, to: u64) -> Result<(), Hold> {
+        self.append(now, session, Kind::Skip, Reason::None, from, &Skip::new(from, to).to_bytes())?;
+        self.counters.skipped.add(to - from + 1);
+        Ok(())
+    }
+
+    fn send(&mut self, to: SocketAddrV4, datagram: &[u8]) {
+        if self.outbox.len() == OUTBOX_MAX {
+            self.counters.outbox_full.increment();
+            return;
+        }
+        let mut bytes = [0; OUTBOX_BYTES];
+        bytes[..datagram.len()].copy_from_slice(datagram);
+        self.outbox.push((to, bytes, datagram.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

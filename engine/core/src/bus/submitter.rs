@@ -1,0 +1,514 @@
+//! The submitter: the client's side of the bus.
+//!
+//! It numbers the client's blocks from 1 in the client's own session, packs them into MoldUDP64 packets to the ingress group, and keeps each until
+//! its acknowledgement has come. What is not acknowledged after half a millisecond is sent again, then after twice that, and so on;
+//! since ingress takes every number once, resending is always safe. Acknowledgements come from a [`Receiver`](super::Receiver) on the
+//! acknowledgement session, so none is missed. Request packets for the session are answered to the ingress groups, where
+//! standbys hear it too.
+//!
+//! A session is one life of one client: a client that does not know what it sent takes a new name.
+use crate::time::{MICROSECOND_NS, MILLISECOND_NS, SECOND_NS, Time};
+use gds_wire::acknowledgement::{Acknowledgement, Outcome};
+use gds_wire::mold::{self, PacketBuilder, Request};
+use gds_wire::refusal::{Refusal, RefusalReason};
+use gds_wire::session::Session;
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+crate::counter_set! {
+    /// What a submitter did.
+    pub struct SubmitterCounters {
+        /// Blocks submitted.
+        submitted,
+        /// Packets sent for the first time.
+        packets,
+        /// Packets sent again because an acknowledgement was late.
+        resent,
+        /// Packets sent again because they were asked for.
+        answered,
+        /// Requests for messages that are not kept, or not sent yet.
+        unanswerable,
+        /// Blocks acknowledged.
+        acknowledged,
+        /// Acknowledgements of the session for blocks that were acknowledged before.
+        acknowledged_again,
+        /// Acknowledgements for a block that is not this client's: another client uses the session.
+        clashes,
+        /// Refusals received.
+        refusals,
+        /// Blocks not taken because the window was full.
+        window_full,
+        /// Datagrams that are neither a refusal nor a request of this session.
+        foreign,
+    }
+}
+
+/// What a [`Submitter`] needs to know.
+#[derive(Clone, Debug)]
+pub struct SubmitterConfig {
+    /// The client's session, its identity; never used before.
+    pub session: Session,
+    /// The ingress groups sent to: one, or the lines A and B.
+    pub groups: Vec<SocketAddrV4>,
+    /// The largest packet.
+    pub payload_bytes_max: usize,
+    /// Most blocks waiting for their acknowledgement.
+    pub window_messages: usize,
+    /// Most bytes of these.
+    pub window_bytes: usize,
+    /// The oldest block is sent again when neither it was sent nor anything was acknowledged for this long; doubles.
+    pub resend_ns: u64,
+    /// ... up to this.
+    pub resend_ns_max: u64,
+    /// How many packets are sent again at first; doubles too, sixteenfold at most.
+    pub resend_packets: usize,
+    /// After a refusal nothing is sent again for this long.
+    pub refusal_ns: u64,
+    /// A heartbeat after this much silence.
+    pub heartbeat_ns: u64,
+}
+
+impl SubmitterConfig {
+    /// The ordinary bounds and times.
+    pub fn new(session: Session, group: SocketAddrV4) -> Self {
+        Self {
+            session,
+            groups: vec![group],
+            payload_bytes_max: mold::MAX_PAYLOAD_BYTES,
+            window_messages: 4096,
+            window_bytes: 1 << 20,
+            resend_ns: 500 * MICROSECOND_NS,
+            resend_ns_max: 100 * MILLISECOND_NS,
+            resend_packets: 4,
+            refusal_ns: 10 * MILLISECOND_NS,
+            heartbeat_ns: SECOND_NS,
+        }
+    }
+}
+
+/// Why a block was not taken. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmitError {
+    /// Too much waits for acknowledgement: try again when some have come.
+    Full,
+    /// Longer than a packet holds.
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+        /// What a packet holds.
+        length_max: usize,
+    },
+    /// The client has ended the session.
+    Ended,
+    /// The stream has ended: nothing is taken any more.
+    StreamEnded,
+}
+
+impl fmt::Display for SubmitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => {
+                f.write_str("too many blocks wait for their acknowledgement; submit this one again later")
+            }
+            Self::TooLong { length, length_max } => {
+                write!(f, "a block of {length} bytes does not fit a packet, which holds {length_max}")
+            }
+            Self::Ended => f.write_str("the session has been ended; take a new name"),
+            Self::StreamEnded => f.write_str("the stream has ended and takes nothing any more"),
+        }
+    }
+}
+
+impl std::error::Error for SubmitError {}
+
+/// What a submitter has to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmitEvent {
+    /// A block has its outcome. Each block has exactly one, in the order of submission.
+    Acknowledged {
+        /// The block's number in the session.
+        client_sequence: u64,
+        /// The bus message that says so: where it was applied, this is its records' version.
+        sequence: u64,
+        /// The outcome. [`Outcome::Skipped`]: the block was given up and is not in the stream.
+        outcome: Outcome,
+    },
+    /// Another client uses this session: the stream has its block under this number and not ours.
+    SessionClash {
+        /// The number in the session.
+        client_sequence: u64,
+    },
+    /// The leader cannot take anything now. Resending goes on.
+    Refused {
+        /// Why.
+        reason: RefusalReason,
+        /// The number it wants next.
+        next: u64,
+    },
+    /// The end of session has been sequenced.
+    Ended {
+        /// The bus message that says so.
+        sequence: u64,
+    },
+}
+
+/// A block that waits for its acknowledgement.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    /// Where its bytes are, counted on without end.
+    position: u64,
+    length: usize,
+    checksum: u32,
+    sent_ns: u64,
+}
+
+/// Submits one client's blocks.
+pub struct Submitter {
+    config: SubmitterConfig,
+    /// Blocks `first..next`, oldest first.
+    waiting: VecDeque<Waiting>,
+    bytes: Vec<u8>,
+    end_position: u64,
+    first: u64,
+    unsent: u64,
+    next: u64,
+    progress_ns: u64,
+    /// Resends since the last progress.
+    attempts: u32,
+    /// Nothing is sent again before this time.
+    held_until_ns: u64,
+    last_sent_ns: u64,
+    ending: Option<Ending>,
+    stream_ended: bool,
+    buffer: Vec<u8>,
+    counters: Arc<SubmitterCounters>,
+}
+
+/// The end of session, on its way.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    due_ns: u64,
+    attempts: u32,
+    acknowledged: bool,
+}
+
+/// Sends one datagram.
+pub type Send<'a> = &'a mut dyn FnMut(SocketAddrV4, &[u8]);
+
+impl Submitter {
+    /// A submitter that has sent nothing. All its memory is taken here.
+    pub fn new(config: SubmitterConfig) -> Self {
+        let length_max = block_bytes_max(&config);
+        assert!(
+            length_max > 0 && config.window_messages > 0 && config.resend_ns > 0 && config.resend_packets > 0
+        );
+        assert!(
+            config.window_bytes >= 2 * length_max,
+            "the window must hold two blocks of {length_max} bytes"
+        );
+        Self {
+            waiting: VecDeque::with_capacity(config.window_messages),
+            bytes: vec![0; config.window_bytes],
+            end_position: 0,
+            first: 1,
+            unsent: 1,
+            next: 1,
+            progress_ns: 0,
+            attempts: 0,
+            held_until_ns: 0,
+            last_sent_ns: 0,
+            ending: None,
+            stream_ended: false,
+            buffer: vec![0; config.payload_bytes_max],
+            counters: Arc::default(),
+            config,
+        }
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Arc<SubmitterCounters> {
+        &self.counters
+    }
+
+    /// The client's session.
+    pub fn session(&self) -> Session {
+        self.config.session
+    }
+
+    /// The number the next block gets.
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// How many blocks wait for their acknowledgement.
+    pub fn unacknowledged(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// True once the session's end has been acknowledged.
+    pub fn finished(&self) -> bool {
+        self.ending.is_some_and(|ending| ending.acknowledged)
+    }
+
+    /// Takes a block; returns its number. It leaves with the next [`Submitter::flush`], in a packet with its neighbours.
+    ///
+    /// # Errors
+    ///
+    /// See [`SubmitError`]; nothing changed then.
+    pub fn submit(&mut self, block: &[u8]) -> Result<u64, SubmitError> {
+        let length_max = block_bytes_max(&self.config);
+        if self.stream_ended {
+            return Err(SubmitError::StreamEnded);
+        }
+        if self.ending.is_some() {
+            return Err(SubmitError::Ended);
+        }
+        if block.len() > length_max {
+            return Err(SubmitError::TooLong { length: block.len(), length_max });
+        }
+        let Some(position) = self.place_for(block.len()) else {
+            self.counters.window_full.increment();
+            return Err(SubmitError::Full);
+        };
+        let start = self.index(position);
+        self.bytes[start..start + block.len()].copy_from_slice(block);
+        self.end_position = position + block.len() as u64;
+        let checksum = gds_wire::checksum(block);
+        self.waiting.push_back(Waiting { position, length: block.len(), checksum, sent_ns: 0 });
+        self.counters.submitted.increment();
+        self.next += 1;
+        Ok(self.next - 1)
+    }
+
+    /// Ends the session once everything submitted is taken.
+    pub fn end(&mut self) {
+        self.ending.get_or_insert(Ending { due_ns: 0, attempts: 0, acknowledged: false });
+    }
+
+    /// Sends what was submitted and not sent yet; returns how many packets.
+    pub fn flush(&mut self, now: Time, send: Send<'_>) -> usize {
+        let mut packets = 0;
+        while self.unsent < self.next {
+            if self.unsent == self.first {
+                // Nothing was outstanding: the clock of resending starts now.
+                (self.progress_ns, self.attempts) = (now.monotonic_ns, 0);
+            }
+            self.unsent = self.send_packet(now, self.unsent, self.next, send);
+            self.counters.packets.increment();
+            packets += 1;
+        }
+        packets
+    }
+
+    /// Sends what is due: new blocks, old ones again, the end of session, a heartbeat. Returns how many packets.
+    pub fn on_timer(&mut self, now: Time, send: Send<'_>) -> usize {
+        if self.stream_ended || self.finished() {
+            return 0;
+        }
+        let mut packets = self.flush(now, send);
+        packets += self.resend_due(now, send);
+        packets += self.end_due(now, send);
+        if now.monotonic_ns >= self.last_sent_ns.saturating_add(self.config.heartbeat_ns) && self.unsent > 1 {
+            self.send_to_groups(now, &mold::heartbeat(self.config.session, self.unsent), send);
+            packets += 1;
+        }
+        packets
+    }
+
+    /// When [`Submitter::on_timer`] next has something to do, on the monotonic clock.
+    pub fn due_ns(&self) -> u64 {
+        if self.stream_ended || self.finished() {
+            return u64::MAX;
+        }
+        if self.unsent < self.next {
+            return 0;
+        }
+        let heartbeat_ns =
+            if self.unsent > 1 { self.last_sent_ns + self.config.heartbeat_ns } else { u64::MAX };
+        let end_ns = self.ending.map_or(u64::MAX, |ending| ending.due_ns);
+        self.resend_due_ns().min(heartbeat_ns).min(end_ns)
+    }
+
+    /// Takes message `sequence` of the acknowledgement session, in order; those of other sessions are ignored.
+    pub fn on_acknowledgement(
+        &mut self,
+        now: Time,
+        sequence: u64,
+        message: &[u8],
+        event: &mut dyn FnMut(SubmitEvent),
+    ) {
+        let Ok(acknowledgement) = Acknowledgement::parse(message) else { return };
+        if acknowledgement.session != self.config.session {
+            return;
+        }
+        let number = acknowledgement.client_sequence();
+        if number < self.first || self.finished() {
+            self.counters.acknowledged_again.increment();
+            return;
+        }
+        let is_end = number == self.unsent && self.unsent == self.next && self.ending.is_some();
+        if number >= self.unsent && !is_end {
+            self.counters.clashes.increment();
+            event(SubmitEvent::SessionClash { client_sequence: number });
+            return;
+        }
+        (self.progress_ns, self.attempts) = (now.monotonic_ns, 0);
+        // Acknowledgements come in the stream's order: what has none before a later one was given up.
+        while self.first < number {
+            self.acknowledge(sequence, Outcome::Skipped, event);
+        }
+        if is_end {
+            self.ending = Some(Ending { due_ns: u64::MAX, attempts: 0, acknowledged: true });
+            event(SubmitEvent::Ended { sequence });
+            return;
+        }
+        let outcome = acknowledgement.outcome();
+        let checksum = self.waiting.front().expect("it waits").checksum;
+        if outcome == Outcome::Skipped || acknowledgement.checksum() == checksum {
+            self.acknowledge(sequence, outcome, event);
+        } else {
+            self.waiting.pop_front();
+            self.first += 1;
+            self.counters.clashes.increment();
+            event(SubmitEvent::SessionClash { client_sequence: number });
+        }
+    }
+
+    /// Takes a datagram that came to the address the client sends from: a refusal, or a request for messages.
+    pub fn on_datagram(
+        &mut self,
+        now: Time,
+        datagram: &[u8],
+        send: Send<'_>,
+        event: &mut dyn FnMut(SubmitEvent),
+    ) {
+        let session = self.config.session;
+        if let Some(refusal) = Refusal::parse(datagram).filter(|refusal| refusal.session == session) {
+            self.counters.refusals.increment();
+            self.stream_ended |= refusal.reason == RefusalReason::StreamEnded;
+            self.held_until_ns = now.monotonic_ns + self.config.refusal_ns;
+            event(SubmitEvent::Refused { reason: refusal.reason, next: refusal.next });
+        } else if let Some(request) = Request::parse(datagram).filter(|request| request.session == session) {
+            self.answer(now, &request, send);
+        } else {
+            self.counters.foreign.increment();
+        }
+    }
+
+    fn answer(&mut self, now: Time, request: &Request, send: Send<'_>) {
+        let end = request.sequence.saturating_add(u64::from(request.count)).min(self.unsent);
+        if request.sequence < self.first || request.sequence >= end {
+            self.counters.unanswerable.increment();
+            return;
+        }
+        let mut from = request.sequence;
+        for _ in 0..self.config.resend_packets {
+            if from < end {
+                from = self.send_packet(now, from, end, send);
+                self.counters.answered.increment();
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, sequence: u64, outcome: Outcome, event: &mut dyn FnMut(SubmitEvent)) {
+        self.waiting.pop_front();
+        self.counters.acknowledged.increment();
+        event(SubmitEvent::Acknowledged { client_sequence: self.first, sequence, outcome });
+        self.first += 1;
+    }
+
+    fn resend_due_ns(&self) -> u64 {
+        if self.first == self.unsent {
+            return u64::MAX;
+        }
+        let sent_ns = self.waiting[0].sent_ns;
+        sent_ns.max(self.progress_ns).saturating_add(self.backoff_ns(self.attempts)).max(self.held_until_ns)
+    }
+
+    fn backoff_ns(&self, attempts: u32) -> u64 {
+        self.config.resend_ns.saturating_mul(1 << attempts.min(20)).min(self.config.resend_ns_max)
+    }
+
+    fn resend_due(&mut self, now: Time, send: Send<'_>) -> usize {
+        if now.monotonic_ns < self.resend_due_ns() {
+            return 0;
+        }
+        let packets_max = self.config.resend_packets << self.attempts.min(4);
+        let mut from = self.first;
+        let mut packets = 0;
+        while from < self.unsent && packets < packets_max {
+            from = self.send_packet(now, from, self.unsent, send);
+            packets += 1;
+        }
+        self.counters.resent.add(packets as u64);
+        self.attempts += 1;
+        packets
+    }
+
+    fn end_due(&mut self, now: Time, send: Send<'_>) -> usize {
+        let Some(ending) = self.ending.filter(|ending| now.monotonic_ns >= ending.due_ns) else { return 0 };
+        let due_ns = now.monotonic_ns + self.backoff_ns(ending.attempts);
+        self.ending = Some(Ending { due_ns, attempts: ending.attempts + 1, acknowledged: false });
+        self.send_to_groups(now, &mold::end_of_session(self.config.session, self.next), send);
+        1
+    }
+
+    /// Sends as many of the blocks `from..to` as fit one packet; returns the first that did not.
+    fn send_packet(&mut self, now: Time, from: u64, to: u64, send: Send<'_>) -> u64 {
+        let mut builder = PacketBuilder::new(&mut self.buffer, self.config.session, from);
+        let window_bytes = self.bytes.len() as u64;
+        for number in from..to {
+            let block = &mut self.waiting[(number - self.first) as usize];
+            let start = (block.position % window_bytes) as usize;
+            if !builder.push(&self.bytes[start..start + block.length]) {
+                break;
+            }
+            block.sent_ns = now.monotonic_ns;
+        }
+        let next = builder.next_sequence();
+        assert!(next > from, "block {from} fits no packet");
+        let length = builder.finish();
+        for group in &self.config.groups {
+            send(*group, &self.buffer[..length]);
+        }
+        self.last_sent_ns = now.monotonic_ns;
+        next
+    }
+
+    fn send_to_groups(&mut self, now: Time, datagram: &[u8], send: Send<'_>) {
+        for group in &self.config.groups {
+            send(*group, datagram);
+        }
+        self.last_sent_ns = now.monotonic_ns;
+    }
+
+    /// Where a block of this length can be put in one piece.
+    fn place_for(&self, length: usize) -> Option<u64> {
+        if self.waiting.len() == self.config.window_messages {
+            return None;
+        }
+        let (length, window_bytes) = (length as u64, self.bytes.len() as u64);
+        let mut position = self.end_position;
+        if position % window_bytes + length > window_bytes {
+            position = position.next_multiple_of(window_bytes);
+        }
+        let oldest = self.waiting.front().map_or(position, |block| block.position);
+        (position + length - oldest <= window_bytes).then_some(position)
+    }
+
+    fn index(&self, position: u64) -> usize {
+        (position % self.bytes.len() as u64) as usize
+    }
+}
+
+fn block_bytes_max(config: &SubmitterConfig) -> usize {
+    config
+        .payload_bytes_max
+        .saturating_sub(mold::HEADER_BYTES + mold::BLOCK_LENGTH_BYTES)
+        .min(usize::from(u16::MAX))
+}
+
+#[cfg(test)]
+mod tests;
