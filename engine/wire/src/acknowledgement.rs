@@ -41,7 +41,7 @@ outcomes! {
     NoOperation = 1, "no operation";
     /// An insert of a key that exists. Nothing changed.
     Exists = 2, "record exists";
-    /// A modify, delete or check of a key that does not exist. Nothing changed.
+    /// A modify or delete of a key that does not exist, or a check of one unless it expects that. Nothing changed.
     Missing = 3, "record missing";
     /// A record's version is not the expected one. Nothing changed.
     VersionMismatch = 4, "version mismatch";

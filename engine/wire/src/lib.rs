@@ -32,6 +32,8 @@ pub mod transaction;
 
 #[cfg(test)]
 mod captures;
+#[cfg(test)]
+mod protocol_document;
 
 /// CRC-32C (Castagnoli, as in RFC 3720) of `bytes`: the checksum every GDS message uses.
 pub fn checksum(bytes: &[u8]) -> u32 {

@@ -31,7 +31,7 @@ pub enum OperationKind {
     Put = b'P',
     /// Deletes a record that must exist. Carries no value.
     Delete = b'D',
-    /// Changes nothing: only its expected version counts. Carries no value.
+    /// Changes nothing. The record must exist, unless the expected version is 0, which says that it must not. Carries no value.
     Check = b'C',
 }
 

@@ -56,7 +56,8 @@ struct Standing {
 }
 
 /// Reads messages of one journal, each by its number; cheap when the numbers go up one by one. It may read beside a writer:
-/// a message counts once its group is whole, and the caller asks only for what the journal's cursor has passed. Holds about 1 MiB.
+/// a message counts once its group is whole, and the caller asks only for what the journal's cursor has passed. Holds 64 KiB, or as much as
+/// the longest group it has met, at most 1 MiB.
 ///
 /// No content is handed out whose checksum was not right, nor under another number than its own.
 pub struct JournalReader {

@@ -4,7 +4,10 @@ use zerocopy::IntoBytes;
 use super::group::{GROUP_BYTES_MAX, Group, GroupError};
 use crate::disk::{BLOCK_BYTES, Block, Disk, DiskError};
 
-/// Holds one stretch of one segment, long enough for any group.
+/// What a window reads at a time until it meets a longer group.
+const READ_BYTES: usize = 64 << 10;
+
+/// Holds one stretch of one segment; grows to the longest group met, at most [`GROUP_BYTES_MAX`].
 pub(super) struct Window {
     blocks: Vec<Block>,
     segment: u64,
@@ -14,7 +17,7 @@ pub(super) struct Window {
 
 impl Window {
     pub fn new() -> Self {
-        let blocks = vec![Block([0; BLOCK_BYTES]); GROUP_BYTES_MAX / BLOCK_BYTES];
+        let blocks = vec![Block([0; BLOCK_BYTES]); READ_BYTES / BLOCK_BYTES];
         Self { blocks, segment: 0, start: 0, filled_bytes: 0 }
     }
 
@@ -36,6 +39,10 @@ impl Window {
         let held = segment == self.segment && offset >= self.start && offset + least_bytes as u64 <= end;
         if !held {
             self.filled_bytes = 0;
+            let least_blocks = least_bytes.div_ceil(BLOCK_BYTES);
+            if least_blocks > self.blocks.len() {
+                self.blocks.resize(least_blocks.next_power_of_two(), Block([0; BLOCK_BYTES]));
+            }
             self.filled_bytes = disk.read(segment, offset, self.blocks.as_mut_bytes())?;
             self.segment = segment;
             self.start = offset;
