@@ -49,6 +49,15 @@ impl FromStr for IdleStrategy {
 /// Idle laps spent yielding before the first sleep: work that comes in waves is met without a sleep between.
 const YIELDS_BEFORE_SLEEP: u32 = 16;
 
+/// What to do after a lap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    GoOn,
+    Spin,
+    Yield,
+    Sleep { us: u32 },
+}
+
 /// The strategy at work in one thread.
 #[derive(Debug)]
 pub struct Idle {
@@ -68,17 +77,26 @@ impl Idle {
     /// To be called after each lap with how much was done in it.
     #[inline]
     pub fn idle(&mut self, work: usize) {
+        match self.step(work) {
+            Step::GoOn => {}
+            Step::Spin => std::hint::spin_loop(),
+            Step::Yield => std::thread::yield_now(),
+            Step::Sleep { us } => std::thread::sleep(Duration::from_micros(u64::from(us))),
+        }
+    }
+
+    /// Decides what to do.
+    #[inline]
+    fn step(&mut self, work: usize) -> Step {
         if work > 0 {
             self.idle_laps = 0;
-            return;
+            return Step::GoOn;
         }
         self.idle_laps = self.idle_laps.saturating_add(1);
         match self.strategy {
-            IdleStrategy::Spin => std::hint::spin_loop(),
-            IdleStrategy::Sleep { us } if self.idle_laps > YIELDS_BEFORE_SLEEP => {
-                std::thread::sleep(Duration::from_micros(u64::from(us)));
-            }
-            IdleStrategy::Yield | IdleStrategy::Sleep { .. } => std::thread::yield_now(),
+            IdleStrategy::Spin => Step::Spin,
+            IdleStrategy::Sleep { us } if self.idle_laps > YIELDS_BEFORE_SLEEP => Step::Sleep { us },
+            IdleStrategy::Yield | IdleStrategy::Sleep { .. } => Step::Yield,
         }
     }
 
@@ -103,17 +121,26 @@ mod tests {
 
     #[test]
     fn should_sleep_only_after_some_idle_laps_and_not_after_work() {
-        let mut idle = Idle::new(IdleStrategy::Sleep { us: 5_000 });
-        let start = Instant::now();
-        for _ in 0..YIELDS_BEFORE_SLEEP {
-            idle.idle(0);
+        let mut idle = Idle::new(IdleStrategy::Sleep { us: 70 });
+        for round in 0..3 {
+            for lap in 0..YIELDS_BEFORE_SLEEP {
+                assert_eq!(idle.step(0), Step::Yield, "round {round}, lap {lap}");
+            }
+            assert_eq!(idle.step(0), Step::Sleep { us: 70 });
+            assert_eq!(idle.step(0), Step::Sleep { us: 70 });
+            assert_eq!(idle.step(1), Step::GoOn);
         }
-        idle.idle(1);
-        idle.idle(0);
-        assert!(start.elapsed() < Duration::from_millis(5));
+    }
+
+    #[test]
+    fn should_do_what_its_strategy_says() {
+        assert_eq!(Idle::new(IdleStrategy::Spin).step(0), Step::Spin);
+        assert_eq!(Idle::new(IdleStrategy::Yield).step(0), Step::Yield);
+        let start = Instant::now();
+        let mut idle = Idle::new(IdleStrategy::Sleep { us: 3_000 });
         for _ in 0..=YIELDS_BEFORE_SLEEP {
             idle.idle(0);
         }
-        assert!(start.elapsed() >= Duration::from_millis(5));
+        assert!(start.elapsed() >= Duration::from_millis(3));
     }
 }

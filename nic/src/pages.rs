@@ -160,19 +160,7 @@ impl Pages {
         assert!(bytes > 0, "memory of no bytes");
         let place = || path.display().to_string();
         let failed = |action| move |cause| PagesError::Failed { action, place: place(), cause };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed("open"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(PagesError::InUse { path: path.into() }),
-            Err(TryLockError::Error(cause)) => return Err(failed("lock")(cause)),
-        }
+        let file = open_locked(path)?;
         let (hugetlbfs, on_memory) = file_system(&file).map_err(failed("look at the file system of"))?;
         let page_bytes = if hugetlbfs { HUGE_BYTES } else { PAGE_BYTES };
         let mut notices = Vec::new();
@@ -270,6 +258,19 @@ impl Pages {
     /// Lines an operator should see: what was wanted and not had.
     pub fn notices(&self) -> &[String] {
         &self.notices
+    }
+}
+
+/// Opens the file, makes it if need be, and keeps others out of it.
+fn open_locked(path: &Path) -> Result<File, PagesError> {
+    let failed = |action, cause| PagesError::Failed { action, place: path.display().to_string(), cause };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path).map_err(|cause| failed("open", cause))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(PagesError::InUse { path: path.into() }),
+        Err(TryLockError::Error(cause)) => Err(failed("lock", cause)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One directory of numbered files.
 use super::plain::PlainWrites;
-use super::uring::UringWrites;
+use super::uring::{Durability, UringWrites};
 use super::{BLOCK_BYTES, FileError};
 use crate::error::uring_advice;
 use crate::sys::storage;
@@ -46,6 +46,8 @@ pub struct DirectoryConfig {
     pub fill: Fill,
     /// Most writes in flight.
     pub depth: usize,
+    /// Only to be read, beside whoever writes: nothing is made or cleared away, and the directory must exist.
+    pub read_only: bool,
 }
 
 impl DirectoryConfig {
@@ -57,6 +59,7 @@ impl DirectoryConfig {
             backend: Backend::Auto,
             fill: Fill::Reserve,
             depth: 16,
+            read_only: false,
         }
     }
 }
@@ -94,7 +97,9 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
         let path = config.path.clone();
         let failed = |operation| move |cause| FileError::new(operation, &path, cause);
         assert!(config.depth > 0, "a directory with room for no writes");
-        fs::create_dir_all(&config.path).map_err(failed.clone()("make the directory"))?;
+        if !config.read_only {
+            fs::create_dir_all(&config.path).map_err(failed.clone()("make the directory"))?;
+        }
         let (writes, reason) = Self::open_writes(&config)?;
         let bounce =
             MmapOptions::new().len(READ_BYTES).map_anon().map_err(failed("allocate a read buffer for"))?;
@@ -108,6 +113,10 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
             bounce,
             config,
         };
+        if directory.config.read_only {
+            directory.numbers()?; // It must exist.
+            return Ok(directory);
+        }
         for number in directory.numbered("new")? {
             let path = directory.unfinished(number);
             fs::remove_file(&path).map_err(|cause| FileError::new("remove", &path, cause))?;
@@ -233,7 +242,7 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
             let mut offset = 0;
             while offset < bytes {
                 let count = (bytes - offset).min(READ_BYTES as u64);
-                storage::write_all_at(&file, &self.bounce[..count as usize], offset, false)?;
+                file.write_all_at(&self.bounce[..count as usize], offset)?;
                 offset += count;
             }
         }
@@ -269,7 +278,7 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
         } else {
             let flags = if self.direct { libc::O_DIRECT } else { 0 };
             let file =
-                OpenOptions::new().read(true).write(true).custom_flags(flags).open(self.path(number))?;
+                OpenOptions::new().read(true).write(!self.config.read_only).custom_flags(flags).open(self.path(number))?;
             if self.open.len() == OPEN_MAX {
                 self.open.remove(0);
             }
@@ -306,7 +315,8 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
         Ok(done)
     }
 
-    /// Starts a write of all of `buffer` at `offset`; with `sync`, it completes only when it would survive a power cut.
+    /// Starts a write of all of `buffer` at `offset`; with `sync`, it completes only when it, and all that was written to the file
+    /// before, would survive a power cut. An empty buffer with `sync` only syncs.
     ///
     /// # Panics
     /// When offset or length are not whole blocks, the buffer is not aligned to a block, or `depth` writes are in flight.
@@ -314,21 +324,28 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
         let bytes = buffer.as_ref();
         assert!(offset.is_multiple_of(BLOCK_BYTES as u64), "offset {offset} is not whole blocks");
         assert!(
-            !bytes.is_empty() && bytes.len().is_multiple_of(BLOCK_BYTES),
+            (sync || !bytes.is_empty()) && bytes.len().is_multiple_of(BLOCK_BYTES),
             "{} bytes are not whole blocks",
             bytes.len()
         );
         assert!(
-            !self.direct || bytes.as_ptr().addr().is_multiple_of(BLOCK_BYTES),
+            !self.direct || bytes.is_empty() || bytes.as_ptr().addr().is_multiple_of(BLOCK_BYTES),
             "the buffer is not aligned to a block"
         );
+        let bytes_are_empty = bytes.is_empty();
         let file = self.file(number).map(Arc::clone);
         let file = file.as_ref().map_err(|error| match error.raw_os_error() {
             Some(code) => io::Error::from_raw_os_error(code),
             None => error.kind().into(),
         });
+        let durability = match sync {
+            false => Durability::None,
+            // Direct writes are on the device when they complete, so the flush and the metadata of one cover those before it.
+            true if self.direct && !bytes_are_empty => Durability::Write,
+            true => Durability::File,
+        };
         match &mut self.writes {
-            Writes::Uring(ring) => ring.submit(file, offset, buffer, sync),
+            Writes::Uring(ring) => ring.submit(file, offset, buffer, durability),
             Writes::Plain(plain) => plain.submit(file.map(|file| &**file), offset, buffer, sync),
         }
         self.submitted.push_back(number);

@@ -2,7 +2,7 @@
 //!
 //! | backend | a write | a durable write |
 //! | --- | --- | --- |
-//! | io_uring | direct I/O past the page cache, in flight while the thread goes on | the same with `RWF_DSYNC` |
+//! | io_uring | direct I/O past the page cache, in flight while the thread goes on | the same with `RWF_DSYNC`, or followed by `fdatasync` |
 //! | plain | into the page cache at once (write-behind); the kernel brings it to the disk | waits for the disk |
 //!
 //! A durable write is complete when it would survive a power cut. Completions come in the order of submission.

@@ -249,3 +249,40 @@ fn should_refuse_offsets_that_are_not_whole_blocks() {
     let place = tempfile::tempdir_in("/var/tmp").unwrap();
     open(place.path(), Backend::Plain).unwrap().submit(1, 100, block(1), false);
 }
+
+#[test]
+fn should_sync_without_writing() {
+    for backend in backends() {
+        let place = tempfile::tempdir_in("/var/tmp").unwrap();
+        let config = DirectoryConfig { backend, depth: 4, ..DirectoryConfig::new(place.path()) };
+        let mut directory = Directory::<&'static [u8]>::open(config).unwrap();
+        directory.create(1, BLOCK_BYTES as u64).unwrap();
+        directory.submit(1, 0, &[], true);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let (_, result) = loop {
+            match directory.poll() {
+                Some(finished) => break finished,
+                None => assert!(Instant::now() < deadline, "{backend:?}: the sync never finishes"),
+            }
+        };
+        result.unwrap();
+    }
+}
+
+#[test]
+fn should_read_beside_a_writer_and_change_nothing() {
+    let place = tempfile::tempdir_in("/var/tmp").unwrap();
+    let missing = DirectoryConfig { read_only: true, ..DirectoryConfig::new(place.path().join("none")) };
+    assert!(Directory::<Inline>::open(missing).is_err_and(|error| !error.is_full()));
+    let mut writer = open(place.path(), Backend::Plain).unwrap();
+    writer.create(1, BLOCK_BYTES as u64).unwrap();
+    std::fs::write(place.path().join("00000000000000000002.new"), b"being made").unwrap();
+    let config = DirectoryConfig { read_only: true, backend: Backend::Plain, ..DirectoryConfig::new(place.path()) };
+    let mut reader = Directory::<Inline>::open(config).unwrap();
+    writer.submit(1, 0, block(7), false);
+    finish(&mut writer).1.unwrap();
+    let mut bytes = [0; 8];
+    assert_eq!(reader.read(1, 0, &mut bytes).unwrap(), 8);
+    assert_eq!(bytes, [7; 8]);
+    assert!(place.path().join("00000000000000000002.new").exists());
+}

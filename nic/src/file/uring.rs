@@ -4,12 +4,27 @@
 #![allow(unsafe_code)] // Reason: buffers lent to the kernel; the crate io-uring leaves their validity to the caller.
 use super::Finished;
 use crate::sys::storage::DSYNC;
-use io_uring::types::Fd;
+use io_uring::types::{Fd, FsyncFlags};
 use io_uring::{IoUring, opcode};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+
+/// Marks the completion of a sync among those of writes.
+const SYNC: u64 = 1 << 63;
+
+/// What completes a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// The bytes are taken.
+    #[default]
+    None,
+    /// The bytes would survive a power cut, by the write's own flag.
+    Write,
+    /// Everything written to the file would, by a sync that follows the write.
+    File,
+}
 
 /// What is known of one write.
 #[derive(Default)]
@@ -17,7 +32,7 @@ struct Progress {
     /// Open until the write is done: a part of it may have to be submitted again.
     file: Option<Arc<File>>,
     offset: u64,
-    sync: bool,
+    durability: Durability,
     /// Address and length of what is lent to the kernel, found once when it was submitted.
     address: usize,
     length: usize,
@@ -61,7 +76,7 @@ impl<B: AsRef<[u8]> + 'static> UringWrites<B> {
         (self.next - self.first) as usize
     }
 
-    pub(super) fn submit(&mut self, file: io::Result<&Arc<File>>, offset: u64, buffer: B, sync: bool) {
+    pub(super) fn submit(&mut self, file: io::Result<&Arc<File>>, offset: u64, buffer: B, durability: Durability) {
         assert!(self.in_flight() < self.buffers.len(), "more than {} writes in flight", self.buffers.len());
         if !self.enabled {
             self.ring
@@ -83,18 +98,25 @@ impl<B: AsRef<[u8]> + 'static> UringWrites<B> {
             Err(error) => (None, Some(Err(error))),
         };
         let failed = result.is_some();
-        self.progress[place] = Progress { file, offset, sync, address, length, written: 0, result };
+        self.progress[place] = Progress { file, offset, durability, address, length, written: 0, result };
         if !failed {
             self.push(number);
             self.enter();
         }
     }
 
-    /// Queues what is left of a write.
+    /// Queues what is left of a write, or the sync that follows it.
     fn push(&mut self, number: u64) {
         let place = self.place(number);
         let progress = &self.progress[place];
         let file = progress.file.as_ref().expect("only writes to open files are queued");
+        if progress.written >= progress.length {
+            let entry = opcode::Fsync::new(Fd(file.as_raw_fd())).flags(FsyncFlags::DATASYNC).build().user_data(number | SYNC);
+            // SAFETY: no memory is lent; the file is kept open by `progress.file`.
+            let pushed = unsafe { self.ring.submission().push(&entry) };
+            pushed.expect("the submission queue has an entry for every write in flight");
+            return;
+        }
         let left = u32::try_from(progress.length - progress.written).expect("a write is below 4 GiB");
         let entry = opcode::Write::new(
             Fd(file.as_raw_fd()),
@@ -102,7 +124,7 @@ impl<B: AsRef<[u8]> + 'static> UringWrites<B> {
             left,
         )
         .offset(progress.offset + progress.written as u64)
-        .rw_flags(if progress.sync { DSYNC } else { 0 })
+        .rw_flags(if progress.durability == Durability::Write { DSYNC } else { 0 })
         .build()
         .user_data(number);
         // SAFETY: the bytes are those `as_ref` of the buffer gave, and the kernel only reads them. They stay valid until the
@@ -152,7 +174,8 @@ impl<B: AsRef<[u8]> + 'static> UringWrites<B> {
             // A statement of its own, so that the queue's head is written back before anything else happens.
             let completion = self.ring.completion().next();
             let Some(completion) = completion else { return };
-            let number = completion.user_data();
+            let synced = completion.user_data() & SYNC != 0;
+            let number = completion.user_data() & !SYNC;
             let place = self.place(number);
             let progress = &mut self.progress[place];
             match usize::try_from(completion.result()) {
@@ -160,10 +183,12 @@ impl<B: AsRef<[u8]> + 'static> UringWrites<B> {
                     progress.result = Some(Err(io::ErrorKind::WriteZero.into()));
                 }
                 Ok(count) => progress.written += count,
-                Err(_) if matches!(-completion.result(), libc::EINTR | libc::EAGAIN) => {}
+                Err(_) if !synced && matches!(-completion.result(), libc::EINTR | libc::EAGAIN) => {}
+                // A failed sync is never tried again.
                 Err(_) => progress.result = Some(Err(io::Error::from_raw_os_error(-completion.result()))),
             }
-            if progress.result.is_none() && progress.written >= progress.length {
+            let written = progress.written >= progress.length;
+            if progress.result.is_none() && written && (synced || progress.durability != Durability::File) {
                 progress.result = Some(Ok(()));
             }
             if progress.result.is_none() {

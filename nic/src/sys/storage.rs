@@ -1,5 +1,5 @@
-//! Room and durability of files.
-#![allow(unsafe_code)] // Reason: fallocate and per-write durability, which std does not offer; wrapped in safe functions.
+//! Room for files.
+#![allow(unsafe_code)] // Reason: fallocate, which std does not offer; wrapped in a safe function.
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -23,28 +23,4 @@ pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
             _ => return Err(error),
         }
     }
-}
-
-/// Writes all of `bytes` at `offset`; with `sync`, returns only when they would survive a power cut.
-pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64, sync: bool) -> io::Result<()> {
-    let flags = if sync { DSYNC } else { 0 };
-    while !bytes.is_empty() {
-        let vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-        // SAFETY: `vector` is live and describes exactly `bytes`, which a write only reads; the descriptor is open.
-        let written = unsafe { libc::pwritev2(file.as_raw_fd(), &vector, 1, offset as libc::off_t, flags) };
-        match usize::try_from(written) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                bytes = &bytes[count..];
-                offset += count as u64;
-            }
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
-        }
-    }
-    Ok(())
 }

@@ -112,3 +112,6 @@ impl StreamReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The bus as a whole over a network that loses, repeats, delays and reorders. Every test runs many seeds; a failure names its seed.
 use super::*;
 use crate::cursor::Progress;
-use crate::disk::{Disk, DiskError, DiskWrite};
+use crate::disk::{BLOCK_BYTES, Disk, DiskError, DiskWrite};
 use crate::memory::{HeapWords, Read, Ring, RingConfig, RingIdentity};
 use crate::port::DatagramPort;
 use crate::random::Random;
@@ -60,6 +60,53 @@ impl Disk for NoDisk {
     }
     fn describe(&self, _: u64) -> String {
         String::new()
+    }
+}
+
+/// Segments in memory; every write is done at once.
+#[derive(Default)]
+pub struct MemoryDisk {
+    pub segments: BTreeMap<u64, Vec<u8>>,
+    done: VecDeque<DiskWrite>,
+}
+
+impl Disk for MemoryDisk {
+    fn segments(&mut self) -> Result<Vec<u64>, DiskError> {
+        Ok(self.segments.keys().copied().collect())
+    }
+    fn create(&mut self, segment: u64, bytes: u64) -> Result<(), DiskError> {
+        self.segments.insert(segment, vec![0; bytes as usize]);
+        Ok(())
+    }
+    fn length(&mut self, segment: u64) -> Result<u64, DiskError> {
+        Ok(self.segments[&segment].len() as u64)
+    }
+    fn remove(&mut self, segment: u64) -> Result<(), DiskError> {
+        self.segments.remove(&segment);
+        Ok(())
+    }
+    fn read(&mut self, segment: u64, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
+        let bytes = &self.segments[&segment][offset as usize..];
+        let count = bytes.len().min(into.len());
+        into[..count].copy_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+    fn submit(&mut self, write: DiskWrite) {
+        let segment = self.segments.get_mut(&write.segment).unwrap();
+        for (block, index) in write.blocks[..write.count].iter().zip(0..) {
+            let start = write.offset as usize + index * BLOCK_BYTES;
+            segment[start..start + BLOCK_BYTES].copy_from_slice(&block.0);
+        }
+        self.done.push_back(write);
+    }
+    fn poll(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)> {
+        self.done.pop_front().map(|write| (write, Ok(())))
+    }
+    fn wait(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)> {
+        self.poll()
+    }
+    fn describe(&self, segment: u64) -> String {
+        format!("segment {segment} in memory")
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct MemoryDisk {
     on_the_way: VecDeque<DiskWrite>,
     /// How many more writes [`Disk::poll`] finishes.
     pub finish: usize,
+    /// How many more writes [`Disk::wait`] finishes before it says that there are none.
+    pub wait: usize,
     /// How many segments there may be.
     pub segments_max: usize,
     /// The next write that finishes does so with this error.
@@ -38,6 +40,7 @@ impl MemoryDisk {
             files: BTreeMap::new(),
             on_the_way: VecDeque::with_capacity(16),
             finish: usize::MAX,
+            wait: usize::MAX,
             segments_max: usize::MAX,
             fail_next: None,
             reads: 0,
@@ -186,6 +189,7 @@ impl Disk for MemoryDisk {
     }
 
     fn wait(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)> {
+        self.wait = self.wait.checked_sub(1)?;
         self.finish_one()
     }
 

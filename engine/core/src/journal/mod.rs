@@ -35,6 +35,7 @@
 //! No room for another segment: `reserved` stays where it is, the writer tries again every 100 ms. Any other failed
 //! write or sync is a [`JournalFault`]: the node stops, and a failed sync is never tried again, because the operating system may have
 //! dropped what it could not write.
+mod config;
 pub mod group;
 mod reader;
 mod recovery;
@@ -47,8 +48,9 @@ pub(crate) mod memory_disk;
 #[cfg(test)]
 mod tests;
 
+pub use config::{Durability, JournalConfig, JournalCounters, JournalFault};
 pub use group::{GROUP_BYTES_MAX, Group, MESSAGE_BYTES_MAX, Message, Messages};
 pub use reader::{JournalRead, JournalReader};
 pub use recovery::{Recovered, recover};
 pub use walk::{JournalDamage, JournalError, Position, TornTail, Walk, walk};
-pub use writer::{Durability, JournalConfig, JournalCounters, JournalFault, JournalWriter};
+pub use writer::JournalWriter;

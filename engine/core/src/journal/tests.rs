@@ -2,15 +2,17 @@
 use std::sync::Arc;
 
 use gds_wire::session::Session;
-use proptest::prelude::*;
 
 use super::memory_disk::MemoryDisk;
 use super::*;
 use crate::cursor::Progress;
-use crate::disk::{BLOCK_BYTES, Disk, DiskError, DiskWrite};
+use crate::disk::{BLOCK_BYTES, Disk, DiskError};
 use crate::memory::{HeapWords, Ring, RingConfig, RingIdentity, RingReader, RingWriter};
 use crate::random::Random;
 use crate::time::{MILLISECOND_NS, Time};
+
+mod damage;
+mod properties;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
@@ -147,7 +149,11 @@ fn read(reader: &mut JournalReader, disk: &mut MemoryDisk, sequence: u64) -> Opt
 }
 
 fn fsync_journal(messages: usize) -> Bench {
-    let mut bench = Bench::new(small(Durability::Fsync));
+    journal_of(Durability::Fsync, messages)
+}
+
+fn journal_of(durability: Durability, messages: usize) -> Bench {
+    let mut bench = Bench::new(small(durability));
     for length in 0..messages {
         assert!(bench.append(length * 37 % 1500));
         bench.settle();
@@ -165,6 +171,13 @@ fn place_of(disk: &mut MemoryDisk, sequence: u64) -> (u64, u64, usize) {
     })
     .expect("a whole journal");
     place.expect("the message is there")
+}
+
+/// Gives a group the checksum that fits it.
+fn reseal(group: &mut [u8]) {
+    group[36..40].fill(0);
+    let sum = crc32c::crc32c(group);
+    group[36..40].copy_from_slice(&sum.to_be_bytes());
 }
 
 #[test]
@@ -290,12 +303,11 @@ fn should_stop_at_a_failed_write_and_never_try_it_again() {
         let mut bench = Bench::new(small(durability));
         bench.disk.fail_next = Some(cause.clone());
         bench.append(10);
-        let mut duties = std::iter::repeat_with(|| {
+        let mut duty_later = |_| {
             bench.now.monotonic_ns += MILLISECOND_NS;
-            bench.duty()
-        });
-        let fault = duties.by_ref().take(4).find_map(Result::err).expect("a fault");
-        drop(duties);
+            bench.duty().err()
+        };
+        let fault = (0..4).find_map(&mut duty_later).expect("a fault");
         let expected = JournalFault::Write { file: "segment 1".into(), offset: 0, sequence: 1, cause };
         assert_eq!(fault, expected);
         bench.append(10);
@@ -304,109 +316,6 @@ fn should_stop_at_a_failed_write_and_never_try_it_again() {
         assert_eq!(bench.writer.counters().groups.get(), groups);
         assert_eq!(bench.progress.durable.get(), 0);
     }
-}
-
-#[test]
-fn should_call_damage_below_the_durable_number_damage_and_change_nothing() {
-    for sequence in 1..20 {
-        let mut bench = fsync_journal(20);
-        let (segment, offset, length) = place_of(&mut bench.disk, sequence);
-        for byte in [0, 5, 24, 36, 63, 100, length as u64 - 1] {
-            let bit = (offset + byte) * 8 + 3;
-            bench.disk.flip(segment, bit);
-            let before = bench.disk.image();
-            let error = recover(&mut bench.disk, Some(stream()), 0).unwrap_err();
-            let JournalError::Damage(damage) = error else { panic!("{error}") };
-            assert_eq!((damage.position, damage.sequence), (Position { segment, offset }, sequence));
-            assert_eq!(damage.file, format!("segment {segment}"));
-            assert!(bench.disk.image() == before);
-            bench.disk.flip(segment, bit);
-        }
-    }
-}
-
-#[test]
-fn should_cut_back_the_last_group_when_nothing_says_it_was_durable() {
-    let mut bench = fsync_journal(20);
-    let (segment, offset, _) = place_of(&mut bench.disk, 20);
-    bench.disk.flip(segment, (offset + 70) * 8);
-    assert!(
-        matches!(recover(&mut bench.disk, None, 20), Err(JournalError::Damage(_))),
-        "the caller knows better"
-    );
-    let torn =
-        TornTail { file: format!("segment {segment}"), position: Position { segment, offset }, sequence: 20 };
-    assert_eq!(bench.restart(19, false).torn, Some(torn));
-    assert!(bench.disk.bytes(segment)[offset as usize..].iter().all(|&byte| byte == 0));
-}
-
-#[test]
-fn should_call_everything_damage_that_lies_before_a_clean_end() {
-    let mut bench = fsync_journal(20);
-    assert!(bench.close());
-    let (segment, offset, _) = place_of(&mut bench.disk, 20);
-    bench.disk.flip(segment, (offset + 70) * 8);
-    assert!(matches!(recover(&mut bench.disk, None, 0), Err(JournalError::Damage(_))));
-}
-
-#[test]
-fn should_lose_nothing_when_the_clean_end_is_half_written() {
-    let mut bench = fsync_journal(20);
-    assert!(bench.close());
-    let mut end = None;
-    walk(&mut bench.disk, None, 0, &mut |group| end = Some((group.segment(), group.offset()))).unwrap();
-    let (segment, offset) = end.unwrap();
-    bench.disk.flip(segment, (offset + 4095) * 8);
-    let recovered = bench.restart(20, false);
-    assert!(!recovered.clean && recovered.torn.is_some_and(|torn| torn.sequence == 21));
-}
-
-#[test]
-fn should_miss_a_segment_in_the_middle() {
-    let mut bench = fsync_journal(30);
-    let segments = bench.disk.segments().unwrap();
-    assert!(segments.len() > 3);
-    bench.disk.remove(2).unwrap();
-    let JournalError::Damage(damage) = recover(&mut bench.disk, None, 0).unwrap_err() else { panic!() };
-    assert_eq!((damage.position, damage.file.as_str()), (Position { segment: 2, offset: 0 }, "segment 2"));
-    assert_eq!(damage.sequence, 7);
-}
-
-#[test]
-fn should_begin_with_any_segment_when_older_ones_were_removed() {
-    let mut bench = fsync_journal(30);
-    bench.disk.remove(1).unwrap();
-    let recovered = recover(&mut bench.disk, None, 0).unwrap();
-    assert_eq!((recovered.first, recovered.last), (7, 30));
-    let mut reader = JournalReader::new(stream());
-    assert_eq!(read(&mut reader, &mut bench.disk, 6), None);
-    assert_eq!(reader.first_kept(), Some(7));
-    assert_eq!(read(&mut reader, &mut bench.disk, 7).as_ref(), Some(&bench.messages[6]));
-}
-
-#[test]
-fn should_refuse_another_stream_and_another_format() {
-    let mut bench = fsync_journal(3);
-    let other = Session::padded("1800000000").unwrap();
-    assert_eq!(
-        recover(&mut bench.disk, Some(other), 0),
-        Err(JournalError::Foreign { file: "segment 1".into(), found: stream(), expected: other })
-    );
-    let mut bytes = bench.disk.bytes(1).to_vec();
-    bytes[5] = 2;
-    reseal(&mut bytes[..BLOCK_BYTES]);
-    bench.disk.put(1, bytes);
-    assert_eq!(
-        recover(&mut bench.disk, None, 0),
-        Err(JournalError::Version { file: "segment 1".into(), version: 2 })
-    );
-}
-
-/// Gives a group the checksum that fits it.
-fn reseal(group: &mut [u8]) {
-    group[36..40].fill(0);
-    let sum = crc32c::crc32c(group);
-    group[36..40].copy_from_slice(&sum.to_be_bytes());
 }
 
 #[test]
@@ -550,270 +459,5 @@ fn should_reserve_never_more_than_it_can_keep() {
             bench.settle();
             assert!(bench.close());
         }
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Append(Vec<usize>),
-    Duty { finish: usize, later_ns: u64 },
-    Kill { seed: u64, again: bool },
-    CutPower { seed: u64 },
-    Close,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let length = prop_oneof![4 => 0..200usize, 1 => 0..=MESSAGE_BYTES_MAX, 1 => Just(MESSAGE_BYTES_MAX)];
-    let step = prop_oneof![
-        6 => prop::collection::vec(length, 1..6).prop_map(Step::Append),
-        8 => (0..4usize, 0..2 * MILLISECOND_NS).prop_map(|(finish, later_ns)| Step::Duty { finish, later_ns }),
-        1 => (any::<u64>(), any::<bool>()).prop_map(|(seed, again)| Step::Kill { seed, again }),
-        1 => any::<u64>().prop_map(|seed| Step::CutPower { seed }),
-        1 => Just(Step::Close),
-    ];
-    prop::collection::vec(step, 1..80)
-}
-
-fn configs() -> impl Strategy<Value = JournalConfig> {
-    (2..8u64, 1..4usize, any::<bool>()).prop_map(|(segment_blocks, group_blocks, fsync)| JournalConfig {
-        segment_bytes: segment_blocks * BLOCK,
-        group_bytes_max: group_blocks * BLOCK_BYTES,
-        linger_ns: MILLISECOND_NS,
-        durability: if fsync { Durability::Fsync } else { Durability::Memory },
-    })
-}
-
-/// What a power cut must leave: everything some group on the disk says was durable, and for fsync what the cursor said.
-fn synced(bench: &mut Bench) -> u64 {
-    let known = walk(&mut bench.disk, None, 0, &mut |_| {}).map_or(0, |found| found.durable);
-    match bench.config.durability {
-        Durability::Fsync => bench.progress.durable.get(),
-        Durability::Memory => known,
-    }
-}
-
-fn take_steps(bench: &mut Bench, steps: Vec<Step>) {
-    for step in steps {
-        match step {
-            Step::Append(lengths) => {
-                for length in lengths {
-                    bench.append(length);
-                }
-            }
-            Step::Duty { finish, later_ns } => {
-                bench.now.monotonic_ns += later_ns;
-                bench.disk.finish = finish;
-                bench.duty().expect("no fault");
-                assert!(bench.progress.durable.get() <= bench.progress.journalled.get());
-            }
-            Step::Kill { seed, again } => {
-                let floor = bench.progress.journalled.get();
-                bench.disk.kill(&mut Random::new(seed));
-                bench.restart(floor, again);
-            }
-            Step::CutPower { seed } => {
-                let floor = synced(bench);
-                bench.disk.cut_power(&mut Random::new(seed));
-                bench.restart(floor, false);
-                // What recovery has called there must survive the next power cut.
-                let floor = bench.messages.len() as u64;
-                bench.disk.cut_power(&mut Random::new(seed));
-                bench.restart(floor, false);
-            }
-            Step::Close => {
-                assert!(bench.close());
-                let all = bench.messages.len() as u64;
-                bench.disk.cut_power(&mut Random::new(all));
-                let recovered = bench.restart(all, false);
-                assert!(recovered.clean && recovered.torn.is_none(), "{recovered:?}");
-            }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    #[test]
-    fn should_keep_what_is_durable_and_a_prefix_of_the_rest(config in configs(), steps in steps()) {
-        let mut bench = Bench::new(config);
-        take_steps(&mut bench, steps);
-        bench.disk.finish = usize::MAX;
-        bench.settle();
-        let all = bench.messages.len() as u64;
-        bench.restart(all, false);
-    }
-
-    #[test]
-    fn should_go_on_with_a_cut_that_was_itself_cut_short(
-        config in configs(), steps in steps(), seed in any::<u64>(), after in 0..6usize,
-    ) {
-        let mut bench = Bench::new(config);
-        take_steps(&mut bench, steps);
-        let floor = synced(&mut bench);
-        let mut random = Random::new(seed);
-        bench.disk.cut_power(&mut random);
-        let before = walk(&mut bench.disk, None, 0, &mut |_| {}).expect("torn at most");
-        // The power goes again while recovery removes and zeroes.
-        let mut dying = DyingDisk { disk: &mut bench.disk, steps_left: after };
-        let _ = recover(&mut dying, Some(stream()), 0);
-        bench.disk.cut_power(&mut random);
-        let recovered = bench.restart(floor, false);
-        prop_assert!(recovered.last >= before.last);
-    }
-
-    #[test]
-    fn should_find_every_flipped_bit(config in configs(), steps in steps(), place in any::<u64>(), clean in any::<bool>()) {
-        let mut bench = Bench::new(config);
-        take_steps(&mut bench, steps);
-        bench.disk.finish = usize::MAX;
-        bench.settle();
-        if clean {
-            prop_assert!(bench.close());
-        }
-        let mut groups = Vec::new();
-        walk(&mut bench.disk, None, 0, &mut |group| {
-            groups.push((group.segment(), group.offset(), group.length() as u64));
-        }).expect("whole");
-        prop_assume!(!groups.is_empty());
-        let bits = groups.iter().map(|group| group.2 * 8).sum::<u64>();
-        let mut bit = place % bits;
-        let (segment, offset, _) = *groups.iter().find(|group| {
-            let here = bit < group.2 * 8;
-            bit -= if here { 0 } else { group.2 * 8 };
-            here
-        }).expect("within");
-        bench.disk.flip(segment, offset * 8 + bit);
-        let mut reader = JournalReader::new(stream());
-        for sequence in 1..=bench.messages.len() as u64 {
-            if let Some(message) = read(&mut reader, &mut bench.disk, sequence) {
-                prop_assert_eq!(&message, &bench.messages[sequence as usize - 1]);
-            }
-        }
-        match recover(&mut bench.disk, Some(stream()), 0) {
-            Ok(recovered) => {
-                prop_assert!(recovered.torn.is_some());
-                bench.check_content(recovered.last);
-            }
-            Err(JournalError::Damage(damage)) => prop_assert_eq!(damage.position.segment, segment),
-            Err(other) => prop_assert!(false, "{}", other),
-        }
-    }
-
-    #[test]
-    fn should_survive_any_bytes(
-        config in configs(), steps in steps(), blocks in prop::collection::vec(any::<(u64, u64, u64)>(), 1..12),
-    ) {
-        let mut bench = Bench::new(config);
-        take_steps(&mut bench, steps);
-        bench.disk.finish = usize::MAX;
-        bench.settle();
-        for (kind, place, what) in blocks {
-            vandalise(&mut bench.disk, kind, place, what);
-        }
-        let mut reader = JournalReader::new(stream());
-        for sequence in 0..40 {
-            read(&mut reader, &mut bench.disk, sequence);
-        }
-        let _ = walk(&mut bench.disk, None, 0, &mut |group| assert_eq!(group.messages().count(), group.count() as usize));
-        if let Ok(recovered) = recover(&mut bench.disk, None, 0) {
-            let again = recover(&mut bench.disk, None, 0).expect("what was recovered is whole");
-            prop_assert_eq!(again.last, recovered.last);
-            prop_assert_eq!(again.torn, None);
-        }
-    }
-}
-
-/// Damages the disk with some care, so that checksums often fit.
-fn vandalise(disk: &mut MemoryDisk, kind: u64, place: u64, what: u64) {
-    let segments = disk.segments().unwrap();
-    let Some(&segment) = segments.get(place as usize % segments.len().max(1)) else { return };
-    let mut bytes = disk.bytes(segment).to_vec();
-    let mut random = Random::new(what);
-    let blocks = bytes.len() / BLOCK_BYTES;
-    if blocks == 0 {
-        return;
-    }
-    let at = random.below(blocks as u64) as usize * BLOCK_BYTES;
-    let block = at..at + BLOCK_BYTES;
-    match kind % 7 {
-        0 => bytes[block].fill_with(|| random.next_u64() as u8),
-        1 => bytes[block].fill(0),
-        2 => bytes.truncate(random.below(bytes.len() as u64) as usize),
-        3 => bytes.copy_within(0..BLOCK_BYTES, at),
-        4 => {
-            let byte = at + random.below(64) as usize;
-            bytes[byte] = random.next_u64() as u8;
-            reseal(&mut bytes[block]);
-        }
-        5 => {
-            // A field made extreme, under a checksum that fits.
-            let field = at + [20, 24, 32, 40, 48, 56, 64][random.below(7) as usize];
-            bytes[field..field + 8].fill(if random.chance(1, 2) { 0xFF } else { 0 });
-            bytes[at + 20..at + 24].copy_from_slice(&(BLOCK_BYTES as u32).to_be_bytes());
-            reseal(&mut bytes[block]);
-        }
-        _ => {
-            disk.remove(segment).unwrap();
-            return;
-        }
-    }
-    disk.put(segment, bytes);
-}
-
-/// Fails for good after some removals and writes.
-struct DyingDisk<'a> {
-    disk: &'a mut MemoryDisk,
-    steps_left: usize,
-}
-
-impl DyingDisk<'_> {
-    fn step(&mut self) -> Result<(), DiskError> {
-        self.steps_left =
-            self.steps_left.checked_sub(1).ok_or_else(|| DiskError::Failed("the power went".into()))?;
-        Ok(())
-    }
-}
-
-impl Disk for DyingDisk<'_> {
-    fn segments(&mut self) -> Result<Vec<u64>, DiskError> {
-        self.disk.segments()
-    }
-
-    fn create(&mut self, segment: u64, bytes: u64) -> Result<(), DiskError> {
-        self.step()?;
-        self.disk.create(segment, bytes)
-    }
-
-    fn length(&mut self, segment: u64) -> Result<u64, DiskError> {
-        self.disk.length(segment)
-    }
-
-    fn remove(&mut self, segment: u64) -> Result<(), DiskError> {
-        self.step()?;
-        self.disk.remove(segment)
-    }
-
-    fn read(&mut self, segment: u64, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
-        self.disk.read(segment, offset, into)
-    }
-
-    fn submit(&mut self, write: DiskWrite) {
-        self.disk.submit(write);
-    }
-
-    fn poll(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)> {
-        self.wait()
-    }
-
-    fn wait(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)> {
-        if self.step().is_err() {
-            return None;
-        }
-        self.disk.wait()
-    }
-
-    fn describe(&self, segment: u64) -> String {
-        self.disk.describe(segment)
     }
 }

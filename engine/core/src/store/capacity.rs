@@ -25,7 +25,7 @@ const STASH: usize = 64;
 /// Most that a record takes in the log beside its key and value.
 const RECORD_OVERHEAD_BYTES: usize = RecordLog::record_bytes(0, 0) + WORD_BYTES - 1;
 /// Bytes of log that exist whatever is declared, in units of what one message can write.
-const SPARE_MESSAGES: u64 = 64;
+const SPARE_MESSAGES: u64 = 32;
 
 /// Words of memory that a store needs for what is declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -237,7 +237,11 @@ fn should_lose_nothing_when_the_sequencer_stops_in_the_middle_of_a_packet() {
 #[test]
 fn should_skip_after_the_time_and_count_what_comes_late() {
     let after_ns = 5 * MILLISECOND_NS;
-    let rule = AdmissionRule { gap: GapPolicy::Skip { after_ns }, rerequest: Rerequest::Nobody, ..AdmissionRule::anyone() };
+    let rule = AdmissionRule {
+        gap: GapPolicy::Skip { after_ns },
+        rerequest: Rerequest::Nobody,
+        ..AdmissionRule::anyone()
+    };
     let mut bench = Bench::with_rule(rule);
     bench.gets(0, 1, 1);
     bench.gets(100, 4, 1);

@@ -1,1 +1,105 @@
+use super::*;
+use crate::bus::tests::{NoDisk, STREAM, TestPort, address, at_us, message_of, ring};
+use gds_wire::envelope::{Envelope, Reason};
+use gds_wire::mold::{Kind as PacketKind, Packet};
 
+fn publisher(ring: &Arc<crate::memory::Ring>, bus_messages: bool) -> Publisher {
+    let config = PublisherConfig { bus_messages, ..PublisherConfig::new(STREAM, address(1)) };
+    Publisher::new(config, StreamReader::new(ring.reader(1), None))
+}
+
+/// Time of each packet in microseconds, its kind, its number.
+fn run(
+    publisher: &mut Publisher,
+    limit: u64,
+    from_us: u64,
+    to_us: u64,
+    step_us: usize,
+) -> Vec<(u64, PacketKind, u64)> {
+    let mut port = TestPort::default();
+    let mut sent = Vec::new();
+    for microseconds in (from_us..to_us).step_by(step_us) {
+        publisher.duty(at_us(microseconds), limit, &mut NoDisk, &mut port).unwrap();
+        for (_, datagram) in port.outbox.drain(..) {
+            let packet = Packet::parse(&datagram).unwrap();
+            assert_eq!(packet.session, STREAM);
+            sent.push((microseconds, packet.kind, packet.sequence));
+        }
+    }
+    sent
+}
+
+#[test]
+fn should_pack_what_is_committed_and_nothing_above() {
+    let ring = ring(1 << 16);
+    let mut writer = ring.writer();
+    (1..=10).for_each(|number| assert_eq!(writer.append(1, &[&message_of(number)]), number));
+    writer.publish();
+    let mut publisher = publisher(&ring, false);
+    assert_eq!(run(&mut publisher, 0, 0, 1, 1), [(0, PacketKind::Heartbeat, 1)]);
+    let sent = run(&mut publisher, 4, 10, 11, 1);
+    assert_eq!(sent, [(10, PacketKind::Messages(4), 1)]);
+    let rest = run(&mut publisher, 10, 20, 21, 1);
+    assert_eq!(rest.first().unwrap().2, 5);
+    assert_eq!(publisher.published(), 10);
+    assert_eq!(publisher.counters().messages.get(), 10);
+}
+
+#[test]
+fn should_send_heartbeats_quickly_at_first_and_then_each_second() {
+    let ring = ring(1 << 16);
+    let mut writer = ring.writer();
+    writer.append(1, &[b"message"]);
+    writer.publish();
+    let mut publisher = publisher(&ring, false);
+    let sent = run(&mut publisher, 1, 1_000, 3_200_000, 100);
+    assert_eq!(sent[0], (1_000, PacketKind::Messages(1), 1));
+    let times: Vec<u64> = sent[1..].iter().map(|(time, _, _)| time - 1_000).collect();
+    assert_eq!(times, [200, 1_000, 10_000, 100_000, 1_100_000, 2_100_000, 3_100_000]);
+    assert!(sent[1..].iter().all(|(_, kind, number)| (*kind, *number) == (PacketKind::Heartbeat, 2)));
+}
+
+#[test]
+fn should_end_with_a_train_of_five_seconds_and_then_be_silent() {
+    let ring = ring(1 << 16);
+    let mut writer = ring.writer();
+    let last = Envelope::new(Session::NODE, Kind::EndOfStream, Reason::None, 1, 0);
+    writer.append(1, &[&last.to_bytes()]);
+    writer.publish();
+    let mut publisher = publisher(&ring, true);
+    let sent = run(&mut publisher, 1, 0, 20_000_000, 10_000);
+    assert_eq!(sent[0], (0, PacketKind::Messages(1), 1));
+    assert!(sent[1..].iter().all(|(_, kind, number)| (*kind, *number) == (PacketKind::EndOfSession, 2)));
+    let times: Vec<u64> = sent[1..].iter().map(|(time, _, _)| time / 1_000).collect();
+    assert_eq!(times, [0, 200, 400, 600, 800, 1_000, 2_000, 3_000, 4_000, 5_000]);
+    assert!(publisher.finished());
+}
+
+#[test]
+fn should_send_each_packet_to_every_group() {
+    let ring = ring(1 << 16);
+    let mut writer = ring.writer();
+    writer.append(1, &[b"message"]);
+    writer.publish();
+    let groups = vec![address(1), address(2)];
+    let config = PublisherConfig { groups, bus_messages: false, ..PublisherConfig::new(STREAM, address(1)) };
+    let mut publisher = Publisher::new(config, StreamReader::new(ring.reader(1), None));
+    let mut port = TestPort::default();
+    publisher.duty(at_us(0), 1, &mut NoDisk, &mut port).unwrap();
+    assert_eq!(port.outbox.len(), 2);
+    assert_eq!(port.outbox[0].1, port.outbox[1].1);
+}
+
+#[test]
+fn should_stop_when_a_committed_message_is_nowhere() {
+    let ring = ring(1 << 14);
+    let mut writer = ring.writer();
+    for number in 1..=1_000 {
+        assert!(writer.room(number - 1) > 300);
+        writer.append(1, &[&message_of(number)]);
+        writer.publish();
+    }
+    let mut publisher = publisher(&ring, false);
+    let error = publisher.duty(at_us(0), 1_000, &mut NoDisk, &mut TestPort::default()).unwrap_err();
+    assert!(error.to_string().contains("message 1 "), "{error}");
+}

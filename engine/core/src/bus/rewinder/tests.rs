@@ -1,1 +1,101 @@
+use super::*;
+use crate::bus::tests::{NoDisk, STREAM, TestPort, address, at_us, message_of, ring};
+use gds_wire::mold::Packet;
 
+const OTHER: Session = Session(*b"OTHER     ");
+
+/// Serves messages 1 to 100, of which 90 are committed.
+fn rewinder(config: RewinderConfig) -> Rewinder {
+    let ring = ring(1 << 16);
+    let mut writer = ring.writer();
+    (1..=100).for_each(|number| assert_eq!(writer.append(1, &[&message_of(number)]), number));
+    writer.publish();
+    let source = RewindSource {
+        session: STREAM,
+        reader: StreamReader::new(ring.reader(1), None),
+        limit: Box::new(|| 90),
+    };
+    Rewinder::new(config, vec![source])
+}
+
+fn ask(rewinder: &mut Rewinder, session: Session, sequence: u64, count: u16) -> Option<(u64, u16, usize)> {
+    let request = Request { session, sequence, count }.to_bytes();
+    let reply = rewinder.on_datagram(at_us(0), address(5), &request, &mut [&mut NoDisk]).unwrap()?;
+    let packet = Packet::parse(reply).unwrap();
+    assert_eq!((packet.session, packet.trailing_bytes), (STREAM, 0));
+    packet.messages().for_each(|(number, message)| assert_eq!(message, message_of(number)));
+    Some((packet.sequence, packet.count(), reply.len()))
+}
+
+#[test]
+fn should_answer_with_what_fits_and_no_more_than_asked() {
+    let mut rewinder = rewinder(RewinderConfig::default());
+    assert_eq!(ask(&mut rewinder, STREAM, 3, 2).map(|reply| (reply.0, reply.1)), Some((3, 2)));
+    let (first, count, length) = ask(&mut rewinder, STREAM, 10, u16::MAX).unwrap();
+    assert_eq!(first, 10);
+    let next = message_of(10 + u64::from(count)).len() + 2;
+    assert!(length <= 1400 && length + next > 1400, "{count} messages in {length} bytes");
+    assert_eq!(
+        ask(&mut rewinder, STREAM, 89, 50).map(|reply| (reply.0, reply.1)),
+        Some((89, 2)),
+        "to the commit point"
+    );
+}
+
+#[test]
+fn should_be_silent_for_everything_else() {
+    let mut rewinder = rewinder(RewinderConfig::default());
+    for (session, sequence, count) in
+        [(OTHER, 1, 1), (STREAM, 0, 1), (STREAM, 1, 0), (STREAM, 91, 1), (STREAM, u64::MAX, 0xFFFF)]
+    {
+        assert_eq!(ask(&mut rewinder, session, sequence, count), None);
+    }
+    let long = [Request { session: STREAM, sequence: 1, count: 1 }.to_bytes().as_slice(), b"x"].concat();
+    assert!(rewinder.on_datagram(at_us(0), address(5), &long, &mut [&mut NoDisk]).unwrap().is_none());
+    let counters = rewinder.counters();
+    assert_eq!((counters.foreign.get(), counters.out_of_range.get(), counters.malformed.get()), (1, 4, 1));
+}
+
+#[test]
+fn should_limit_what_one_requester_draws_and_not_another() {
+    let config =
+        RewinderConfig { bytes_per_second: 1_000_000, burst_bytes: 3_000, ..RewinderConfig::default() };
+    let mut rewinder = rewinder(config);
+    let request = Request { session: STREAM, sequence: 1, count: 100 }.to_bytes();
+    let mut draw = |microseconds, port| {
+        let reply =
+            rewinder.on_datagram(at_us(microseconds), address(port), &request, &mut [&mut NoDisk]).unwrap();
+        reply.is_some()
+    };
+    let first: Vec<bool> = (0..5).map(|_| draw(0, 5)).collect();
+    assert_eq!(first, [true, true, true, false, false]);
+    assert!(draw(0, 6), "another requester");
+    assert!(draw(10_000, 5), "refilled");
+    assert_eq!(rewinder.counters().limited.get(), 2);
+}
+
+#[test]
+fn should_remember_a_bounded_number_of_requesters() {
+    let mut rewinder = rewinder(RewinderConfig { requesters_max: 8, ..RewinderConfig::default() });
+    let request = Request { session: STREAM, sequence: 1, count: 1 }.to_bytes();
+    for port in 1..1_000 {
+        let reply =
+            rewinder.on_datagram(at_us(port.into()), address(port), &request, &mut [&mut NoDisk]).unwrap();
+        assert!(reply.is_some());
+    }
+    assert_eq!(rewinder.counters().requesters_evicted.get(), 999 - 8);
+}
+
+#[test]
+fn should_answer_to_the_source_of_the_request() {
+    let mut rewinder = rewinder(RewinderConfig { requests_max: 2, ..RewinderConfig::default() });
+    let mut port = TestPort::default();
+    for source in 1..=3 {
+        let request = Request { session: STREAM, sequence: u64::from(source), count: 1 };
+        port.inbox.push_back((address(source), request.to_bytes().to_vec()));
+    }
+    assert_eq!(rewinder.duty(at_us(0), &mut [&mut NoDisk], &mut port).unwrap(), 2);
+    assert_eq!(rewinder.duty(at_us(0), &mut [&mut NoDisk], &mut port).unwrap(), 1);
+    let to: Vec<u16> = port.outbox.iter().map(|(to, _)| to.port()).collect();
+    assert_eq!(to, [1, 2, 3]);
+}
