@@ -1,9 +1,13 @@
 //! What a configuration must satisfy, each rule once. A finding names key, value and what would do.
 use crate::config::{AgentName, Config, Gap, Idle, SchemaKind, TableRight};
+use gds_core::bus::Rerequest;
+use gds_core::journal::GROUP_BYTES_MAX;
+use gds_wire::declaration::TableName;
+use gds_wire::envelope::max_block_bytes;
 use gds_wire::session::{Session, SessionPattern};
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 
 /// Everything wrong with `config`; empty when nothing is.
 pub fn findings(config: &Config) -> Vec<String> {
@@ -15,6 +19,9 @@ pub fn findings(config: &Config) -> Vec<String> {
     sizes(config, &mut found);
     users(config, &mut found);
     layout(config, &mut found);
+    if found.0.is_empty() {
+        declaration(config, &mut found);
+    }
     found.0
 }
 
@@ -61,7 +68,12 @@ fn network(config: &Config, found: &mut Findings) {
     ];
     let ingress = network.ingress_groups.iter().map(|group| ("network.ingress_groups", *group));
     for (key, group) in ingress.chain(own) {
-        found.unless(group.is_multicast(), key, group, "must be a multicast address, 224.0.0.0 to 239.255.255.255");
+        found.unless(
+            group.is_multicast(),
+            key,
+            group,
+            "must be a multicast address, 224.0.0.0 to 239.255.255.255",
+        );
     }
     let mut seen = BTreeSet::new();
     let udp = [
@@ -81,9 +93,19 @@ fn tables(config: &Config, found: &mut Findings) {
     let mut ids = BTreeSet::new();
     found.unless(config.table.len() <= 1024, "table", config.table.len(), "at most 1024 tables");
     for table in &config.table {
-        found.unless(table.id > 0 && ids.insert(table.id), "table.id", table.id, "must be 1 to 65535, each once");
-        let fits = (1..=16).contains(&table.name.len()) && table.name.is_ascii();
-        found.unless(fits, "table.name", format!("{:?}", table.name), "1 to 16 ASCII characters");
+        found.unless(
+            table.id > 0 && ids.insert(table.id),
+            "table.id",
+            table.id,
+            "must be 1 to 65535, each once",
+        );
+        let fits = table.name.parse::<TableName>().is_ok();
+        found.unless(
+            fits,
+            "table.name",
+            format!("{:?}", table.name),
+            "1 to 16 ASCII characters without a space",
+        );
     }
     for schema in &config.schema {
         pattern("schema.pattern", &schema.pattern, found);
@@ -101,6 +123,21 @@ fn tables(config: &Config, found: &mut Findings) {
     found.unless(config.schema.len() <= 256, "schema", config.schema.len(), "at most 256");
 }
 
+/// What the parts are together: one declaration, in one message.
+fn declaration(config: &Config, found: &mut Findings) {
+    let declaration = crate::settings::declaration(config);
+    if let Err(error) = declaration.check() {
+        found.0.push(format!("limits, table, schema: {error}"));
+    }
+    let (length, room) = (declaration.encoded_bytes(), max_block_bytes(config.network.max_payload_bytes));
+    found.unless(
+        length <= room,
+        "table, schema",
+        format!("{} and {} entries", config.table.len(), config.schema.len()),
+        format!("their declaration has {length} bytes and one message {room}: fewer, or a larger network.max_payload_bytes"),
+    );
+}
+
 fn pattern(key: &str, text: &str, found: &mut Findings) {
     if let Err(error) = text.parse::<SessionPattern>() {
         found.0.push(format!("{key} = {text:?}: {error}"));
@@ -112,14 +149,18 @@ fn admission(config: &Config, found: &mut Findings) {
         pattern("admission.pattern", &rule.pattern, found);
         for source in &rule.sources {
             let valid = prefix(source).is_some();
-            found.unless(valid, "admission.sources", format!("{source:?}"), "write address/length, such as \"10.1.2.0/24\"");
+            found.unless(
+                valid,
+                "admission.sources",
+                format!("{source:?}"),
+                "write address/length, such as \"10.1.2.0/24\"",
+            );
         }
-        let address = rule.rerequest.is_empty() || rule.rerequest.parse::<SocketAddrV4>().is_ok();
         found.unless(
-            address,
+            rerequest(&rule.rerequest).is_some(),
             "admission.rerequest",
             format!("{:?}", rule.rerequest),
-            "write address:port, or \"\" for none",
+            "write source, none, or address:port",
         );
         if rule.gap == Gap::Skip {
             found.range("admission.skip_after_ms", rule.skip_after_ms, 1, 3_600_000);
@@ -131,6 +172,15 @@ fn admission(config: &Config, found: &mut Findings) {
         config.admission.len(),
         "1 to 256 rules; without any nobody may submit",
     );
+}
+
+/// Parses `source`, `none` or `address:port`.
+pub fn rerequest(text: &str) -> Option<Rerequest> {
+    match text {
+        "source" => Some(Rerequest::Source),
+        "none" => Some(Rerequest::Nobody),
+        address => address.parse().ok().map(Rerequest::Address),
+    }
 }
 
 /// Parses `address/length`.
@@ -150,14 +200,13 @@ fn sizes(config: &Config, found: &mut Findings) {
     found.range("ingress.window_messages", config.ingress.window_messages, 16, 1 << 24);
     found.range("ingress.held_packets", config.ingress.held_packets, 16, 1 << 20);
     found.range("ingress.retry_us", config.ingress.retry_us, 50, 1_000_000);
-    found.range("ring.data_bytes", config.ring.data_bytes, 1 << 20, 1 << 38);
-    let positions = config.ring.positions;
-    found.unless(
-        positions.is_power_of_two() && (1024..=1 << 32).contains(&positions),
-        "ring.positions",
-        positions,
-        "must be a power of two, 1024 to 4294967296",
-    );
+    for (key, value, low, high) in [
+        ("ring.data_bytes", config.ring.data_bytes, 1 << 20, 1 << 38),
+        ("ring.positions", config.ring.positions, 1 << 10, 1 << 32),
+    ] {
+        let holds = value.is_power_of_two() && (low..=high).contains(&value);
+        found.unless(holds, key, value, format!("must be a power of two, {low} to {high}"));
+    }
     let segment = config.journal.segment_bytes;
     found.unless(
         segment % 4096 == 0 && (1 << 20..=1 << 36).contains(&segment),
@@ -167,17 +216,24 @@ fn sizes(config: &Config, found: &mut Findings) {
     );
     let group = config.journal.group_bytes_max;
     found.unless(
-        group % 4096 == 0 && (8192..=1 << 24).contains(&group) && (group as u64) * 2 <= segment,
+        group % 4096 == 0 && (8192..=GROUP_BYTES_MAX).contains(&group) && (group as u64) * 2 <= segment,
         "journal.group_bytes_max",
         group,
-        "must be a multiple of 4096, 8 KiB to 16 MiB, and at most half of journal.segment_bytes",
+        "must be a multiple of 4096, 8 KiB to 1 MiB, and at most half of journal.segment_bytes",
     );
     found.range("journal.linger_us", config.journal.linger_us, 0, 1_000_000);
-    found.range("rewinder.requester_bytes_per_second", config.rewinder.requester_bytes_per_second, 10_000, 1 << 40);
+    found.range(
+        "rewinder.requester_bytes_per_second",
+        config.rewinder.requester_bytes_per_second,
+        10_000,
+        1 << 40,
+    );
+    found.range("rewinder.requester_burst_bytes", config.rewinder.requester_burst_bytes, 4_096, 1 << 40);
     found.range("rewinder.requesters_max", config.rewinder.requesters_max, 1, 65_536);
     found.range("query.connections_max", config.query.connections_max, 1, 65_536);
     found.range("query.sessions_max", config.query.sessions_max, 1, 65_536);
-    found.range("query.retained_bytes", config.query.retained_bytes, 65_536, 1 << 32);
+    let least = crate::settings::query(config).retained_bytes_min();
+    found.range("query.retained_bytes", config.query.retained_bytes, least, 1 << 32);
     found.range("query.login_wait_ms", config.query.login_wait_ms, 100, 600_000);
     found.range("query.silence_ms", config.query.silence_ms, 1_500, 600_000);
     let loss = &config.loss;
@@ -197,12 +253,27 @@ fn users(config: &Config, found: &mut Findings) {
         let name = user.name.to_ascii_lowercase();
         let fits = (1..=6).contains(&name.len()) && name.is_ascii() && !name.contains(' ');
         found.unless(fits, "user.name", format!("{:?}", user.name), "1 to 6 ASCII characters, no spaces");
-        found.unless(names.insert(name), "user.name", format!("{:?}", user.name), "each name once (case does not count)");
+        found.unless(
+            names.insert(name),
+            "user.name",
+            format!("{:?}", user.name),
+            "each name once (case does not count)",
+        );
         let fits = (1..=10).contains(&user.password.len()) && user.password.is_ascii();
-        found.unless(fits, format!("user.password of {:?}", user.name), "(not shown)", "1 to 10 ASCII characters");
+        found.unless(
+            fits,
+            format!("user.password of {:?}", user.name),
+            "(not shown)",
+            "1 to 10 ASCII characters",
+        );
         for right in &user.tables {
             if let TableRight::Word(word) = right {
-                found.unless(word == "*", "user.tables", format!("{word:?}"), "table ids such as 1, or \"*\" for all");
+                found.unless(
+                    word == "*",
+                    "user.tables",
+                    format!("{word:?}"),
+                    "table ids such as 1, or \"*\" for all",
+                );
             }
         }
     }
@@ -211,12 +282,27 @@ fn users(config: &Config, found: &mut Findings) {
 fn layout(config: &Config, found: &mut Findings) {
     let mut cpus = BTreeSet::new();
     for core in &config.core {
-        found.unless((-1..4096).contains(&core.cpu), "core.cpu", core.cpu, "a processor number, or -1 for none");
+        found.unless(
+            (-1..4096).contains(&core.cpu),
+            "core.cpu",
+            core.cpu,
+            "a processor number, or -1 for none",
+        );
         if core.cpu >= 0 {
             let one = cpus.insert(core.cpu);
-            found.unless(one, "core.cpu", core.cpu, "one [[core]] per processor: put its agents into one list");
+            found.unless(
+                one,
+                "core.cpu",
+                core.cpu,
+                "one [[core]] per processor: put its agents into one list",
+            );
         }
-        found.unless(!core.agents.is_empty(), "core.agents", "[]", "name at least one agent, or leave this [[core]] out");
+        found.unless(
+            !core.agents.is_empty(),
+            "core.agents",
+            "[]",
+            "name at least one agent, or leave this [[core]] out",
+        );
         if core.idle == Idle::Sleep {
             found.range("core.idle_sleep_us", core.idle_sleep_us, 1, 1_000_000);
         }
@@ -252,13 +338,19 @@ mod tests {
         refused("[journal]\nsegment_bytes = 5000000", "journal.segment_bytes", "4096");
         refused("[loss]\ningress_per_mille = 1000", "loss.ingress_per_mille", "0 to 999");
         refused("[[table]]\nid = 0\nname = \"x\"", "table.id = 0", "1 to 65535");
-        refused("[[admission]]\npattern = \"*a\"\nsources = []\ngap=\"wait\"\nskip_after_ms=1\nstart=\"one\"\nrerequest=\"\"", "admission.pattern", "*");
+        refused(
+            "[[admission]]\npattern = \"*a\"\nsources = []\ngap=\"wait\"\nskip_after_ms=1\nstart=\"one\"\nrerequest=\"none\"",
+            "admission.pattern",
+            "*",
+        );
         refused("[[user]]\nname = \"muchtoolong\"\npassword = \"x\"\ntables = []", "user.name", "1 to 6");
     }
 
     #[test]
     fn an_impossible_layout_is_refused() {
-        let core = |agents: &str, cpu: i64| format!("[[core]]\ncpu = {cpu}\nidle = \"spin\"\nidle_sleep_us = 1\nagents = [{agents}]\n");
+        let core = |agents: &str, cpu: i64| {
+            format!("[[core]]\ncpu = {cpu}\nidle = \"spin\"\nidle_sleep_us = 1\nagents = [{agents}]\n")
+        };
         refused(&core("\"sequencer\"", 1), "store appears 0 times", "exactly one core");
         let all = "\"sequencer\",\"store\",\"acknowledgement_publisher\",\"publisher\",\"journal\",\"acknowledgement_journal\",\"rewinder\"";
         let twice = core(all, 1) + &core("\"query\"", 1);

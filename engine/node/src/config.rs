@@ -184,7 +184,7 @@ pub struct Admission {
     pub skip_after_ms: u64,
     /// Where numbers begin.
     pub start: Start,
-    /// Re-request address, or empty.
+    /// `source`, `none`, or address:port.
     pub rerequest: String,
 }
 
@@ -228,6 +228,8 @@ pub struct Journal {
 pub struct Rewinder {
     /// What one requester may draw.
     pub requester_bytes_per_second: u64,
+    /// ... and at once.
+    pub requester_burst_bytes: u64,
     /// Requesters remembered.
     pub requesters_max: usize,
 }
@@ -415,8 +417,9 @@ impl Config {
     /// The same from text; `file` is what errors call it.
     pub fn parse(text: &str, file: &str) -> Result<Self, ConfigError> {
         let fail = |findings| ConfigError { file: file.to_owned(), findings };
-        let over: toml::Table =
-            text.parse().map_err(|error: toml::de::Error| fail(vec![error.to_string().trim_end().to_owned()]))?;
+        let over: toml::Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| fail(vec![error.to_string().trim_end().to_owned()]))?;
         let mut merged: toml::Table = DEFAULT_TOML.parse().expect("default.toml is TOML");
         let mut findings = Vec::new();
         unknown_keys(&over, &merged, "", &mut findings);
@@ -495,7 +498,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_neighbours() {
         let text = refusal("[network]\ningress_prot = 9");
-        assert!(text.contains("network.ingress_prot: unknown key") && text.contains("ingress_port"), "{text}");
+        assert!(
+            text.contains("network.ingress_prot: unknown key") && text.contains("ingress_port"),
+            "{text}"
+        );
         let text = refusal("[[core]]\ncpus = 3");
         assert!(text.contains("core[0].cpus: unknown key"), "{text}");
     }

@@ -1,4 +1,18 @@
 //! A GDS node: the engine's agents on cores, over real packets and files.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`config`], [`check`] | what a person writes, and what must hold of it |
+//! | [`settings`] | the same in the terms of the engine and of `nic` |
+//! | [`surroundings`] | directories, memory and time of this machine |
+//! | [`ports`] | the engine's ports and disks over `nic` |
+//! | [`crew`] | the threads, each with the agents of one core |
+//! | [`node`] | all of it together |
 #![forbid(unsafe_code)]
 pub mod check;
 pub mod config;
+pub mod crew;
+pub mod node;
+pub mod ports;
+pub mod settings;
+pub mod surroundings;

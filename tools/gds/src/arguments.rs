@@ -6,9 +6,11 @@ use std::path::PathBuf;
 /// GDS, the GENIUM Data Store: one total order for co-located exchange systems, stored, published and queryable.
 #[derive(Parser)]
 #[command(name = "gds", version, max_term_width = 110, arg_required_else_help = true)]
-#[command(after_help = "Start with `gds demo`: a whole trading day on this machine, no root, no configuration.\n\n\
+#[command(
+    after_help = "Start with `gds demo`: a whole trading day on this machine, no root, no configuration.\n\n\
 Exit codes: 0 done; 1 something failed, or a check found something; 2 unusable arguments or configuration;\n\
-3 the input was cut short or not what it claims to be; 4 no such record.")]
+3 the input was cut short or not what it claims to be; 4 no such record."
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -144,8 +146,10 @@ pub struct NodeAddress {
 
 /// `gds replay`
 #[derive(Args)]
-#[command(after_help = "Examples:\n  gds replay day.pcap.gz --speed 10\n  gds replay S013020.itch.gz --session ITCH130200\n  \
-gds replay feed.pcapng --group 233.54.12.111 --port 26477 --speed max")]
+#[command(
+    after_help = "Examples:\n  gds replay day.pcap.gz --speed 10\n  gds replay S013020.itch.gz --session ITCH130200\n  \
+gds replay feed.pcapng --group 233.54.12.111 --port 26477 --speed max"
+)]
 pub struct Replay {
     /// pcap, pcapng, BinaryFILE, or gzip of either; told apart by content
     pub file: PathBuf,
@@ -183,7 +187,9 @@ pub struct KeyArguments {
 
 /// `gds get`
 #[derive(Args)]
-#[command(after_help = "Examples:\n  gds get records greeting\n  gds get orders u64:98123 --json\n  gds get stocks 'AAPL    ' --as-of 5000")]
+#[command(
+    after_help = "Examples:\n  gds get records greeting\n  gds get orders u64:98123 --json\n  gds get stocks 'AAPL    ' --as-of 5000"
+)]
 pub struct Get {
     /// Which record
     #[command(flatten)]
@@ -227,7 +233,9 @@ pub struct Watch {
 
 /// `gds put`
 #[derive(Args)]
-#[command(after_help = "Examples:\n  gds put records greeting hello\n  gds put records 0x0001 0xCAFE --expect new")]
+#[command(
+    after_help = "Examples:\n  gds put records greeting hello\n  gds put records 0x0001 0xCAFE --expect new"
+)]
 pub struct Put {
     /// Which record
     #[command(flatten)]

@@ -1,9 +1,10 @@
 //! Bus messages as people and scripts read them: one line, or one JSON object.
 use crate::text;
+use gds_wire::acknowledgement::Acknowledgement;
 use gds_wire::declaration::Declaration;
 use gds_wire::envelope::{Kind, Message};
-use gds_wire::transaction::Transaction;
 use gds_wire::itch;
+use gds_wire::transaction::Transaction;
 use serde_json::{Value, json};
 
 /// A bus message as a JSON object.
@@ -32,6 +33,21 @@ pub fn message(sequence: u64, bytes: &[u8]) -> Value {
         object["body"] = body;
     }
     object
+}
+
+/// What a journal holds under a number: an acknowledgement where it has the size of one, else a bus message. (The envelope of a
+/// bus message alone is longer than an acknowledgement.)
+pub fn journalled(sequence: u64, bytes: &[u8]) -> Value {
+    match Acknowledgement::parse(bytes) {
+        Ok(acknowledgement) => json!({
+            "sequence": sequence,
+            "session": acknowledgement.session.to_string(),
+            "client_sequence": acknowledgement.client_sequence(),
+            "kind": "acknowledgement",
+            "body": { "outcome": acknowledgement.outcome().to_string(), "checksum": acknowledgement.checksum() },
+        }),
+        Err(_) => message(sequence, bytes),
+    }
 }
 
 fn kind(kind: Kind) -> &'static str {
@@ -92,7 +108,9 @@ fn itch_message(message: &itch::Message<'_>) -> Value {
             let (reference, shares) = (cancel.reference.get(), cancel.shares.get());
             json!({ "itch": letter, "what": "cancel", "reference": reference, "shares": shares })
         }
-        itch::Message::Delete(delete) => json!({ "itch": letter, "what": "delete", "reference": delete.reference.get() }),
+        itch::Message::Delete(delete) => {
+            json!({ "itch": letter, "what": "delete", "reference": delete.reference.get() })
+        }
         itch::Message::Replace(replace) => json!({
             "itch": letter, "what": "replace", "reference": replace.old_reference.get(),
             "new_reference": replace.new_reference.get(), "shares": replace.shares.get(), "price": price(replace.price.get()),

@@ -6,9 +6,11 @@
 /// anything else is the text itself.
 pub fn key(text: &str) -> Result<Vec<u8>, String> {
     let bytes = if let Some(hex) = text.strip_prefix("0x") {
-        hex_bytes(hex).ok_or_else(|| format!("{text:?} is no hex: an even number of digits 0-9 a-f must follow 0x"))?
+        hex_bytes(hex)
+            .ok_or_else(|| format!("{text:?} is no hex: an even number of digits 0-9 a-f must follow 0x"))?
     } else if let Some(number) = text.strip_prefix("u64:") {
-        let number: u64 = number.parse().map_err(|_| format!("{text:?} is no number of 0 to {}", u64::MAX))?;
+        let number: u64 =
+            number.parse().map_err(|_| format!("{text:?} is no number of 0 to {}", u64::MAX))?;
         number.to_be_bytes().to_vec()
     } else {
         text.as_bytes().to_vec()

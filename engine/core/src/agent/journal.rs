@@ -22,6 +22,17 @@ impl<D: Disk> JournalAgent<D> {
         Self { writer, source, disk, progress }
     }
 
+    /// Nothing is on its way to the disk.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.writer.in_flight() == 0
+    }
+
+    /// Goes on with another handle to the same disk.
+    pub(super) fn exchange_disk(&mut self, disk: D) {
+        assert!(self.is_quiet(), "a write on its way belongs to the handle it was given to");
+        self.disk = disk;
+    }
+
     /// What the journal counts.
     pub fn counters(&self) -> Arc<JournalCounters> {
         self.writer.counters().clone()

@@ -73,8 +73,12 @@ pub trait Surroundings {
     /// The node's disk.
     type Disk: Disk;
 
-    /// Another handle to a journal's disk.
+    /// A handle to a journal's disk that reads alone, beside the writer.
     fn disk(&mut self, journal: JournalName) -> Result<Self::Disk, DiskError>;
+
+    /// A handle that writes. Asked for twice: one is used by the start alone, the other by the journal's agent afterwards, maybe in
+    /// another thread. They are never used at the same time.
+    fn writer(&mut self, journal: JournalName) -> Result<Self::Disk, DiskError>;
 
     /// Memory for a store of this size.
     fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault>;
@@ -154,7 +158,7 @@ pub fn start<S: Surroundings>(
     let durability = config.journal.durability;
     let old_ring = if ring_existed { open_ring(ring_words.clone(), config)? } else { OldRing::None };
 
-    let mut disk = around.disk(JournalName::Bus).map_err(Fault::from)?;
+    let mut disk = around.writer(JournalName::Bus).map_err(Fault::from)?;
     let known_last = old_ring.whole().map_or(0, |ring| ring.first() - 1);
     let recovered = recover(&mut disk, config.stream, known_last).map_err(Fault::from)?;
     let session = name_of(config, &recovered, &old_ring)?;
@@ -202,6 +206,8 @@ pub fn start<S: Surroundings>(
         store.last_timestamp_ns(),
     );
     declare(config, &recovered, &mut sequencer, &mut journal, &store, &bus, around)?;
+    hand_over(&mut journal, JournalName::Bus, around)?;
+    hand_over(&mut acknowledgement_journal, JournalName::Acknowledgements, around)?;
 
     let report = StartReport {
         journalled: recovered.last,
@@ -292,7 +298,7 @@ fn open_acknowledgements<S: Surroundings>(
     around: &mut S,
 ) -> Result<Acknowledgements<S::Disk>, Fault> {
     let session = acknowledgement_session(bus.session);
-    let mut disk = around.disk(JournalName::Acknowledgements).map_err(Fault::from)?;
+    let mut disk = around.writer(JournalName::Acknowledgements).map_err(Fault::from)?;
     let recovered = recover(&mut disk, Some(session), 0).map_err(Fault::from)?;
     let (last, committed) = (recovered.last, bus.progress.committed.get());
     if last > committed {
@@ -413,5 +419,18 @@ fn declare<S: Surroundings>(
         journal.duty(around.now())?;
     }
     sequencer.finish_batch();
+    Ok(())
+}
+
+/// Finishes what a journal has on its way and gives it the disk handle it keeps.
+fn hand_over<S: Surroundings>(
+    journal: &mut JournalAgent<S::Disk>,
+    name: JournalName,
+    around: &mut S,
+) -> Result<(), Fault> {
+    while !journal.is_quiet() {
+        journal.duty(around.now())?;
+    }
+    journal.exchange_disk(around.writer(name).map_err(Fault::from)?);
     Ok(())
 }

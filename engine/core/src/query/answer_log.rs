@@ -13,9 +13,43 @@
 //! Numbers: the packet at `tail` is number [`AnswerLog::first`], the one laid down next is [`AnswerLog::next`]. Nothing is
 //! dropped until room is needed, and then the oldest first, and never what is at or after the position named by
 //! [`AnswerLog::reserve`].
+//!
+//! Of answers to ranges and watches a note stays behind when they are dropped: such an answer can be made again from the
+//! stream, byte for byte. So a resume reaches far behind [`AnswerLog::first`], as long as nothing else was dropped since
+//! ([`AnswerLog::first_repeatable`]): what a broken link may swallow on its way is bounded by nobody but the network.
+use gds_wire::query::{Answer, AnswerBody};
+use std::collections::VecDeque;
 
 /// Length field and type byte before each payload.
 pub const PACKET_HEADER_BYTES: usize = 3;
+
+/// Notes kept of dropped answers: at some 32 KiB each, 256 MiB of them.
+const NOTES_MAX: usize = 8192;
+
+/// What it takes to make an answer to a range or watch again.
+///
+/// An end is noted as no messages before `first`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The request it belongs to.
+    pub request: u64,
+    /// The first bus message in it.
+    pub first: u64,
+    /// How many there are; 0 for an end.
+    pub count: u16,
+}
+
+impl Note {
+    fn of(payload: &[u8]) -> Option<Self> {
+        let answer = Answer::parse(payload).ok()?;
+        let count = match answer.body {
+            AnswerBody::Messages(messages) => u16::try_from(messages.count()).ok()?,
+            AnswerBody::End => 0,
+            _ => return None,
+        };
+        Some(Self { request: answer.request_id, first: answer.sequence, count })
+    }
+}
 
 /// Where a reader of the log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +84,8 @@ pub struct AnswerLog {
     next: u64,
     /// The bytes from..to were skipped at the ring's end.
     skip: (u64, u64),
+    /// Of the packets right before `first`, oldest first.
+    notes: VecDeque<Note>,
 }
 
 impl AnswerLog {
@@ -62,17 +98,35 @@ impl AnswerLog {
             first: 1,
             next: 1,
             skip: (0, 0),
+            notes: VecDeque::with_capacity(NOTES_MAX),
         }
     }
 
     /// Empties the log for another session.
     pub fn reset(&mut self) {
         (self.tail, self.head, self.first, self.next, self.skip) = (0, 0, 1, 1, (0, 0));
+        self.notes.clear();
     }
 
     /// The oldest number kept; equal to [`Self::next`] when nothing is.
     pub fn first(&self) -> u64 {
         self.first
+    }
+
+    /// The oldest number that can be had: kept, or made again from its [`Note`].
+    pub fn first_repeatable(&self) -> u64 {
+        self.first - self.notes.len() as u64
+    }
+
+    /// How to make this dropped packet again.
+    pub fn note(&self, sequence: u64) -> Option<Note> {
+        let at = sequence.checked_sub(self.first_repeatable())?;
+        self.notes.get(usize::try_from(at).ok()?).copied()
+    }
+
+    /// Forgets how to make dropped packets again: the stream does not have them any more.
+    pub fn forget_notes(&mut self) {
+        self.notes.clear();
     }
 
     /// The number the next packet will have.
@@ -190,6 +244,18 @@ impl AnswerLog {
         let end = self.tail + self.packet_bytes(self.tail);
         if end > keep {
             return false;
+        }
+        let place = self.place(self.tail);
+        let length = (end - self.tail) as usize;
+        match Note::of(&self.bytes[place + PACKET_HEADER_BYTES..place + length]) {
+            Some(note) => {
+                if self.notes.len() == NOTES_MAX {
+                    self.notes.pop_front();
+                }
+                self.notes.push_back(note);
+            }
+            // It cannot be made again, so nothing before it can be asked for.
+            None => self.notes.clear(),
         }
         self.tail = self.unskipped(end);
         self.first += 1;

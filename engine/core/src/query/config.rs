@@ -21,15 +21,16 @@ pub enum SameUser {
 }
 
 /// Bounds and times of a [`QueryServer`](super::QueryServer). All memory is taken at construction:
-/// `sessions_max * retained_bytes + connections_max * (request_buffer_bytes + waits_max * request_bytes_max)`.
+/// `sessions_max * (retained_bytes + 192 KiB) + connections_max * (request_buffer_bytes + waits_max * request_bytes_max)`.
 #[derive(Clone, Debug)]
 pub struct QueryConfig {
     /// Connections at a time; one more is closed at once (`connections_refused`).
     pub connections_max: usize,
     /// Sessions at a time, connected or not; see [`Sessions`](super::sessions::Sessions) for what happens to one more.
     pub sessions_max: usize,
-    /// Answers kept per session, in bytes of packets, for resume. Half of it may be unsent before the session's streams
-    /// pause, so the other half should be more than the connection's send buffers hold.
+    /// Answers kept per session, in bytes of packets, for resume. Half of it may be unsent before the session pauses; the other
+    /// half, less two packets, is kept of what was sent. Answers to ranges and watches can be made again when they were dropped;
+    /// for others, what a broken link may swallow (the send buffers of the connection) should be less than is kept.
     pub retained_bytes: usize,
     /// Ranges and watches at a time in one session; one more is answered with `TooMany`.
     pub streams_max: usize,

@@ -23,6 +23,8 @@ pub enum Close {
     SlowReader,
     /// The same session or user logged in again.
     Superseded,
+    /// What was to be sent again can no longer be read.
+    Unreadable,
     /// The login was rejected.
     Rejected,
     /// The sessions ended.

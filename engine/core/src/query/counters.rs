@@ -50,6 +50,8 @@ counter_set! {
         closed_slow_reader,
         /// connections closed: the same session or user logged in again
         closed_superseded,
+        /// connections closed: what was to be sent again can no longer be read
+        closed_unreadable,
         /// connections closed after a login was rejected
         closed_rejected,
         /// connections closed: the stream has ended
@@ -70,6 +72,8 @@ counter_set! {
         answers,
         /// bytes of answer packets made
         answer_bytes,
+        /// answer packets made again for a resume, because they had been dropped
+        answers_repeated,
         /// bytes handed to the port
         sent_bytes,
         /// times a session paused because its reader is slow
@@ -92,6 +96,7 @@ impl QueryCounters {
             Close::RequestsOverflow => &self.closed_requests_overflow,
             Close::SlowReader => &self.closed_slow_reader,
             Close::Superseded => &self.closed_superseded,
+            Close::Unreadable => &self.closed_unreadable,
             Close::Rejected => &self.closed_rejected,
             Close::End => &self.closed_end,
         }

@@ -3,13 +3,15 @@
 //! A request is taken whole or not at all: before anything is answered there is room for the whole answer, so a request that
 //! finds no room is left where it is and tried again. Every record answered is read as of one sequence number, which the answer
 //! names.
+use super::answer_log::{Note, PACKET_HEADER_BYTES};
 use super::config::QueryConfig;
 use super::counters::QueryCounters;
 use super::sessions::{OpenStream, SoupSession};
-use super::source::{Lookup, Reading, Source};
+use super::source::{Reading, Source};
 use super::users::User;
 use crate::counters::CounterSet;
 use crate::disk::Disk;
+use crate::store::ReadError;
 use arrayvec::ArrayString;
 use gds_wire::query::{
     ANSWER_HEADER_BYTES, Answer, AnswerBody, ErrorCode, Key, MessagesBuilder, Query, Record, Request, Status,
@@ -64,7 +66,7 @@ pub struct Engine {
     counter_values: Vec<u64>,
     counter_sets: CounterSets,
     message: Box<[u8]>,
-    value: Box<[u8]>,
+    again: Box<[u8]>,
     keys_max: usize,
     streams_max: usize,
     answer_bytes_max: usize,
@@ -98,7 +100,7 @@ impl Engine {
             counter_names,
             counter_sets,
             message: vec![0; MESSAGE_BYTES_MAX].into_boxed_slice(),
-            value: vec![0; config.value_bytes_max].into_boxed_slice(),
+            again: vec![0; soup::MAX_PACKET_BYTES].into_boxed_slice(),
             keys_max: config.keys_max,
             streams_max: config.streams_max,
             answer_bytes_max: config.answer_bytes_max,
@@ -112,6 +114,36 @@ impl Engine {
     /// The last message applied.
     pub fn applied(&self) -> u64 {
         self.source.applied()
+    }
+
+    /// The oldest bus message kept.
+    pub fn first_kept(&mut self, disk: &mut dyn Disk) -> u64 {
+        self.source.first_kept(disk)
+    }
+
+    /// Makes an answer to a range or watch again, as the whole packet it was. `None` when its messages can no longer be read.
+    pub fn repeat(&mut self, note: &Note, disk: &mut dyn Disk) -> Option<&[u8]> {
+        let (head, room) = self.again.split_at_mut(PACKET_HEADER_BYTES);
+        let bytes = if note.count == 0 {
+            end_of(note.request, note.first).encode(room)?
+        } else {
+            let mut answer = MessagesBuilder::new(room, note.request, note.first);
+            let limit = self.source.committed();
+            for sequence in (note.first..).take(usize::from(note.count)) {
+                let Reading::Message(length) = self.source.read(sequence, limit, disk, &mut self.message)
+                else {
+                    return None;
+                };
+                if !answer.push(&self.message[..length]) {
+                    return None;
+                }
+            }
+            answer.finish(false)
+        };
+        head[..2].copy_from_slice(&(1 + bytes as u16).to_be_bytes());
+        head[2] = soup::SEQUENCED_DATA;
+        self.counters.answers_repeated.increment();
+        Some(&self.again[..PACKET_HEADER_BYTES + bytes])
     }
 
     /// Takes one request of this user for this session.
@@ -130,8 +162,13 @@ impl Engine {
             }
         };
         let id = request.request_id;
-        let applied = self.source.applied();
-        if request.at_least > applied && !matches!(request.query, Query::Cancel) {
+        let reached = match request.query {
+            Query::Cancel => u64::MAX,
+            // Its counts hold for a number of their own.
+            Query::Status => self.source.store_status().applied,
+            _ => self.source.applied(),
+        };
+        if request.at_least > reached {
             return Taken::Wait { id, at_least: request.at_least };
         }
         match request.query {
@@ -184,8 +221,7 @@ impl Engine {
 
     /// Ends a request that waits, or one whose stream was open: the answer to a cancel.
     pub fn end(&mut self, session: &mut SoupSession, id: u64, next: u64) -> Taken {
-        let answer = Answer { request_id: id, last: true, sequence: next, body: AnswerBody::End };
-        self.lay_down(self.unsent_max, session, ANSWER_HEADER_BYTES, &answer)
+        self.lay_down(self.unsent_max, session, ANSWER_HEADER_BYTES, &end_of(id, next))
     }
 
     /// Goes on with one of the session's ranges and watches, in turn: at most one answer.
@@ -214,15 +250,10 @@ impl Engine {
         count: usize,
         keys: impl Iterator<Item = Key<'k>> + Clone,
     ) -> Taken {
-        let applied = self.source.applied();
         let keys_max = self.keys_max;
         if count > keys_max {
             let text = format_args!("{count} keys are asked for; at most {keys_max} may be");
             return self.fail(session, id, ErrorCode::TooLarge, text);
-        }
-        if as_of > applied {
-            let text = format_args!("sequence number {as_of} is not applied yet; {applied} is the newest");
-            return self.fail(session, id, ErrorCode::AheadOfStream, text);
         }
         if let Some(key) = keys.clone().find(|key| !user.may_read(key.table)) {
             let text = format_args!("table {} may not be read by this user", key.table);
@@ -232,28 +263,27 @@ impl Engine {
         if !session.has_room(bytes, self.record_bytes_max, self.unsent_max) {
             return Taken::NoRoom;
         }
-        // All of them as of one number, even if the store goes on meanwhile.
-        let sequence = if as_of == 0 { applied } else { as_of };
+        let mut state = as_of;
         for (at, key) in keys.enumerate() {
-            let last = at + 1 == count;
-            let (version, length, found) =
-                match self.source.get(key.table, key.key, sequence, &mut self.value) {
-                    Lookup::Found { version, length } => (version, length, true),
-                    Lookup::Missing => (0, 0, false),
-                    Lookup::BelowHorizon => {
-                        let text = format_args!("the state at {sequence} is below the horizon");
-                        return self.fail_within(u64::MAX, session, id, ErrorCode::BelowHorizon, text);
-                    }
-                    Lookup::TooLong => {
-                        let text = format_args!("the value is longer than an answer may carry");
-                        return self.fail_within(u64::MAX, session, id, ErrorCode::TooLarge, text);
-                    }
-                };
-            let value = &self.value[..length];
+            let found = match self.source.get(key.table, key.key, state) {
+                Ok(found) => found,
+                Err(error) => {
+                    let code = code_of(&error);
+                    return self.fail_within(u64::MAX, session, id, code, format_args!("{error}"));
+                }
+            };
+            // The newest state for the first key is the state for all, even if the store goes on meanwhile.
+            state = found.sequence;
+            let version = found.version.unwrap_or(0);
+            let (found, value) = (found.version.is_some(), found.value);
             let record = Record { found, table: key.table, key: key.key, version, value };
-            let answer = Answer { request_id: id, last, sequence, body: AnswerBody::Record(record) };
+            let last = at + 1 == count;
+            let answer = Answer { request_id: id, last, sequence: state, body: AnswerBody::Record(record) };
             let room = session.reserve(self.record_bytes_max, u64::MAX).expect("room was made");
-            let bytes = answer.encode(room).expect("the room is for the longest record");
+            let Some(bytes) = answer.encode(room) else {
+                let text = format_args!("the value is longer than an answer may carry");
+                return self.fail_within(u64::MAX, session, id, ErrorCode::TooLarge, text);
+            };
             session.log.commit(bytes);
             self.counters.records.increment();
             self.counters.answers.increment();
@@ -324,11 +354,11 @@ impl Engine {
         }
         let store = self.source.store_status();
         let status = Status {
-            applied: self.source.applied(),
+            applied: store.applied,
             committed: self.source.committed(),
             published: self.source.published(),
             first_kept: self.source.first_kept(disk),
-            records: store.records,
+            records: store.live,
             bytes: store.bytes,
             digest: store.digest,
             stream: self.stream,
@@ -417,5 +447,19 @@ impl Engine {
         self.counters.answers.increment();
         self.counters.answer_bytes.add(bytes as u64);
         Taken::Done
+    }
+}
+
+/// The last answer to a range or watch; `next` is the first number not delivered.
+fn end_of(request_id: u64, next: u64) -> Answer<'static> {
+    Answer { request_id, last: true, sequence: next, body: AnswerBody::End }
+}
+
+fn code_of(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::BelowHorizon { .. } => ErrorCode::BelowHorizon,
+        ReadError::AheadOfStream { .. } => ErrorCode::AheadOfStream,
+        ReadError::UnknownTable(_) => ErrorCode::NotFound,
+        ReadError::KeyLength(_) => ErrorCode::Malformed,
     }
 }

@@ -2,23 +2,26 @@
 //!
 //! One duty cycle takes what arrived and answers it, tries again what found no room or had to wait, gives ranges and watches
 //! their turns, and hands the port what is to be sent. Nothing in it depends on when it runs but the times it is given.
-use super::config::{QueryConfig, SameUser};
+use super::config::QueryConfig;
 use super::connection::{Close, Connection};
 use super::counters::QueryCounters;
 use super::engine::{CounterSets, Engine, Sliced, Taken};
-use super::sessions::{ConnectionIndex, Link, SessionIndex, Sessions};
+use super::node_source::NodeSource;
+use super::sessions::{ConnectionIndex, Link, SessionIndex, Sessions, SoupSession};
 use super::source::Source;
-use super::users::{UserId, Users};
+use super::users::Users;
+use crate::bus::StreamReader;
+use crate::cursor::Progress;
 use crate::disk::Disk;
 use crate::port::{ConnectionId, StreamEvent, StreamPort};
+use crate::store::StoreReader;
 use crate::time::{MILLISECOND_NS, Time};
 use gds_wire::query::ErrorCode;
 use gds_wire::session::Session;
-use gds_wire::soup::{
-    ClientPacket, Decoder, END_OF_SESSION_PACKET, Login, LoginAccepted, RejectCode, SERVER_HEARTBEAT_PACKET,
-    SoupError,
-};
+use gds_wire::soup::{ClientPacket, Decoder, END_OF_SESSION_PACKET, SERVER_HEARTBEAT_PACKET, SoupError};
 use std::sync::Arc;
+
+mod login;
 
 /// How often timers are looked at.
 const TIMER_NS: u64 = 5 * MILLISECOND_NS;
@@ -42,8 +45,25 @@ pub struct QueryServer {
 }
 
 impl QueryServer {
-    /// A server over any source of records and messages. `stream` is what status answers call the stream, `counter_sets` what
-    /// they list besides the server's own, which is always there as `query`.
+    /// A node's server. `stream` is what status answers call the stream, `counter_sets` what they list besides the server's own
+    /// counters, which are always there as `query`. Ranges and watches share the stream readers; a few do.
+    ///
+    /// # Panics
+    /// When the bounds in `config` contradict each other, or there is no stream reader.
+    pub fn new(
+        config: QueryConfig,
+        users: Users,
+        stream: Session,
+        store: StoreReader,
+        readers: Vec<StreamReader>,
+        progress: Arc<Progress>,
+        counter_sets: CounterSets,
+    ) -> Self {
+        let source = Box::new(NodeSource::new(store, readers, progress));
+        Self::with_source(config, users, stream, source, counter_sets)
+    }
+
+    /// A server over any source of records and messages; the rest as for [`Self::new`].
     ///
     /// # Panics
     /// When the bounds in `config` contradict each other.
@@ -98,22 +118,22 @@ impl QueryServer {
             self.timers(now);
         }
         for at in 0..self.live.len() {
-            work += usize::from(self.send(self.live[at], now, port));
+            work += usize::from(self.send(self.live[at], now, port, disk));
         }
         work + self.close_marked(now, port)
     }
 
     /// Tells every client that its session has ended, closes, and forgets all sessions: the stream has ended.
-    pub fn end_sessions(&mut self, now: Time, port: &mut dyn StreamPort) {
+    pub fn end_sessions(&mut self, now: Time, port: &mut dyn StreamPort, disk: &mut dyn Disk) {
         for place in 0..self.live.len() {
             let at = self.live[place];
-            self.send(at, now, port);
+            self.send(at, now, port, disk);
             let connection = &mut self.connections[at];
             if let Some(session) = connection.session
-                && self.sessions.get(session).sent.is_between_packets()
+                && self.sessions.get(session).is_between_packets()
             {
                 connection.control.push(&END_OF_SESSION_PACKET);
-                self.send(at, now, port);
+                self.send(at, now, port, disk);
             }
             self.connections[at].closing = Some(Close::End);
         }
@@ -186,7 +206,7 @@ impl QueryServer {
                 }
             };
             match (ClientPacket::parse(packet), connection.session) {
-                (Ok(ClientPacket::Login(login)), None) => self.login(at, now, &login),
+                (Ok(ClientPacket::Login(login)), None) => self.login(at, now, &login, disk),
                 (Ok(ClientPacket::Heartbeat | ClientPacket::Debug(_)), _) => {}
                 (Ok(ClientPacket::Logout), _) => connection.closing = Some(Close::Logout),
                 (Ok(ClientPacket::UnsequencedData(_)), Some(session)) => {
@@ -256,14 +276,15 @@ impl QueryServer {
         let session = self.sessions.get(session);
         let applied = self.engine.applied();
         for wait in connection.waits.iter_mut().filter(|wait| wait.is_taken()) {
-            let taken = if wait.at_least <= applied {
-                self.engine.take(self.users.get(session.user), session, &wait.request, disk)
-            } else if now.monotonic_ns.saturating_sub(wait.since_ns) >= self.config.wait_ns {
-                let text = format_args!("{} was not applied in time; {applied} is the newest", wait.at_least);
-                self.engine.fail(session, wait.id, ErrorCode::AheadOfStream, text)
-            } else {
+            let late = now.monotonic_ns.saturating_sub(wait.since_ns) >= self.config.wait_ns;
+            if wait.at_least > applied && !late {
                 continue;
-            };
+            }
+            let mut taken = self.engine.take(self.users.get(session.user), session, &wait.request, disk);
+            if matches!(taken, Taken::Wait { .. }) && late {
+                let text = format_args!("{} was not applied in time; {applied} is the newest", wait.at_least);
+                taken = self.engine.fail(session, wait.id, ErrorCode::AheadOfStream, text);
+            }
             match taken {
                 Taken::Done => wait.request.clear(),
                 Taken::NoRoom => session.pause(now.monotonic_ns, &self.counters),
@@ -318,7 +339,7 @@ impl QueryServer {
             let quiet_ns = now.monotonic_ns.saturating_sub(connection.sent_ns);
             if quiet_ns >= self.config.heartbeat_ns
                 && connection.control.pending().is_empty()
-                && session.sent.is_between_packets()
+                && session.is_between_packets()
             {
                 connection.control.push(&SERVER_HEARTBEAT_PACKET);
                 self.counters.heartbeats.increment();
@@ -331,7 +352,13 @@ impl QueryServer {
     }
 
     /// Hands the port what there is for this connection; whether it took anything.
-    fn send(&mut self, at: ConnectionIndex, now: Time, port: &mut dyn StreamPort) -> bool {
+    fn send(
+        &mut self,
+        at: ConnectionIndex,
+        now: Time,
+        port: &mut dyn StreamPort,
+        disk: &mut dyn Disk,
+    ) -> bool {
         let connection = &mut self.connections[at];
         let Some(id) = connection.id else { return false };
         let mut sent_bytes = 0;
@@ -346,7 +373,12 @@ impl QueryServer {
         // A rejected or superseded connection has no session, so nothing follows what was said last.
         if let (Some(session), true) = (connection.session, connection.control.pending().is_empty()) {
             let session = self.sessions.get(session);
-            loop {
+            let slices = self.config.slices_per_duty;
+            match send_again(&mut self.engine, session, slices, disk, &mut |bytes| port.write(id, bytes)) {
+                Some(count) => sent_bytes += count,
+                None => connection.closing = Some(Close::Unreadable),
+            }
+            while session.repeating.is_none() {
                 let chunk = session.log.chunk(&session.sent);
                 let count = if chunk.is_empty() { 0 } else { port.write(id, chunk) };
                 if count == 0 {
@@ -386,89 +418,43 @@ impl QueryServer {
                 _ => Link::Broken(now.monotonic_ns),
             };
             session.paused_since_ns = None;
+            session.repeating = None;
         }
         self.connections[at].free();
         self.live.retain(|live| *live != at);
         self.counters.connections_open.set(self.live.len() as u64);
     }
+}
 
-    fn login(&mut self, at: ConnectionIndex, now: Time, login: &Login) {
-        let accepted = match self.users.authorize(login) {
-            None => {
-                self.counters.rejected_not_authorized.increment();
-                Err(RejectCode::NotAuthorized)
-            }
-            Some(user) => self.session_for(at, user, login),
+/// Sends dropped packets again that a resume asked for, at most `slices` of them; returns how many bytes were taken. `None`: they
+/// cannot be read any more, and a login that asks for them again will be rejected.
+fn send_again(
+    engine: &mut Engine,
+    session: &mut SoupSession,
+    slices: usize,
+    disk: &mut dyn Disk,
+    write: &mut dyn FnMut(&[u8]) -> usize,
+) -> Option<usize> {
+    let mut sent_bytes = 0;
+    for _ in 0..slices {
+        let Some((sequence, sent)) = session.repeating else { break };
+        let packet = session.log.note(sequence).and_then(|note| engine.repeat(&note, disk));
+        let Some(packet) = packet else {
+            session.log.forget_notes();
+            return None;
         };
-        let connection = &mut self.connections[at];
-        match accepted {
-            Ok((index, sequence)) => {
-                let session = self.sessions.get(index);
-                session.link = Link::Connected(at);
-                connection.session = Some(index);
-                connection.received_ns = now.monotonic_ns;
-                let timeout_ns = login.heartbeat_timeout_ms.map(|ms| u64::from(ms) * MILLISECOND_NS);
-                connection.silence_ns = timeout_ns.unwrap_or(self.config.silence_ns);
-                connection.control.encode(|into| {
-                    LoginAccepted { session: session.name, sequence }.encode(into).expect("it fits")
-                });
-                self.counters.logins.increment();
-            }
-            Err(code) => {
-                connection.control.push(&code.packet());
-                connection.closing = Some(Close::Rejected);
-            }
-        }
-    }
-
-    /// The session a login gets, and the number of the first packet in it.
-    fn session_for(
-        &mut self,
-        at: ConnectionIndex,
-        user: UserId,
-        login: &Login,
-    ) -> Result<(SessionIndex, u64), RejectCode> {
-        if self.config.same_user == SameUser::Refuse && self.sessions.connected(user).is_some() {
-            self.counters.rejected_same_user.increment();
-            return Err(RejectCode::SessionNotAvailable);
-        }
-        let granted = if login.session.is_blank() {
-            let Some((session, evicted)) = self.sessions.open(user) else {
-                self.counters.rejected_sessions_full.increment();
-                return Err(RejectCode::SessionNotAvailable);
-            };
-            self.counters.sessions_evicted.add(u64::from(evicted));
-            (session, 1)
-        } else {
-            let Some(session) = self.sessions.find(&login.session, user) else {
-                self.counters.rejected_session_unknown.increment();
-                return Err(RejectCode::SessionNotAvailable);
-            };
-            let Some(sequence) = self.sessions.resume(session, login.sequence) else {
-                self.counters.rejected_pruned.increment();
-                return Err(RejectCode::SessionNotAvailable);
-            };
-            self.counters.resumed.increment();
-            if let Link::Connected(other) = self.sessions.get(session).link {
-                self.supersede(other);
-            }
-            (session, sequence)
+        let count = write(&packet[sent..]);
+        sent_bytes += count;
+        session.repeating = match sent + count {
+            whole if whole == packet.len() && sequence + 1 == session.log.first() => None,
+            whole if whole == packet.len() => Some((sequence + 1, 0)),
+            part => Some((sequence, part)),
         };
-        if self.config.same_user == SameUser::Supersede {
-            while let Some(other) = self.sessions.connected(user) {
-                assert_ne!(other, at, "this connection is not logged in yet");
-                self.supersede(other);
-            }
+        if count == 0 {
+            break;
         }
-        Ok(granted)
+        // It reads, so it is not slow: what it is to be sent first was not made just now.
+        session.paused_since_ns = None;
     }
-
-    /// Parts a connection from its session, which another login takes over or makes redundant.
-    fn supersede(&mut self, at: ConnectionIndex) {
-        let connection = &mut self.connections[at];
-        let session = connection.session.take().expect("a connected session's connection is logged in");
-        // Its user is here on another connection; whether it resumes this session is not known yet.
-        self.sessions.get(session).link = Link::Broken(connection.received_ns);
-        connection.closing = Some(Close::Superseded);
-    }
+    Some(sent_bytes)
 }

@@ -57,6 +57,8 @@ pub struct SoupSession {
     pub log: AnswerLog,
     /// What has been handed to the connection.
     pub sent: SendPosition,
+    /// Dropped packets to be made and sent again before anything in the log: the number, and how much of it is sent.
+    pub repeating: Option<(u64, usize)>,
     /// Ranges and watches, bounded by `streams_max`.
     pub streams: Vec<OpenStream>,
     /// Which stream is next to get a slice.
@@ -71,7 +73,25 @@ impl SoupSession {
         let sent = log.seek(1).expect("an empty log begins at 1");
         let name = Session::padded("-").expect("is a session name");
         let streams = Vec::with_capacity(streams_max);
-        Self { name, user: 0, link: Link::Free, log, sent, streams, turn: 0, paused_since_ns: None }
+        Self {
+            name,
+            user: 0,
+            link: Link::Free,
+            log,
+            sent,
+            repeating: None,
+            streams,
+            turn: 0,
+            paused_since_ns: None,
+        }
+    }
+
+    /// Whether the last packet begun has been sent to its end, so that another packet may go between.
+    pub fn is_between_packets(&self) -> bool {
+        match self.repeating {
+            Some((_, sent)) => sent == 0,
+            None => self.sent.is_between_packets(),
+        }
     }
 
     /// From where on nothing may be dropped.
@@ -88,7 +108,11 @@ impl SoupSession {
             return None;
         }
         let keep = self.keep();
-        self.log.reserve(payload, &keep)
+        let room = self.log.reserve(payload, &keep);
+        if room.is_some() {
+            self.paused_since_ns = None;
+        }
+        room
     }
 
     /// Notes that there is something to answer and no room for it.
@@ -182,18 +206,27 @@ impl Sessions {
         session.log.reset();
         session.sent = session.log.seek(1).expect("an empty log begins at 1");
         session.streams.clear();
+        session.repeating = None;
         (session.name, session.user, session.turn, session.paused_since_ns) = (name, user, 0, None);
         Some((at, free.is_none()))
     }
 
     /// Puts a session's sending position where a login wants it: at `sequence`, at the next new answer for 0 and for a number
     /// beyond it (PROTOCOLS A8 rows S2, S3). Returns the number of the next packet the client will get; `None`, with nothing
-    /// changed, when the number asked for is no longer kept (row S4).
-    pub fn resume(&mut self, at: SessionIndex, sequence: u64) -> Option<u64> {
+    /// changed, when the number asked for is neither kept nor can be made again from bus messages `first_kept` and later
+    /// (row S4).
+    pub fn resume(&mut self, at: SessionIndex, sequence: u64, first_kept: u64) -> Option<u64> {
         let session = &mut self.slots[at];
-        let next = session.log.next();
+        let (first, next) = (session.log.first(), session.log.next());
         let wanted = if sequence == 0 { next } else { sequence.min(next) };
-        session.sent = session.log.seek(wanted)?;
+        if wanted < first {
+            let note = session.log.note(wanted)?;
+            if note.count > 0 && note.first < first_kept {
+                return None;
+            }
+        }
+        session.repeating = (wanted < first).then_some((wanted, 0));
+        session.sent = session.log.seek(wanted.max(first)).expect("everything from the first is kept");
         session.paused_since_ns = None;
         Some(wanted)
     }
@@ -291,9 +324,9 @@ mod tests {
             sessions.get(index).reserve(5, 1024).expect("room");
             sessions.get(index).log.commit(5);
         }
-        assert_eq!(sessions.resume(index, 0), Some(3));
-        assert_eq!(sessions.resume(index, 99), Some(3));
-        assert_eq!(sessions.resume(index, 2), Some(2));
-        assert_eq!(sessions.resume(index, 1), Some(1));
+        assert_eq!(sessions.resume(index, 0, 1), Some(3));
+        assert_eq!(sessions.resume(index, 99, 1), Some(3));
+        assert_eq!(sessions.resume(index, 2, 1), Some(2));
+        assert_eq!(sessions.resume(index, 1, 1), Some(1));
     }
 }

@@ -1,8 +1,12 @@
 //! A store and a stream that are plain lists.
 use crate::disk::{Disk, DiskError, DiskWrite};
-use crate::query::source::{Lookup, Reading, Source, StoreStatus};
+use crate::query::source::{Found, Reading, Source};
+use crate::store::{ReadError, StoreStatus};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+
+/// Versions of one record, ascending; `None` is a deletion.
+type Versions = Vec<(u64, Option<Vec<u8>>)>;
 
 #[derive(Default)]
 pub struct Lists {
@@ -12,14 +16,13 @@ pub struct Lists {
     pub applied: u64,
     pub first_kept: u64,
     pub horizon: u64,
-    /// Versions of each record, ascending; `None` is a deletion.
-    pub records: BTreeMap<(u16, Vec<u8>), Vec<(u64, Option<Vec<u8>>)>>,
+    pub records: BTreeMap<(u16, Vec<u8>), Versions>,
     pub reads: u64,
 }
 
 /// Clones are the same data.
 #[derive(Clone, Default)]
-pub struct Data(pub Arc<Mutex<Lists>>);
+pub struct Data(pub Arc<Mutex<Lists>>, Vec<u8>);
 
 impl Data {
     /// `count` messages of lengths that vary, all committed and applied.
@@ -76,23 +79,28 @@ impl Source for Data {
         self.0.lock().unwrap().first_kept
     }
 
-    fn get(&mut self, table: u16, key: &[u8], as_of: u64, into: &mut [u8]) -> Lookup {
+    fn get(&mut self, table: u16, key: &[u8], as_of: u64) -> Result<Found<'_>, ReadError> {
         let lists = self.0.lock().unwrap();
-        assert!(as_of <= lists.applied);
-        if as_of < lists.horizon {
-            return Lookup::BelowHorizon;
+        let sequence = if as_of == 0 { lists.applied } else { as_of };
+        if as_of > lists.applied {
+            return Err(ReadError::AheadOfStream { as_of, applied: lists.applied });
+        }
+        if sequence < lists.horizon {
+            return Err(ReadError::BelowHorizon { as_of, oldest: lists.horizon });
+        }
+        if table == 99 {
+            return Err(ReadError::UnknownTable(table));
         }
         let versions = lists.records.get(&(table, key.to_vec()));
         let found =
-            versions.and_then(|versions| versions.iter().rev().find(|(version, _)| *version <= as_of));
-        match found {
-            Some((version, Some(value))) if value.len() <= into.len() => {
-                into[..value.len()].copy_from_slice(value);
-                Lookup::Found { version: *version, length: value.len() }
-            }
-            Some((_, Some(_))) => Lookup::TooLong,
-            _ => Lookup::Missing,
-        }
+            versions.and_then(|versions| versions.iter().rev().find(|(version, _)| *version <= sequence));
+        let (version, value) = match found {
+            Some((version, Some(value))) => (Some(*version), value.clone()),
+            _ => (None, Vec::new()),
+        };
+        drop(lists);
+        self.1 = value;
+        Ok(Found { sequence, version, value: &self.1 })
     }
 
     fn read(&mut self, sequence: u64, limit: u64, _: &mut dyn Disk, into: &mut [u8]) -> Reading {
@@ -114,7 +122,9 @@ impl Source for Data {
     }
 
     fn store_status(&self) -> StoreStatus {
-        StoreStatus { records: self.0.lock().unwrap().records.len() as u64, bytes: 77, digest: 0xD1 }
+        let lists = self.0.lock().unwrap();
+        let live = lists.records.len() as u64;
+        StoreStatus { applied: lists.applied, records: live, bytes: 77, live, digest: 0xD1 }
     }
 }
 

@@ -21,8 +21,6 @@ struct Pipe {
     to_client: Lane,
     server_knows: bool,
     client_knows: bool,
-    /// Everything the client's side was ever given.
-    received: Vec<u8>,
 }
 
 /// The network. Clones are the same network.
@@ -98,11 +96,6 @@ impl Network {
     pub fn is_closed(&self, id: ConnectionId) -> bool {
         self.0.borrow().pipes.get(&id).expect("connected").to_client.closed
     }
-
-    /// Everything any connection's client was given through its port.
-    pub fn received(&self, id: ConnectionId) -> Vec<u8> {
-        self.0.borrow().pipes.get(&id).expect("connected").received.clone()
-    }
 }
 
 fn address() -> SocketAddrV4 {
@@ -174,7 +167,6 @@ impl StreamPort for ClientPort {
         while events < limit && !pipe.to_client.bytes.is_empty() && !pipe.to_client.told {
             let count = piece.min(pipe.to_client.bytes.len());
             let bytes: Vec<u8> = pipe.to_client.bytes.drain(..count).collect();
-            pipe.received.extend_from_slice(&bytes);
             deliver(StreamEvent::Received(self.1, &bytes));
             events += 1;
         }

@@ -1,0 +1,384 @@
+//! A node: started from a configuration, run on its cores, stopped in order.
+//!
+//! ```no_run
+//! use gds_node::{config::Config, node::Node};
+//!
+//! let node = Node::start(&Config::default(), &mut |_| {}).expect("the ports are free");
+//! println!("stream {} on {}", node.stream().session, node.addresses().query);
+//! node.stop().expect("nothing failed");
+//! ```
+use crate::config::{self, AgentName, Config};
+use crate::crew::{CoreCounters, CorePlan, Crew};
+use crate::ports::{Datagrams, Files, Streams};
+use crate::surroundings::{Place, ReplayProgress};
+use crate::{check, settings};
+use gds_core::agent::start::{self, JournalName, StartReport, Started, Stream, Surroundings};
+use gds_core::agent::{
+    Agent, Fault, PublisherAgent, QueryAgent, RewinderAgent, SequencerAgent, SequencerOrders,
+};
+use gds_core::bus::{Publisher, PublisherConfig, RewindSource, Rewinder};
+use gds_core::counters::CounterSet;
+use gds_core::query::node_source::NodeSource;
+use gds_core::query::{CounterSets, QueryConfig, QueryServer};
+use gds_core::store::StoreReader;
+use gds_core::time::SECOND_NS;
+use gds_nic::{TcpPort, UdpConfig, UdpPort, clock};
+use gds_wire::session::Session;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// How long a stop waits for the agents to catch up before it closes the journals as they are.
+const DRAIN_NS: u64 = 10 * SECOND_NS;
+/// Places in the stream that the query server reads at, at a time, without seeking.
+const STREAM_READERS: usize = 4;
+/// How long a stop waits for the end-of-session train of an ended stream.
+const END_NS: u64 = 8 * SECOND_NS;
+
+/// Where a node can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Ingress groups.
+    pub ingress: Vec<SocketAddrV4>,
+    /// The stream.
+    pub downstream: SocketAddrV4,
+    /// The acknowledgements.
+    pub acknowledgements: SocketAddrV4,
+    /// Request packets.
+    pub rewinder: SocketAddrV4,
+    /// SoupBinTCP.
+    pub query: SocketAddrV4,
+}
+
+impl Addresses {
+    /// As configured; `interface` is the interface's own address.
+    pub fn of(config: &Config, interface: Ipv4Addr) -> Self {
+        let network = &config.network;
+        Self {
+            ingress: network
+                .ingress_groups
+                .iter()
+                .map(|group| SocketAddrV4::new(*group, network.ingress_port))
+                .collect(),
+            downstream: SocketAddrV4::new(network.downstream_group, network.downstream_port),
+            acknowledgements: SocketAddrV4::new(network.acknowledgement_group, network.acknowledgement_port),
+            rewinder: SocketAddrV4::new(interface, network.rewinder_port),
+            query: SocketAddrV4::new(interface, network.query_port),
+        }
+    }
+}
+
+/// A running node.
+pub struct Node {
+    crew: Crew,
+    bus: Stream,
+    acknowledgements: Stream,
+    addresses: Addresses,
+    orders: Arc<SequencerOrders>,
+    reader: StoreReader,
+    counters: CounterSets,
+    notices: Vec<String>,
+    report: StartReport,
+}
+
+impl Node {
+    /// Starts a node: recovers, replays, opens its ports, and puts its agents on their cores. `replay` is told how far
+    /// the replay has come.
+    pub fn start(config: &Config, replay: &mut ReplayProgress<'_>) -> Result<Self, Fault> {
+        let findings = check::findings(config);
+        if !findings.is_empty() {
+            return Err(Fault(findings.join("\n")));
+        }
+        let mut place = Place::open(config, replay)?;
+        let interface = settings::interface(config).resolve().map_err(Fault::from)?;
+        let mut ports = Ports::open(config, &Addresses::of(config, interface.address), interface.address)?;
+        let new_stream = new_stream();
+        let memory = place.ring_memory(config)?;
+        let started =
+            start::start(&settings::start(config, place.boot_id(), new_stream), memory, &mut place)?;
+
+        let (bus, acknowledgements) = (started.bus.clone(), started.acknowledgements.clone());
+        let reader = started.store.store().reader();
+        let report = started.report.clone();
+        let orders = Arc::<SequencerOrders>::default();
+        let mut counters = component_counters(&started);
+        counters.append(&mut ports.counters);
+        let addresses = ports.addresses.clone();
+        let cores: Vec<Arc<CoreCounters>> = config.core.iter().map(|_| Arc::default()).collect();
+        for (position, set) in cores.iter().enumerate() {
+            counters.push((format!("core_{position}"), set.clone() as Arc<dyn CounterSet>));
+        }
+        let mut agents = Assembly { config, place: &mut place, orders: &orders, counters: &mut counters }
+            .agents(started, ports.udp)?;
+        let plan = |(core, counters): (&config::Core, Arc<CoreCounters>)| CorePlan {
+            core: core.clone(),
+            counters,
+            agents: core
+                .agents
+                .iter()
+                .map(|name| agents.remove(name).expect("the check has seen it"))
+                .collect(),
+        };
+        let crew = Crew::start(config.core.iter().zip(cores).map(plan).collect())?;
+        let mut notices = place.notices;
+        notices.append(&mut ports.notices);
+        Ok(Self { crew, bus, acknowledgements, addresses, orders, reader, counters, notices, report })
+    }
+
+    /// The bus.
+    pub fn stream(&self) -> &Stream {
+        &self.bus
+    }
+
+    /// The acknowledgements.
+    pub fn acknowledgements(&self) -> &Stream {
+        &self.acknowledgements
+    }
+
+    /// Where it can be reached.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Lock-free reads of its store, for whoever lives in the same process.
+    pub fn reader(&self) -> &StoreReader {
+        &self.reader
+    }
+
+    /// Everything it counts.
+    pub fn counters(&self) -> &CounterSets {
+        &self.counters
+    }
+
+    /// What an operator should know: what was wanted and not had.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// What the start found.
+    pub fn report(&self) -> &StartReport {
+        &self.report
+    }
+
+    /// Why it stopped by itself, if it did. Then [`Node::stop`] gives the same.
+    pub fn fault(&self) -> Option<Fault> {
+        self.crew.fault()
+    }
+
+    /// Ends the stream for good: a last message, then the end-of-session train; nothing can be added later. Waits for the train.
+    pub fn end_stream(&self) {
+        self.orders.end_stream.store(true, Ordering::Release);
+        let deadline_ns = clock::monotonic_ns() + END_NS;
+        let finished =
+            || self.bus.progress.finished.get() == 1 && self.acknowledgements.progress.finished.get() == 1;
+        self.wait(deadline_ns, finished);
+    }
+
+    /// Stops in order: nothing more is taken, everything taken is applied, published, acknowledged and journalled, and the
+    /// journals are closed.
+    pub fn stop(self) -> Result<(), Fault> {
+        self.orders.drain.store(true, Ordering::Release);
+        let caught_up = |stream: &Stream| {
+            let progress = &stream.progress;
+            let last = progress.sequenced.get();
+            progress.journalled.get() == last && progress.published.get() == last
+        };
+        let applied = || self.bus.progress.applied.get() == self.bus.progress.sequenced.get();
+        let deadline_ns = clock::monotonic_ns() + DRAIN_NS;
+        // One more lap of the sequencer may follow the order, so the first look is taken a moment later.
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        self.wait(deadline_ns, || applied() && caught_up(&self.bus) && caught_up(&self.acknowledgements));
+        self.crew.close()
+    }
+
+    fn wait(&self, deadline_ns: u64, done: impl Fn() -> bool) {
+        while !done() && clock::monotonic_ns() < deadline_ns && self.crew.fault().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+}
+
+/// Ten digits, the Unix time: how a Genium venue names its streams.
+fn new_stream() -> Session {
+    let seconds = clock::wall_ns() / SECOND_NS;
+    Session::padded(&format!("{seconds:010}")).expect("ten digits are a name")
+}
+
+fn component_counters<D: gds_core::disk::Disk>(started: &Started<D>) -> CounterSets {
+    let sets: Vec<(&str, Arc<dyn CounterSet>)> = vec![
+        ("ingress", started.sequencer.ingress().counters().clone()),
+        ("sequencer", started.sequencer.counters().clone()),
+        ("journal", started.journal.counters()),
+        ("acknowledgement_journal", started.acknowledgement_journal.counters()),
+        ("store", started.store.store().counters().clone()),
+        ("store_agent", started.store.counters()),
+        ("store_source", started.store.source().counters().clone()),
+    ];
+    sets.into_iter().map(|(name, set)| (name.to_owned(), set)).collect()
+}
+
+/// The ports of a node, by the agent that owns each.
+struct Ports {
+    udp: BTreeMap<AgentName, Datagrams>,
+    addresses: Addresses,
+    notices: Vec<String>,
+    counters: CounterSets,
+}
+
+impl Ports {
+    fn open(config: &Config, addresses: &Addresses, interface: Ipv4Addr) -> Result<Self, Fault> {
+        let mut ports = Self {
+            udp: BTreeMap::new(),
+            addresses: addresses.clone(),
+            notices: Vec::new(),
+            counters: CounterSets::new(),
+        };
+        let own = SocketAddrV4::new(interface, 0);
+        let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        let loss = &config.loss;
+        let groups = &config.network.ingress_groups;
+        let ingress = UdpConfig {
+            datagram_bytes_max: settings::INGRESS_DATAGRAM_BYTES,
+            loss: settings::loss(config, 1, loss.ingress_per_mille, 0),
+            ..settings::udp(config, any(config.network.ingress_port), groups)
+        };
+        ports.add(AgentName::Sequencer, ingress)?;
+        let downstream = settings::loss(config, 2, 0, loss.downstream_per_mille);
+        ports.add(AgentName::Publisher, UdpConfig { loss: downstream, ..settings::udp(config, own, &[]) })?;
+        let acknowledgements = settings::loss(config, 3, 0, loss.acknowledgement_per_mille);
+        ports.add(
+            AgentName::AcknowledgementPublisher,
+            UdpConfig { loss: acknowledgements, ..settings::udp(config, own, &[]) },
+        )?;
+        let rewinder = settings::loss(config, 4, loss.rewinder_per_mille, loss.rewinder_per_mille);
+        ports.add(
+            AgentName::Rewinder,
+            UdpConfig { loss: rewinder, ..settings::udp(config, addresses.rewinder, &[]) },
+        )?;
+        Ok(ports)
+    }
+
+    fn add(&mut self, owner: AgentName, config: UdpConfig) -> Result<(), Fault> {
+        let port = UdpPort::open(config).map_err(Fault::from)?;
+        if owner == AgentName::Sequencer {
+            self.notices.push(format!("packets move over {}", port.transport_reason()));
+        }
+        for notice in port.notices() {
+            if !self.notices.contains(notice) {
+                self.notices.push(notice.clone());
+            }
+        }
+        let datagrams = Datagrams::new(port);
+        self.counters.push((format!("{}_port", owner.as_str()), datagrams.counters()));
+        self.udp.insert(owner, datagrams);
+        Ok(())
+    }
+}
+
+/// What agents are made from.
+struct Assembly<'a, 'b> {
+    config: &'a Config,
+    place: &'a mut Place<'b>,
+    orders: &'a Arc<SequencerOrders>,
+    counters: &'a mut CounterSets,
+}
+
+type Agents = BTreeMap<AgentName, Box<dyn Agent + Send>>;
+
+impl Assembly<'_, '_> {
+    fn agents(
+        &mut self,
+        started: Started<Files>,
+        mut udp: BTreeMap<AgentName, Datagrams>,
+    ) -> Result<Agents, Fault> {
+        let mut port = |name| udp.remove(&name).expect("every UDP agent has its port");
+        let mut agents = Agents::new();
+        let (bus, acknowledgements) = (started.bus, started.acknowledgements);
+        let publisher = self.publisher(&bus, AgentName::Publisher);
+        let disk = self.disk(JournalName::Bus)?;
+        let publisher =
+            PublisherAgent::new(publisher, port(AgentName::Publisher), disk, bus.progress.clone());
+        agents.insert(AgentName::Publisher, Box::new(publisher));
+        let publisher = self.publisher(&acknowledgements, AgentName::AcknowledgementPublisher);
+        let disk = self.disk(JournalName::Acknowledgements)?;
+        let progress = acknowledgements.progress.clone();
+        let publisher =
+            PublisherAgent::new(publisher, port(AgentName::AcknowledgementPublisher), disk, progress);
+        agents.insert(
+            AgentName::AcknowledgementPublisher,
+            Box::new(publisher.ending_with(bus.progress.clone())),
+        );
+
+        let rewinder = self.rewinder(&bus, &acknowledgements);
+        let disks = (self.disk(JournalName::Bus)?, self.disk(JournalName::Acknowledgements)?);
+        let rewinder = RewinderAgent::new(rewinder, port(AgentName::Rewinder), disks.0, disks.1);
+        agents.insert(AgentName::Rewinder, Box::new(rewinder));
+
+        // Last of those that count: it lists all counters there are.
+        let query = self.query(&bus, started.store.store().reader())?;
+        agents.insert(AgentName::Query, Box::new(query));
+
+        let sequencer =
+            SequencerAgent::new(started.sequencer, port(AgentName::Sequencer), self.orders.clone());
+        agents.insert(AgentName::Sequencer, Box::new(sequencer));
+        agents.insert(AgentName::Store, Box::new(started.store));
+        agents.insert(AgentName::Journal, Box::new(started.journal));
+        agents.insert(AgentName::AcknowledgementJournal, Box::new(started.acknowledgement_journal));
+        Ok(agents)
+    }
+
+    fn disk(&mut self, journal: JournalName) -> Result<Files, Fault> {
+        self.place.disk(journal).map_err(Fault::from)
+    }
+
+    fn publisher(&mut self, stream: &Stream, name: AgentName) -> Publisher {
+        let network = &self.config.network;
+        let (group, bus_messages) = match name {
+            AgentName::Publisher => {
+                (SocketAddrV4::new(network.downstream_group, network.downstream_port), true)
+            }
+            _ => (SocketAddrV4::new(network.acknowledgement_group, network.acknowledgement_port), false),
+        };
+        let settings = PublisherConfig {
+            payload_bytes_max: network.max_payload_bytes,
+            bus_messages,
+            ..PublisherConfig::new(stream.session, group)
+        };
+        let publisher = Publisher::new(settings, stream.reader(stream.publish_from));
+        self.count(name.as_str(), publisher.counters().clone());
+        self.count(&format!("{}_source", name.as_str()), publisher.reader().counters().clone());
+        publisher
+    }
+
+    fn rewinder(&mut self, bus: &Stream, acknowledgements: &Stream) -> Rewinder {
+        let source = |stream: &Stream| {
+            let progress = stream.progress.clone();
+            let limit = Box::new(move || progress.committed.get());
+            RewindSource { session: stream.session, reader: stream.reader(1), limit }
+        };
+        let rewinder =
+            Rewinder::new(settings::rewinder(self.config), vec![source(bus), source(acknowledgements)]);
+        self.count(AgentName::Rewinder.as_str(), rewinder.counters().clone());
+        rewinder
+    }
+
+    fn query(&mut self, bus: &Stream, reader: StoreReader) -> Result<QueryAgent<Streams, Files>, Fault> {
+        let interface = settings::interface(self.config).resolve().map_err(Fault::from)?;
+        let address = SocketAddrV4::new(interface.address, self.config.network.query_port);
+        let port = TcpPort::listen(address, settings::tcp(self.config)).map_err(Fault::from)?;
+        let settings = QueryConfig { seed: clock::wall_ns(), ..settings::query(self.config) };
+        // Several readers, so that ranges and watches far apart do not make one run back and forth.
+        let readers = (0..STREAM_READERS).map(|_| bus.reader(1)).collect();
+        let source = NodeSource::new(reader, readers, bus.progress.clone());
+        let users = settings::users(self.config);
+        let server =
+            QueryServer::with_source(settings, users, bus.session, Box::new(source), self.counters.clone());
+        self.count(AgentName::Query.as_str(), server.counters().clone());
+        Ok(QueryAgent::new(server, Streams(port), self.disk(JournalName::Bus)?))
+    }
+
+    fn count(&mut self, name: &str, set: Arc<dyn CounterSet>) {
+        self.counters.push((name.to_owned(), set));
+    }
+}

@@ -1,0 +1,211 @@
+//! The configuration in the terms of the engine and of `nic`: each setting translated in one place.
+use crate::check;
+use crate::config::{self, Config};
+use gds_core::agent::start::StartConfig;
+use gds_core::bus::{AdmissionRule, GapPolicy, IngressConfig, RewinderConfig, SequencerConfig, StartAt};
+use gds_core::journal::{Durability, JournalConfig};
+use gds_core::memory::ring::RingConfig;
+use gds_core::query::{QueryConfig, Tables, User, Users};
+use gds_core::store::StoreConfig;
+use gds_core::time::{MICROSECOND_NS, MILLISECOND_NS, SECOND_NS};
+use gds_nic::{Interface, LossConfig, TcpConfig, Transport, UdpConfig};
+use gds_wire::declaration::{
+    Declaration, Limits, SCHEMA_VERSION, Schema, SchemaDeclaration, TableDeclaration,
+};
+use gds_wire::envelope::max_block_bytes;
+use gds_wire::session::Session;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// The longest datagram taken at ingress; blocks too long for a downstream packet must arrive to be answered.
+pub const INGRESS_DATAGRAM_BYTES: usize = 9_216;
+/// The acknowledgement ring holds this many outcomes.
+const ACKNOWLEDGEMENTS: usize = 1 << 17;
+/// Bytes of one outcome in the ring, its frame's header included.
+const ACKNOWLEDGEMENT_FRAME_BYTES: usize = 64;
+
+/// The stream's limits, tables and schemas as its declaration says them.
+pub fn declaration(config: &Config) -> Declaration {
+    let limits = &config.limits;
+    let schema = |schema: &config::Schema| SchemaDeclaration {
+        pattern: schema.pattern.parse().expect("the check has parsed it"),
+        schema: match schema.schema {
+            config::SchemaKind::Native => Schema::Native,
+            config::SchemaKind::Itch50 => Schema::Itch50,
+        },
+        version: SCHEMA_VERSION,
+        first_table: schema.table,
+    };
+    Declaration {
+        limits: Limits {
+            records_max: limits.records_max,
+            bytes_max: limits.bytes_max,
+            sessions_max: limits.sessions_max,
+            session_forget_messages: limits.session_forget_messages,
+            horizon_messages: limits.horizon_messages,
+            index_seed: limits.index_seed,
+        },
+        tables: config
+            .table
+            .iter()
+            .map(|table| TableDeclaration {
+                table: table.id,
+                name: table.name.parse().expect("the check has seen it"),
+            })
+            .collect(),
+        schemas: config.schema.iter().map(schema).collect(),
+    }
+}
+
+/// What the start of the node needs. `new_stream` names the stream if there is none yet.
+pub fn start(config: &Config, boot_id: [u8; 16], new_stream: Session) -> StartConfig {
+    let journal = JournalConfig {
+        segment_bytes: config.journal.segment_bytes,
+        group_bytes_max: config.journal.group_bytes_max,
+        linger_ns: config.journal.linger_us * MICROSECOND_NS,
+        durability: durability(config),
+    };
+    StartConfig {
+        stream: Session::padded(&config.stream.session),
+        new_stream,
+        boot_id,
+        ring: ring(config),
+        acknowledgement_ring: acknowledgement_ring(),
+        journal,
+        acknowledgement_journal: JournalConfig { durability: Durability::Memory, ..journal },
+        declaration: declaration(config),
+        sequencer: SequencerConfig {
+            ingress: ingress(config),
+            payload_bytes_max: config.network.max_payload_bytes,
+            durability: durability(config),
+            epoch: 1,
+        },
+        store: StoreConfig { block_bytes_max: max_block_bytes(config.network.max_payload_bytes) },
+    }
+}
+
+/// What an acknowledgement promises.
+pub fn durability(config: &Config) -> Durability {
+    match config.stream.durability {
+        config::Durability::Memory => Durability::Memory,
+        config::Durability::Fsync => Durability::Fsync,
+    }
+}
+
+/// The bus ring.
+pub fn ring(config: &Config) -> RingConfig {
+    RingConfig { data_bytes: config.ring.data_bytes, positions: config.ring.positions }
+}
+
+/// The acknowledgement ring.
+pub fn acknowledgement_ring() -> RingConfig {
+    RingConfig { data_bytes: ACKNOWLEDGEMENTS * ACKNOWLEDGEMENT_FRAME_BYTES, positions: ACKNOWLEDGEMENTS }
+}
+
+fn ingress(config: &Config) -> IngressConfig {
+    let rule = |rule: &config::Admission| AdmissionRule {
+        pattern: rule.pattern.parse().expect("the check has parsed it"),
+        sources: rule
+            .sources
+            .iter()
+            .map(|text| check::prefix(text).expect("the check has parsed it"))
+            .collect(),
+        gap: match rule.gap {
+            config::Gap::Wait => GapPolicy::Wait,
+            config::Gap::Skip => GapPolicy::Skip { after_ns: rule.skip_after_ms * MILLISECOND_NS },
+        },
+        start: match rule.start {
+            config::Start::One => StartAt::One,
+            config::Start::FirstSeen => StartAt::FirstSeen,
+        },
+        rerequest: check::rerequest(&rule.rerequest).expect("the check has parsed it"),
+    };
+    IngressConfig {
+        rules: config.admission.iter().map(rule).collect(),
+        window_messages: config.ingress.window_messages,
+        packets_max: config.ingress.held_packets,
+        packets_per_session_max: (config.ingress.held_packets / 2).max(1),
+        packet_bytes_max: INGRESS_DATAGRAM_BYTES,
+        receptions_max: config.limits.sessions_max.min(4096) as usize,
+        retry_ns: config.ingress.retry_us * MICROSECOND_NS,
+        retry_ns_max: (config.ingress.retry_us * MICROSECOND_NS).max(20 * MILLISECOND_NS),
+        ..IngressConfig::default()
+    }
+}
+
+/// The rewinder.
+pub fn rewinder(config: &Config) -> RewinderConfig {
+    RewinderConfig {
+        payload_bytes_max: config.network.max_payload_bytes,
+        bytes_per_second: config.rewinder.requester_bytes_per_second,
+        burst_bytes: config.rewinder.requester_burst_bytes,
+        requesters_max: config.rewinder.requesters_max,
+        ..RewinderConfig::default()
+    }
+}
+
+/// The query server.
+pub fn query(config: &Config) -> QueryConfig {
+    QueryConfig {
+        connections_max: config.query.connections_max,
+        sessions_max: config.query.sessions_max,
+        retained_bytes: config.query.retained_bytes,
+        value_bytes_max: max_block_bytes(config.network.max_payload_bytes),
+        login_wait_ns: config.query.login_wait_ms * MILLISECOND_NS,
+        silence_ns: config.query.silence_ms * MILLISECOND_NS,
+        heartbeat_ns: SECOND_NS.min(config.query.silence_ms * MILLISECOND_NS) * 9 / 10,
+        ..QueryConfig::default()
+    }
+}
+
+/// Who may log in.
+pub fn users(config: &Config) -> Users {
+    let user = |user: &config::User| {
+        let all = user.tables.contains(&config::TableRight::Word("*".into()));
+        let ids = user.tables.iter().filter_map(|right| match right {
+            config::TableRight::Id(id) => Some(*id),
+            config::TableRight::Word(_) => None,
+        });
+        User {
+            name: user.name.clone(),
+            password: user.password.clone(),
+            tables: if all { Tables::All } else { Tables::Only(ids.collect()) },
+            stream: all,
+        }
+    };
+    Users::new(config.user.iter().map(user).collect())
+}
+
+/// A UDP port as the configuration wants all of them.
+pub fn udp(config: &Config, bind: SocketAddrV4, join: &[Ipv4Addr]) -> UdpConfig {
+    UdpConfig {
+        transport: match config.network.transport {
+            config::Transport::Auto => Transport::Auto,
+            config::Transport::IoUring => Transport::IoUring,
+            config::Transport::Socket => Transport::Socket,
+        },
+        join: join.to_vec(),
+        interface: interface(config),
+        receive_buffer_bytes: config.network.receive_buffer_bytes,
+        send_buffer_bytes: config.network.send_buffer_bytes,
+        ..UdpConfig::new(bind)
+    }
+}
+
+/// The interface.
+pub fn interface(config: &Config) -> Interface {
+    config.network.interface.parse().unwrap_or_else(|error: std::convert::Infallible| match error {})
+}
+
+/// Loss on a port, if any is wanted. `stream` tells the ports' drops apart.
+pub fn loss(config: &Config, stream: u64, receive_per_mille: u32, send_per_mille: u32) -> Option<LossConfig> {
+    (receive_per_mille + send_per_mille > 0).then(|| LossConfig {
+        seed: config.loss.seed.wrapping_add(stream),
+        receive_per_mille: receive_per_mille as u16,
+        send_per_mille: send_per_mille as u16,
+    })
+}
+
+/// The query server's connections.
+pub fn tcp(config: &Config) -> TcpConfig {
+    TcpConfig { connections_max: config.query.connections_max, ..TcpConfig::default() }
+}

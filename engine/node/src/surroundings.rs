@@ -1,0 +1,141 @@
+//! What the start of a node takes from this machine: directories, memory, time.
+use crate::config::{Config, Durability};
+use crate::crew;
+use crate::ports::{Files, PageWords};
+use crate::settings;
+use gds_core::agent::Fault;
+use gds_core::agent::start::{JournalName, StartMemory, Surroundings};
+use gds_core::disk::DiskError;
+use gds_core::memory::ring::{Ring, RingConfig};
+use gds_core::memory::words::{SharedWords, WORD_BYTES};
+use gds_core::store::{StoreCapacity, StoreMemory};
+use gds_core::time::Time;
+use gds_nic::{Backend, Directory, DirectoryConfig, PagePolicy, Pages};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Is told how far a replay has come.
+pub type ReplayProgress<'a> = dyn FnMut(Replayed) + 'a;
+
+/// How far a replay has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// Messages applied.
+    pub applied: u64,
+    /// Messages there are.
+    pub of: u64,
+}
+
+/// One node's place on this machine.
+pub struct Place<'a> {
+    directory: PathBuf,
+    durability: Durability,
+    boot_id: [u8; 16],
+    replay: &'a mut ReplayProgress<'a>,
+    /// Lines an operator should see.
+    pub notices: Vec<String>,
+}
+
+impl<'a> Place<'a> {
+    /// Makes the directory if need be.
+    pub fn open<'r: 'a>(config: &Config, replay: &'a mut ReplayProgress<'r>) -> Result<Self, Fault> {
+        let directory = config.stream.directory.clone();
+        fs::create_dir_all(&directory).map_err(|error| {
+            Fault(format!("stream.directory = {}: cannot be made: {error}", directory.display()))
+        })?;
+        let boot_id = gds_nic::boot_id().map_err(Fault::from)?;
+        let durability = config.stream.durability;
+        Ok(Self { directory, durability, boot_id, replay, notices: Vec::new() })
+    }
+
+    fn folder(&self, journal: JournalName) -> PathBuf {
+        self.directory.join(match journal {
+            JournalName::Bus => "bus",
+            JournalName::Acknowledgements => "acknowledgements",
+        })
+    }
+
+    /// The boot of this machine.
+    pub fn boot_id(&self) -> [u8; 16] {
+        self.boot_id
+    }
+
+    /// Memory for the rings: with durability `memory` the bus ring is a file that outlives the process.
+    pub fn ring_memory(&mut self, config: &Config) -> Result<StartMemory, Fault> {
+        let bytes = |ring: &RingConfig| Ring::words_needed(ring) * WORD_BYTES;
+        let ring_bytes = bytes(&settings::ring(config));
+        let (ring, ring_existed) = match self.durability {
+            Durability::Fsync => (self.memory(ring_bytes)?, false),
+            Durability::Memory => {
+                let path = ring_file(config)?;
+                let pages = Pages::file(&path, ring_bytes, PagePolicy::default()).map_err(Fault::from)?;
+                let existed = pages.existed();
+                (self.words(pages), existed)
+            }
+        };
+        let acknowledgement_ring = self.memory(bytes(&settings::acknowledgement_ring()))?;
+        Ok(StartMemory { ring, ring_existed, acknowledgement_ring })
+    }
+
+    fn memory(&mut self, bytes: usize) -> Result<SharedWords, Fault> {
+        let pages = Pages::anonymous(bytes, PagePolicy::default()).map_err(Fault::from)?;
+        Ok(self.words(pages))
+    }
+
+    fn words(&mut self, pages: Pages) -> SharedWords {
+        self.notices.extend_from_slice(pages.notices());
+        Arc::new(PageWords(pages))
+    }
+}
+
+/// The ring file of a node: named after its journal directory, so that two nodes of a machine never share one.
+pub fn ring_file(config: &Config) -> Result<PathBuf, Fault> {
+    let directory = &config.stream.directory;
+    let whole = fs::canonicalize(directory)
+        .map_err(|error| Fault(format!("stream.directory = {}: {error}", directory.display())))?;
+    let text = whole.to_string_lossy();
+    let last = whole.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name: String = last.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+    let file = format!("gds-{name}-{:08x}.ring", gds_wire::checksum(text.as_bytes()));
+    Ok(Path::new(&config.stream.ring_directory).join(file))
+}
+
+impl Surroundings for Place<'_> {
+    type Disk = Files;
+
+    fn disk(&mut self, journal: JournalName) -> Result<Files, DiskError> {
+        Files::open_to_read(&self.folder(journal))
+    }
+
+    fn writer(&mut self, journal: JournalName) -> Result<Files, DiskError> {
+        let synced = journal == JournalName::Bus && self.durability == Durability::Fsync;
+        let backend = if synced { Backend::Auto } else { Backend::Plain };
+        let config = DirectoryConfig { backend, ..DirectoryConfig::new(self.folder(journal)) };
+        let directory = Directory::open(config).map_err(|error| DiskError::Failed(error.to_string()))?;
+        let mut notices = directory.notices().to_vec();
+        if synced {
+            notices.push(format!("the journal is written over {}", directory.backend_reason()));
+        }
+        for notice in notices {
+            if !self.notices.contains(&notice) {
+                self.notices.push(notice);
+            }
+        }
+        Ok(Files(directory))
+    }
+
+    fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault> {
+        let index = self.memory(capacity.index_words * WORD_BYTES)?;
+        let log = self.memory(capacity.log_words * WORD_BYTES)?;
+        Ok(StoreMemory { index, log })
+    }
+
+    fn now(&mut self) -> Time {
+        crew::now()
+    }
+
+    fn replayed(&mut self, applied: u64, of: u64) {
+        (self.replay)(Replayed { applied, of });
+    }
+}

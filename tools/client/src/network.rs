@@ -1,0 +1,98 @@
+//! Where a node is, and how its clients open ports towards it.
+use gds_nic::{NicError, UdpConfig, UdpPort};
+use gds_node::config::Config;
+use gds_node::node::Addresses;
+use gds_node::ports::Datagrams;
+use gds_node::settings;
+use gds_wire::soup::RejectCode;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// Why a client cannot do what it was asked for.
+#[derive(Debug)]
+pub enum ClientError {
+    /// A port could not be opened.
+    Nic(NicError),
+    /// Nothing was heard or answered in time.
+    Silence {
+        /// What was waited for, and from where.
+        what: String,
+        /// For how long.
+        seconds: f64,
+    },
+    /// The login was rejected.
+    Rejected(RejectCode),
+    /// The server closed the session for good.
+    Ended,
+    /// Arguments that cannot be sent.
+    Argument(String),
+    /// The node answered with an error.
+    Refused(String),
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nic(error) => error.fmt(f),
+            Self::Silence { what, seconds } => {
+                write!(f, "no {what} within {seconds} s: is the node running, with the same configuration?")
+            }
+            Self::Rejected(RejectCode::NotAuthorized) => f.write_str(
+                "login rejected: user or password is wrong (they are [[user]] in the node's configuration)",
+            ),
+            Self::Rejected(RejectCode::SessionNotAvailable) => {
+                f.write_str("login rejected: no such session any more")
+            }
+            Self::Ended => f.write_str("the server ended the session"),
+            Self::Argument(what) | Self::Refused(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+impl From<NicError> for ClientError {
+    fn from(error: NicError) -> Self {
+        Self::Nic(error)
+    }
+}
+
+/// A node's addresses, and how to open ports towards them.
+#[derive(Clone, Debug)]
+pub struct Network {
+    config: Config,
+    interface: Ipv4Addr,
+    addresses: Addresses,
+}
+
+impl Network {
+    /// The network that a node with this configuration is on.
+    pub fn of(config: &Config) -> Result<Self, ClientError> {
+        let interface = settings::interface(config).resolve()?.address;
+        Ok(Self { addresses: Addresses::of(config, interface), interface, config: config.clone() })
+    }
+
+    /// Where the node is.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// A port that receives one group and nothing else.
+    pub(crate) fn group_port(&self, group: SocketAddrV4) -> Result<Datagrams, ClientError> {
+        Ok(Datagrams::new(UdpPort::open(self.settings(group, &[*group.ip()]))?))
+    }
+
+    /// A port of the client's own: it sends, and receives what is sent to it alone.
+    pub(crate) fn own_port(&self) -> Result<Datagrams, ClientError> {
+        Ok(Datagrams::new(UdpPort::open(self.settings(SocketAddrV4::new(self.interface, 0), &[]))?))
+    }
+
+    fn settings(&self, bind: SocketAddrV4, join: &[Ipv4Addr]) -> UdpConfig {
+        UdpConfig { datagram_bytes_max: 4096, ..settings::udp(&self.config, bind, join) }
+    }
+}

@@ -1,0 +1,257 @@
+//! Asks a node over SoupBinTCP, and waits for the answers.
+use crate::network::{ClientError, Network};
+use gds_core::query::{ClientConfig, Event, RequestId, SoupClient};
+use gds_nic::{TcpConfig, TcpPort};
+use gds_node::crew;
+use gds_node::ports::Streams;
+use gds_wire::query::{Answer, AnswerBody, Key, Status};
+use gds_wire::soup::{PASSWORD_BYTES, USER_BYTES};
+use std::net::SocketAddrV4;
+use std::time::{Duration, Instant};
+
+/// How long a waiting call sleeps between two looks.
+const LOOK: Duration = Duration::from_micros(50);
+
+/// A record as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The table.
+    pub table: u16,
+    /// The key.
+    pub key: Vec<u8>,
+    /// The bus sequence number that wrote it.
+    pub version: u64,
+    /// The value.
+    pub value: Vec<u8>,
+    /// The state it was read from.
+    pub as_of: u64,
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug)]
+pub struct StatusReport {
+    /// How far it is, how much it holds.
+    pub status: Status,
+    /// Its counters, `set.name` and value.
+    pub counters: Vec<(String, u64)>,
+}
+
+/// One login. Broken links are made up for: the session is resumed where it was.
+pub struct Reader {
+    client: SoupClient,
+    port: Streams,
+    server: SocketAddrV4,
+    timeout: Duration,
+}
+
+impl Reader {
+    /// Connects and logs in.
+    pub fn open(
+        network: &Network,
+        user: &str,
+        password: &str,
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        Self::open_at(network.addresses().query, user, password, timeout)
+    }
+
+    /// The same towards this address.
+    pub fn open_at(
+        server: SocketAddrV4,
+        user: &str,
+        password: &str,
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        for (what, text, most) in [("user", user, USER_BYTES), ("password", password, PASSWORD_BYTES)] {
+            if text.is_empty() || text.len() > most || !text.is_ascii() {
+                return Err(ClientError::Argument(format!("a {what} has 1 to {most} ASCII characters")));
+            }
+        }
+        let port = TcpPort::new(TcpConfig { connections_max: 4, ..TcpConfig::default() })?;
+        let client = SoupClient::new(ClientConfig::new(user, password));
+        let mut reader = Self { client, port: Streams(port), server, timeout };
+        reader.wait("answer to the login", &mut |_| {}, &SoupClient::is_logged_in)?;
+        Ok(reader)
+    }
+
+    /// Reads a record as of a sequence number (0: the newest); at least `at_least` has been applied then.
+    pub fn get(
+        &mut self,
+        table: u16,
+        key: &[u8],
+        as_of: u64,
+        at_least: u64,
+    ) -> Result<Option<Record>, ClientError> {
+        Ok(self.get_all(&[Key { table, key }], as_of, at_least)?.pop().expect("one key has one answer"))
+    }
+
+    /// Reads several records of one and the same state.
+    pub fn get_all(
+        &mut self,
+        keys: &[Key<'_>],
+        as_of: u64,
+        at_least: u64,
+    ) -> Result<Vec<Option<Record>>, ClientError> {
+        let opened = match keys {
+            [key] => self.client.get(key.table, key.key, as_of, at_least),
+            keys => self.client.multi_get(keys, as_of, at_least),
+        };
+        let id = opened.ok_or_else(|| {
+            ClientError::Argument("too many keys, or a key that is not 1 to 255 bytes".into())
+        })?;
+        let mut records = Vec::with_capacity(keys.len());
+        self.collect(id, &mut |answer| {
+            if let AnswerBody::Record(record) = &answer.body {
+                records.push(record.found.then(|| Record {
+                    table: record.table,
+                    key: record.key.to_vec(),
+                    version: record.version,
+                    value: record.value.to_vec(),
+                    as_of: answer.sequence,
+                }));
+            }
+        })?;
+        Ok(records)
+    }
+
+    /// Reads the bus messages `from..=to` (0: up to the newest).
+    pub fn range(&mut self, from: u64, to: u64, each: &mut dyn FnMut(u64, &[u8])) -> Result<(), ClientError> {
+        let id = self.client.range(from, to, 0).expect("no other request is open");
+        self.collect(id, &mut |answer| {
+            each_message(answer, &mut |sequence, message| {
+                each(sequence, message);
+                true
+            });
+        })
+    }
+
+    /// Follows the bus from this number on (0: the next) until `each` says false, or `tick`, called between answers, does.
+    pub fn watch(
+        &mut self,
+        from: u64,
+        each: &mut dyn FnMut(u64, &[u8]) -> bool,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<(), ClientError> {
+        let id = self.client.watch(from, 0).expect("no other request is open");
+        let mut going = true;
+        while going {
+            let mut error = None;
+            let work = self.poll(&mut |event| {
+                if let Event::Answer { answer, .. } = event
+                    && answer.request_id == id
+                {
+                    match answer.body {
+                        AnswerBody::Messages(_) => going = going && each_message(answer, each),
+                        AnswerBody::Error(code, text) => {
+                            error = Some(ClientError::Refused(format!("{code}: {text}")))
+                        }
+                        _ => going = false,
+                    }
+                }
+            })?;
+            if let Some(error) = error {
+                return Err(error);
+            }
+            if work == 0 {
+                going = going && tick();
+                std::thread::sleep(LOOK);
+            }
+        }
+        self.client.cancel(id);
+        Ok(())
+    }
+
+    /// Asks where the node stands, once it has applied `at_least`.
+    pub fn status(&mut self, at_least: u64) -> Result<StatusReport, ClientError> {
+        let id = self.client.status(at_least).expect("no other request is open");
+        let mut report = None;
+        self.collect(id, &mut |answer| {
+            if let AnswerBody::Status(status, counters) = &answer.body {
+                let counters = counters.iter().map(|(name, value)| (name.to_owned(), value)).collect();
+                report = Some(StatusReport { status: *status, counters });
+            }
+        })?;
+        report.ok_or_else(|| ClientError::Refused("the status answer had no status".into()))
+    }
+
+    /// Logs out.
+    pub fn close(mut self) {
+        self.client.logout(&mut self.port);
+        let deadline = Instant::now() + Duration::from_millis(100);
+        while Instant::now() < deadline && self.port.0.connections() > 0 {
+            self.port.0.poll(16, &mut |_| {});
+        }
+    }
+
+    /// Takes answers to one request until the last.
+    fn collect(&mut self, id: RequestId, take: &mut dyn FnMut(&Answer<'_>)) -> Result<(), ClientError> {
+        let mut error = None;
+        let mut on_event = |event: &Event<'_>| {
+            if let Event::Answer { answer, .. } = event
+                && answer.request_id == id
+            {
+                match answer.body {
+                    AnswerBody::Error(code, text) => {
+                        error = Some(ClientError::Refused(format!("{code}: {text}")))
+                    }
+                    _ => take(answer),
+                }
+            }
+        };
+        self.wait("answer", &mut on_event, &|client| !client.is_open(id))?;
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Works until `done` says so; each event starts the time anew.
+    fn wait(
+        &mut self,
+        what: &str,
+        on_event: &mut dyn FnMut(&Event<'_>),
+        done: &dyn Fn(&SoupClient) -> bool,
+    ) -> Result<(), ClientError> {
+        let mut deadline = Instant::now() + self.timeout;
+        while !done(&self.client) {
+            let mut heard = false;
+            let work = self.poll(&mut |event| {
+                heard |= !matches!(event, Event::LinkLost(_));
+                on_event(event);
+            })?;
+            if heard {
+                deadline = Instant::now() + self.timeout;
+            }
+            if Instant::now() > deadline {
+                let what = format!("{what} from {}", self.server);
+                return Err(ClientError::Silence { what, seconds: self.timeout.as_secs_f64() });
+            }
+            if work == 0 {
+                std::thread::sleep(LOOK);
+            }
+        }
+        Ok(())
+    }
+
+    /// One duty cycle; what ends the client is an error.
+    fn poll(&mut self, on_event: &mut dyn FnMut(&Event<'_>)) -> Result<usize, ClientError> {
+        let Self { client, port, server, .. } = self;
+        let now = crew::now();
+        if client.wants_connection(now) && port.0.connect(*server).is_err() {
+            client.connect_failed(now);
+        }
+        let mut end = None;
+        let work = client.duty(now, port, &mut |event| {
+            match event {
+                Event::Rejected(code) => end = Some(ClientError::Rejected(code)),
+                Event::Ended => end = Some(ClientError::Ended),
+                _ => {}
+            }
+            on_event(&event);
+        });
+        end.map_or(Ok(work), Err)
+    }
+}
+
+/// Hands on the bus messages of an answer, until `each` says false; says whether to go on.
+fn each_message(answer: &Answer<'_>, each: &mut dyn FnMut(u64, &[u8]) -> bool) -> bool {
+    let AnswerBody::Messages(messages) = &answer.body else { return true };
+    (answer.sequence..).zip(messages.iter()).all(|(sequence, message)| each(sequence, message))
+}

@@ -1,0 +1,174 @@
+//! Submits transactions.
+use crate::listener::{Listener, ListenerConfig};
+use crate::network::{ClientError, Network};
+use gds_core::bus::{SubmitError, SubmitEvent, Submitter, SubmitterConfig, SubmitterCounters};
+use gds_core::port::DatagramPort;
+use gds_core::random::Random;
+use gds_core::time::Time;
+use gds_nic::clock;
+use gds_node::crew;
+use gds_node::ports::Datagrams;
+use gds_wire::acknowledgement::Outcome;
+use gds_wire::session::Session;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Datagrams taken in one poll.
+const DATAGRAMS_PER_POLL: usize = 64;
+
+/// One client session: numbers blocks, sends them, sends them again, and tells their outcomes.
+pub struct Writer {
+    submitter: Submitter,
+    acknowledgements: Listener,
+    own: Datagrams,
+}
+
+/// A session name that nobody has used: drawn from the clock and the process.
+pub fn draw_session(prefix: &str) -> Session {
+    let seed = clock::wall_ns() ^ (u64::from(std::process::id()) << 40);
+    let mut random = Random::new(seed);
+    let mut name: String = prefix.chars().filter(char::is_ascii_graphic).take(4).collect();
+    while name.len() < 10 {
+        let digit = random.below(36) as u32;
+        name.push(char::from_digit(digit, 36).expect("a digit is below 36").to_ascii_uppercase());
+    }
+    Session::padded(&name).expect("ten characters are a name")
+}
+
+impl Writer {
+    /// Opens a client session on a node whose next acknowledgement has this number (0: the first heard; then wait for
+    /// [`Writer::is_ready`] before submitting, or an outcome may be missed).
+    pub fn open(network: &Network, session: Session, next_acknowledgement: u64) -> Result<Self, ClientError> {
+        let listening =
+            ListenerConfig { next: next_acknowledgement, ..ListenerConfig::acknowledgements(network) };
+        Self::with(network, SubmitterConfig::new(session, network.addresses().ingress[0]), listening)
+    }
+
+    /// The same with every setting.
+    pub fn with(
+        network: &Network,
+        config: SubmitterConfig,
+        listening: ListenerConfig,
+    ) -> Result<Self, ClientError> {
+        Ok(Self {
+            submitter: Submitter::new(config),
+            acknowledgements: Listener::open(network, listening)?,
+            own: network.own_port()?,
+        })
+    }
+
+    /// The place in the acknowledgements is known, so no outcome can be missed.
+    pub fn is_ready(&self) -> bool {
+        self.acknowledgements.next_sequence() > 0
+    }
+
+    /// Takes a block; it leaves with the next poll. Returns its number in the session.
+    pub fn submit(&mut self, block: &[u8]) -> Result<u64, SubmitError> {
+        self.submitter.submit(block)
+    }
+
+    /// Sends what is new or due again, takes what has arrived, and tells outcomes; returns how much it did.
+    pub fn poll(&mut self, event: &mut dyn FnMut(SubmitEvent)) -> usize {
+        self.poll_at(crew::now(), event)
+    }
+
+    /// The same at a time that the caller has read already.
+    pub fn poll_at(&mut self, now: Time, event: &mut dyn FnMut(SubmitEvent)) -> usize {
+        let Self { submitter, acknowledgements, own } = self;
+        let mut work = submitter.on_timer(now, &mut |to, packet| {
+            own.send(to, packet);
+        });
+        work += acknowledgements.poll_at(now, &mut |sequence, message| {
+            submitter.on_acknowledgement(now, sequence, message, event);
+        });
+        // What is asked for is sent from the same port, so it is collected first.
+        let mut asked = [([0; 64], 0); 8];
+        let mut count = 0;
+        work += own.receive(DATAGRAMS_PER_POLL.min(asked.len()), &mut |_, datagram| {
+            if let Some(slot) =
+                datagram.len().checked_sub(1).filter(|length| *length < 64).map(|_| &mut asked[count])
+            {
+                slot.0[..datagram.len()].copy_from_slice(datagram);
+                slot.1 = datagram.len();
+                count += 1;
+            }
+        });
+        for (bytes, length) in &asked[..count] {
+            let mut send = |to, packet: &[u8]| {
+                own.send(to, packet);
+            };
+            submitter.on_datagram(now, &bytes[..*length], &mut send, event);
+        }
+        work
+    }
+
+    /// Submits one block and waits for its outcome: its bus sequence number and what became of it.
+    pub fn submit_and_wait(
+        &mut self,
+        block: &[u8],
+        timeout: Duration,
+    ) -> Result<(u64, Outcome), ClientError> {
+        let deadline = Instant::now() + timeout;
+        let number =
+            self.submitter.submit(block).map_err(|error| ClientError::Argument(error.to_string()))?;
+        let mut outcome = None;
+        let mut trouble = None;
+        while outcome.is_none() {
+            self.poll(&mut |event| match event {
+                SubmitEvent::Acknowledged { client_sequence, sequence, outcome: found }
+                    if client_sequence == number =>
+                {
+                    outcome = Some((sequence, found));
+                }
+                SubmitEvent::SessionClash { .. } => {
+                    trouble = Some("another client uses this session name".to_owned())
+                }
+                SubmitEvent::Refused { reason, .. } => {
+                    trouble = Some(format!("the node refuses for now: {reason}"))
+                }
+                _ => {}
+            });
+            if outcome.is_none() && Instant::now() > deadline {
+                return Err(trouble.map_or_else(
+                    || ClientError::Silence {
+                        what: "acknowledgement".into(),
+                        seconds: timeout.as_secs_f64(),
+                    },
+                    ClientError::Refused,
+                ));
+            }
+            std::thread::yield_now();
+        }
+        Ok(outcome.expect("the loop ends with one"))
+    }
+
+    /// Ends the session once everything submitted is taken.
+    pub fn end(&mut self) {
+        self.submitter.end();
+    }
+
+    /// True once the end of the session is acknowledged.
+    pub fn finished(&self) -> bool {
+        self.submitter.finished()
+    }
+
+    /// Blocks that wait for their acknowledgement.
+    pub fn unacknowledged(&self) -> usize {
+        self.submitter.unacknowledged()
+    }
+
+    /// The client's session.
+    pub fn session(&self) -> Session {
+        self.submitter.session()
+    }
+
+    /// What submitting counts.
+    pub fn counters(&self) -> &Arc<SubmitterCounters> {
+        self.submitter.counters()
+    }
+
+    /// The acknowledgements it follows.
+    pub fn acknowledgements(&self) -> &Listener {
+        &self.acknowledgements
+    }
+}

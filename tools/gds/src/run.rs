@@ -1,0 +1,119 @@
+//! `gds run`: a node, until it is told to stop.
+use crate::arguments::Run;
+use crate::config;
+use crate::exit::{Failure, Outcome};
+use crate::progress::Progress;
+use crate::text;
+use gds_node::config::Config;
+use gds_node::node::Node;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How often the node is asked whether it still runs.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Starts a node, says where it is, and stops it in order.
+pub fn run(arguments: &Run) -> Outcome {
+    let config = config::load(arguments.config.as_deref())?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::Release)).map_err(Failure::failed)?;
+    let mut bar: Option<Progress> = None;
+    let node = Node::start(&config, &mut |replayed| {
+        bar.get_or_insert_with(|| Progress::new(Some(replayed.of), "messages replayed"))
+            .set(replayed.applied);
+    });
+    if let Some(bar) = bar {
+        bar.finish();
+    }
+    let node = node.map_err(Failure::failed)?;
+    if arguments.json {
+        tell_json(&node)
+    } else {
+        tell(&node, &config)
+    }
+
+    while !stop.load(Ordering::Acquire) && node.fault().is_none() {
+        std::thread::sleep(LOOK);
+    }
+    if arguments.end_stream && node.fault().is_none() {
+        node.end_stream();
+    }
+    let last = node.stream().progress.sequenced.get();
+    let stream = node.stream().session;
+    node.stop().map_err(|fault| Failure::failed(format!("the node stopped: {fault}")))?;
+    if arguments.json {
+        println!("{}", json!({ "stopped": true, "stream": stream.to_string(), "last": last }));
+    } else {
+        println!("stopped in order: stream {stream} ends at {}", text::grouped(last));
+    }
+    Ok(())
+}
+
+fn tell_json(node: &Node) {
+    let (addresses, report) = (node.addresses(), node.report());
+    println!(
+        "{}",
+        json!({
+            "ready": true,
+            "stream": node.stream().session.to_string(),
+            "acknowledgements": node.acknowledgements().session.to_string(),
+            "applied": node.reader().applied(),
+            "journalled": report.journalled,
+            "merged_from_ring": report.merged,
+            "torn": report.torn.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "ingress": addresses.ingress.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "downstream": addresses.downstream.to_string(),
+            "acknowledgement_group": addresses.acknowledgements.to_string(),
+            "rewinder": addresses.rewinder.to_string(),
+            "query": addresses.query.to_string(),
+            "notices": node.notices(),
+        })
+    );
+}
+
+fn tell(node: &Node, config: &Config) {
+    let (addresses, report) = (node.addresses(), node.report());
+    let number = text::grouped;
+    let ingress: Vec<String> = addresses.ingress.iter().map(ToString::to_string).collect();
+    let began = match (report.new, report.merged) {
+        (true, _) => "new".to_owned(),
+        (false, 0) => format!("{} messages from the journal", number(report.journalled)),
+        (false, merged) => {
+            format!(
+                "{} messages from the journal, {} from the ring",
+                number(report.journalled),
+                number(merged)
+            )
+        }
+    };
+    println!("GDS node, stream {} ({began})", node.stream().session);
+    println!("  ingress           {}  on {}", ingress.join(" and "), config.network.interface);
+    println!("  downstream        {}  session {}", addresses.downstream, node.stream().session);
+    println!(
+        "  acknowledgements  {}  session {}",
+        addresses.acknowledgements,
+        node.acknowledgements().session
+    );
+    println!("  rewinder          {}", addresses.rewinder);
+    println!("  queries           {}  SoupBinTCP", addresses.query);
+    println!(
+        "  durability        {:?}, journal in {}",
+        config.stream.durability,
+        config.stream.directory.display()
+    );
+    for core in &config.core {
+        let agents: Vec<&str> = core.agents.iter().map(|agent| agent.as_str()).collect();
+        let cpu = if core.cpu < 0 { "any processor".to_owned() } else { format!("processor {}", core.cpu) };
+        println!("  core              {cpu}, idle {:?}: {}", core.idle, agents.join(" "));
+    }
+    for torn in &report.torn {
+        println!("  cut back          {torn}");
+    }
+    for notice in node.notices() {
+        println!("  note              {notice}");
+    }
+    println!("running; SIGINT or SIGTERM stops it in order");
+}
