@@ -166,9 +166,14 @@ impl Node {
         self.crew.fault()
     }
 
-    /// Ends the stream for good: a last message, then the end-of-session train; nothing can be added later. Waits for the train.
-    pub fn end_stream(&self) {
+    /// Ends the stream for good: a last message, then the end-of-session train; nothing can be added later. Does not wait.
+    pub fn order_end(&self) {
         self.orders.end_stream.store(true, Ordering::Release);
+    }
+
+    /// [`Node::order_end`], and waits until the train has been sent.
+    pub fn end_stream(&self) {
+        self.order_end();
         let deadline_ns = clock::monotonic_ns() + END_NS;
         let finished =
             || self.bus.progress.finished.get() == 1 && self.acknowledgements.progress.finished.get() == 1;

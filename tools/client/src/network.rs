@@ -83,12 +83,12 @@ impl Network {
     }
 
     /// A port that receives one group and nothing else.
-    pub(crate) fn group_port(&self, group: SocketAddrV4) -> Result<Datagrams, ClientError> {
+    pub fn group_port(&self, group: SocketAddrV4) -> Result<Datagrams, ClientError> {
         Ok(Datagrams::new(UdpPort::open(self.settings(group, &[*group.ip()]))?))
     }
 
     /// A port of the client's own: it sends, and receives what is sent to it alone.
-    pub(crate) fn own_port(&self) -> Result<Datagrams, ClientError> {
+    pub fn own_port(&self) -> Result<Datagrams, ClientError> {
         Ok(Datagrams::new(UdpPort::open(self.settings(SocketAddrV4::new(self.interface, 0), &[]))?))
     }
 

@@ -15,156 +15,22 @@
 //! | sink has no room for now | held like a packet ahead and offered again by [`Ingress::on_timer`]; the source gets a refusal |
 //! | pool or receptions full | dropped and counted: whoever sends resends, or is asked |
 //! | session silent for long, with a gap | what is held for it is dropped |
-use super::admission::{AdmissionRule, GapPolicy, Rerequest, StartAt};
+mod config;
+mod sink;
+
+pub use config::{IngressConfig, IngressCounters};
+pub use sink::{Hold, IngressSink, Standing};
+
+use super::admission::{GapPolicy, Rerequest, StartAt};
 use super::held::{HeldList, HeldPackets, Holding};
 use super::session_map::{SessionMap, hash_session};
 use crate::random::Random;
-use crate::time::{MICROSECOND_NS, MILLISECOND_NS, SECOND_NS, Time};
+use crate::time::{MICROSECOND_NS, Time};
 use gds_wire::mold::{Kind, Packet, Request};
 use gds_wire::refusal::{Refusal, RefusalReason};
 use gds_wire::session::Session;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
-
-crate::counter_set! {
-    /// What came in by ingress.
-    pub struct IngressCounters {
-        /// Datagrams received.
-        packets,
-        /// Blocks that the sequencer took.
-        taken,
-        /// Packets that brought nothing new (resends, the slower line).
-        duplicates,
-        /// Packets whose numbers had been skipped before they came, dropped.
-        late,
-        /// Packets held because they were ahead or the sequencer had no room.
-        held,
-        /// Packets held now.
-        held_now,
-        /// Packets dropped because the pool of held packets, or the session's part of it, was full.
-        pool_full,
-        /// Packets with numbers beyond the window, dropped.
-        beyond_window,
-        /// Times that a session came to have a gap, or to wait for the sequencer.
-        gaps,
-        /// Times that numbers were given up.
-        skips,
-        /// Request packets sent.
-        requests,
-        /// Refusals sent.
-        refusals,
-        /// Refusals not sent because the session got one just before.
-        refusals_suppressed,
-        /// Packets that no admission rule allows, dropped.
-        not_admitted,
-        /// Packets in the node's own name or in none, dropped.
-        reserved,
-        /// Datagrams that are no MoldUDP64 packet, dropped.
-        malformed,
-        /// Packets with bytes after their last message, which were ignored.
-        trailing,
-        /// Packets of sessions that have ended, dropped.
-        after_end,
-        /// Packets dropped because too many sessions had a gap at once.
-        receptions_full,
-        /// Sessions whose held packets were dropped because they had gone silent.
-        abandoned,
-    }
-}
-
-/// The bounds and times of ingress.
-#[derive(Clone, Debug)]
-pub struct IngressConfig {
-    /// Who may submit. The first rule that matches counts; none: the packet is dropped.
-    pub rules: Vec<AdmissionRule>,
-    /// How far ahead of the wanted number a packet may be.
-    pub window_messages: u64,
-    /// How many packets are held, over all sessions.
-    pub packets_max: usize,
-    /// How many of them for one session.
-    pub packets_per_session_max: usize,
-    /// The longest datagram that can be held.
-    pub packet_bytes_max: usize,
-    /// How many sessions may have a gap at once.
-    pub receptions_max: usize,
-    /// A gap is first asked for after a random time up to this: the other line may still bring it.
-    pub first_request_ns_max: u64,
-    /// A request is repeated after this time, which doubles.
-    pub retry_ns: u64,
-    /// ... up to this.
-    pub retry_ns_max: u64,
-    /// At most one refusal per session in this time.
-    pub refusal_ns: u64,
-    /// A session with a gap that is silent for this long loses what is held for it.
-    pub idle_ns: u64,
-    /// Seed of the random times.
-    pub seed: u64,
-}
-
-impl Default for IngressConfig {
-    fn default() -> Self {
-        Self {
-            rules: vec![AdmissionRule::anyone()],
-            window_messages: 65_536,
-            packets_max: 8192,
-            packets_per_session_max: 2048,
-            packet_bytes_max: 1472,
-            receptions_max: 1024,
-            first_request_ns_max: 100 * MICROSECOND_NS,
-            retry_ns: MILLISECOND_NS,
-            retry_ns_max: 100 * MILLISECOND_NS,
-            refusal_ns: 10 * MILLISECOND_NS,
-            idle_ns: 10 * SECOND_NS,
-            seed: 0,
-        }
-    }
-}
-
-/// What the sink knows of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Nothing: it may be opened.
-    New,
-    /// It wants this number next; its newest skip was of these numbers (zeros: none).
-    Next {
-        /// The number wanted.
-        next: u64,
-        /// First and last number of the newest skip.
-        skip: (u64, u64),
-    },
-    /// It has ended.
-    Ended,
-    /// Nothing can be taken from it, and what is held for it is of no use: the table is full, or the stream has ended.
-    Refused {
-        /// Why.
-        reason: RefusalReason,
-        /// The number wanted.
-        next: u64,
-    },
-}
-
-/// Why the sink did not take something. It may take the same thing later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// No room in the ring: nobody is told, room comes in microseconds.
-    NoRoom,
-    /// For a reason that the source should know.
-    Refused(RefusalReason),
-}
-
-/// Where ingress puts what it takes.
-pub trait IngressSink {
-    /// What is known of a session now.
-    fn standing(&self, session: &Session) -> Standing;
-    /// Takes one block, which has the session's next number (any number for a new session).
-    fn take(&mut self, now: Time, session: Session, sequence: u64, block: &[u8]) -> Result<(), Hold>;
-    /// Ends a session; `sequence` is one above its last number.
-    fn end(&mut self, now: Time, session: Session, sequence: u64) -> Result<(), Hold>;
-    /// Gives up the session's numbers `from..=to`.
-    fn skip(&mut self, now: Time, session: Session, from: u64, to: u64) -> Result<(), Hold>;
-    /// Sends a request or a refusal.
-    fn send(&mut self, to: SocketAddrV4, datagram: &[u8]);
-}
 
 /// What is kept of a session that has a gap, or waits for the sink.
 #[derive(Clone, Debug)]
@@ -189,6 +55,8 @@ struct Reception {
     heard_ns: u64,
     /// The sink did not take what is next.
     stalled: bool,
+    /// Where in the list of active receptions it stands.
+    place: usize,
 }
 
 /// One stray number must not make a feed skip a window: so many packets from beyond it must come, and none from within.
@@ -204,6 +72,8 @@ pub struct Ingress {
     map: SessionMap,
     receptions: Vec<Reception>,
     free: Vec<u32>,
+    /// The receptions in use, in no particular order.
+    active: Vec<u32>,
     held: HeldPackets,
     /// When each session (by hash) was last refused.
     refused_ns: Vec<u64>,
@@ -232,11 +102,13 @@ impl Ingress {
             attempts: 0,
             heard_ns: 0,
             stalled: false,
+            place: 0,
         };
         Self {
             map: SessionMap::new(config.receptions_max),
             receptions: vec![blank; config.receptions_max],
             free: (0..config.receptions_max as u32).rev().collect(),
+            active: Vec::with_capacity(config.receptions_max),
             held: HeldPackets::new(config.packets_max, config.packet_bytes_max),
             refused_ns: vec![0; REFUSAL_PLACES],
             due_ns: u64::MAX,
@@ -299,13 +171,11 @@ impl Ingress {
             return;
         }
         self.due_ns = u64::MAX;
-        if self.free.len() == self.receptions.len() {
-            return;
-        }
-        for slot in 0..self.receptions.len() {
-            if !self.receptions[slot].session.is_blank() {
-                self.on_reception_timer(now, slot, sink);
-            }
+        let mut index = 0;
+        while let Some(slot) = self.active.get(index).copied() {
+            self.on_reception_timer(now, slot as usize, sink);
+            // Another takes the place of one that was closed.
+            index += usize::from(self.active.get(index) == Some(&slot));
         }
         self.counters.held_now.set(self.held.len() as u64);
     }
@@ -481,7 +351,9 @@ impl Ingress {
             attempts: 0,
             heard_ns: now_ns,
             stalled: false,
+            place: self.active.len(),
         };
+        self.active.push(slot);
         // Whatever the rule has due, the first look at it is at the first request's time at the latest.
         self.due_ns = self.due_ns.min(request_due_ns);
         Some(slot as usize)
@@ -544,7 +416,11 @@ impl Ingress {
         let reception = &mut self.receptions[slot];
         self.held.clear(&mut reception.held);
         self.map.remove(&reception.session);
-        reception.session = Session::BLANK;
+        let place = reception.place;
+        self.active.swap_remove(place);
+        if let Some(moved) = self.active.get(place) {
+            self.receptions[*moved as usize].place = place;
+        }
         self.free.push(slot as u32);
     }
 

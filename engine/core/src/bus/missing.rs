@@ -2,7 +2,8 @@
 //!
 //! What is missing is a short sorted list of intervals. An interval is first left alone for a small random time (its packets may only
 //! be late, and a whole group of listeners should not ask at the same instant), then asked for in pieces of about what one reply
-//! holds, several at a time; each piece has its own retry timer, which doubles.
+//! holds, several at a time. Each piece has its own retry timer, which doubles as long as nothing at all is answered: where some answers
+//! come and others do not, the network loses packets, and waiting longer helps nobody.
 
 /// Numbers `from..to` are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,10 @@ struct Interval {
     due_ns: u64,
     /// How often it has been asked for; 0: not yet.
     attempts: u32,
+    /// How often the retry time has doubled.
+    doublings: u32,
+    /// [`Missing::answers`] when it was last asked for.
+    answers: u64,
 }
 
 /// The timing and the bounds of asking.
@@ -22,7 +27,7 @@ pub struct MissingConfig {
     pub intervals_max: usize,
     /// First retry after this time.
     pub retry_ns: u64,
-    /// The retry time doubles up to this.
+    /// The retry time doubles up to this while nothing is answered.
     pub retry_ns_max: u64,
 }
 
@@ -48,6 +53,8 @@ pub struct Missing {
     config: MissingConfig,
     intervals: Vec<Interval>,
     asked: usize,
+    /// How many intervals that were asked for have been answered, at least in part.
+    answers: u64,
     chunk: u64,
     full_replies: u32,
     /// No interval is due before this time.
@@ -59,7 +66,15 @@ impl Missing {
     pub fn new(config: MissingConfig) -> Self {
         assert!(config.intervals_max > 0 && config.retry_ns > 0 && config.retry_ns_max >= config.retry_ns);
         let intervals = Vec::with_capacity(config.intervals_max + 1);
-        Self { config, intervals, asked: 0, chunk: CHUNK_START, full_replies: 0, quiet_until_ns: u64::MAX }
+        Self {
+            config,
+            intervals,
+            asked: 0,
+            answers: 0,
+            chunk: CHUNK_START,
+            full_replies: 0,
+            quiet_until_ns: u64::MAX,
+        }
     }
 
     /// How many of them have been asked for.
@@ -83,7 +98,7 @@ impl Missing {
         if self.intervals.len() == self.config.intervals_max {
             return false;
         }
-        self.intervals.push(Interval { from, to, due_ns, attempts: 0 });
+        self.intervals.push(Interval { from, to, due_ns, attempts: 0, doublings: 0, answers: 0 });
         self.quiet_until_ns = self.quiet_until_ns.min(due_ns);
         true
     }
@@ -113,7 +128,14 @@ impl Missing {
                     if self.intervals.len() == self.config.intervals_max {
                         break;
                     }
-                    let rest = Interval { from: high, to: interval.to, due_ns: now_ns, attempts: 0 };
+                    let rest = Interval {
+                        from: high,
+                        to: interval.to,
+                        due_ns: now_ns,
+                        attempts: 0,
+                        doublings: 0,
+                        answers: 0,
+                    };
                     self.intervals.insert(index + 1, rest);
                     self.quiet_until_ns = now_ns;
                 }
@@ -166,11 +188,24 @@ impl Missing {
             && self.intervals.len() < self.config.intervals_max
         {
             let middle = self.intervals[index].from + self.chunk;
-            let rest = Interval { from: middle, to: self.intervals[index].to, due_ns: now_ns, attempts: 0 };
+            let rest = Interval {
+                from: middle,
+                to: self.intervals[index].to,
+                due_ns: now_ns,
+                attempts: 0,
+                doublings: 0,
+                answers: 0,
+            };
             self.intervals[index].to = middle;
             self.intervals.insert(index + 1, rest);
         }
-        let backoff_ns = self.backoff_ns(self.intervals[index].attempts);
+        let answers = self.answers;
+        let interval = &mut self.intervals[index];
+        let answered_since = interval.attempts == 0 || interval.answers != answers;
+        (interval.doublings, interval.answers) =
+            (if answered_since { 0 } else { interval.doublings + 1 }, answers);
+        let doublings = interval.doublings;
+        let backoff_ns = self.backoff_ns(doublings);
         let interval = &mut self.intervals[index];
         self.asked += usize::from(interval.attempts == 0);
         let attempt = interval.attempts;
@@ -181,12 +216,8 @@ impl Missing {
         Wanted { sequence: interval.from, count, attempt }
     }
 
-    fn backoff_ns(&self, attempts: u32) -> u64 {
-        let doubled = self.config.retry_ns.checked_shl(attempts.min(32)).unwrap_or(u64::MAX);
-        if doubled >> attempts.min(32) != self.config.retry_ns {
-            return self.config.retry_ns_max;
-        }
-        doubled.min(self.config.retry_ns_max)
+    fn backoff_ns(&self, doublings: u32) -> u64 {
+        self.config.retry_ns.saturating_mul(1 << doublings.min(32)).min(self.config.retry_ns_max)
     }
 
     /// Takes everything below `from` off an interval; removes it when nothing is left.
@@ -210,6 +241,7 @@ impl Missing {
         if interval.attempts == 0 {
             return;
         }
+        self.answers += 1;
         if got < interval.to - interval.from {
             self.chunk = got;
             self.full_replies = 0;
@@ -279,6 +311,27 @@ mod tests {
             }
         }
         assert_eq!(times, [100, 1100, 3100, 7100, 15_100, 23_100, 31_100, 39_100]);
+    }
+
+    #[test]
+    fn should_not_wait_longer_while_others_are_answered() {
+        let mut list = missing(64);
+        for number in 0..40 {
+            list.add(10 * number + 5, 10 * number + 6, 0);
+        }
+        let mut times = Vec::new();
+        for now in 0..10_000 {
+            while let Some(wanted) = list.next_wanted(now, 64, false) {
+                if wanted.sequence == 5 {
+                    times.push(now);
+                }
+            }
+            if now % 500 == 0 {
+                let answered = 15 + 10 * (now / 500);
+                list.fill(answered, answered + 1, now);
+            }
+        }
+        assert_eq!(times, [0, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000, 7_000, 8_000, 9_000]);
     }
 
     #[test]

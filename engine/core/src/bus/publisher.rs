@@ -2,7 +2,7 @@
 //!
 //! Each duty cycle packs whatever is committed into as few packets as it takes and never waits for more. After the last message come heartbeats
 //! at 0.2, 1, 10 and 100 ms and then every second, so that a listener that missed the tail learns it at once. After the end of the
-//! stream a train of end-of-session packets takes their place for five seconds, and then nothing.
+//! stream a train of end-of-session packets, close together at first, takes their place for five seconds, and then nothing.
 //!
 //! It is given the commit point and reads nothing above it; a heartbeat carries what was published plus one.
 //! The acknowledgement stream has a publisher of its own.
@@ -90,17 +90,27 @@ impl std::error::Error for PublisherError {}
 /// Heartbeats after the last message, counted from it; then every second.
 const HEARTBEATS_NS: [u64; 4] =
     [200 * MICROSECOND_NS, MILLISECOND_NS, 10 * MILLISECOND_NS, 100 * MILLISECOND_NS];
-/// The end-of-session train: this long in all, at the short interval at first, then at the long one.
+/// The end-of-session train begins like heartbeats, goes on at the short interval for a second, and then each second until five.
 const END_TRAIN_NS: u64 = 5 * SECOND_NS;
 const END_SHORT_NS: u64 = 200 * MILLISECOND_NS;
-const END_SHORT_COUNT: u32 = 5;
 
 /// The end-of-session train, once it runs.
 #[derive(Clone, Copy, Debug)]
 struct EndTrain {
     began_ns: u64,
     due_ns: u64,
-    sent: u32,
+    sent: usize,
+}
+
+impl EndTrain {
+    fn next_due_ns(&self, now_ns: u64) -> u64 {
+        if let Some(after_ns) = HEARTBEATS_NS.get(self.sent - 1) {
+            return self.began_ns + after_ns;
+        }
+        let elapsed_ns = now_ns - self.began_ns;
+        let interval_ns = if elapsed_ns < SECOND_NS { END_SHORT_NS } else { SECOND_NS };
+        self.began_ns + (elapsed_ns / interval_ns + 1) * interval_ns
+    }
 }
 
 /// Publishes one stream.
@@ -263,12 +273,12 @@ impl Publisher {
         }
         let packet = match &mut self.end {
             Some(train) => {
-                if train.sent > END_SHORT_COUNT && now_ns - train.began_ns > END_TRAIN_NS {
+                if now_ns - train.began_ns > END_TRAIN_NS {
                     self.finished = true;
                     return false;
                 }
                 train.sent += 1;
-                train.due_ns = now_ns + if train.sent <= END_SHORT_COUNT { END_SHORT_NS } else { SECOND_NS };
+                train.due_ns = train.next_due_ns(now_ns);
                 self.counters.ends.increment();
                 mold::end_of_session(self.config.session, self.next)
             }

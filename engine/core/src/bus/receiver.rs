@@ -1,13 +1,12 @@
 //! Gap fill: delivers every message of a MoldUDP64 session in order and exactly once, whatever the network does to the packets.
 //!
 //! A gap shows in any packet or heartbeat whose number is ahead of what is known. Packets ahead of a gap are kept in a bounded
-//! window; what is missing is asked from the rewinders in turn, several pieces at a time, each with its own retry timer that
-//! doubles. What arrives twice, or overlaps what was delivered, is trimmed. Lines A and B of a feed may both go into one receiver.
+//! window; what is missing is asked from the rewinders in turn, several pieces at a time, each with its own retry timer. What arrives twice, or overlaps what was delivered, is trimmed. Lines A and B of a feed may both go into one receiver.
 //!
-//! When the window or the list of gaps is full, packets ahead are dropped and counted; they show as a gap later. The oldest gap can
+//! When the window or the list of gaps is full, packets ahead are dropped and counted, and are missing like any others. The oldest gap can
 //! always be filled, so nothing gets stuck.
 //!
-//! Readings of the protocol: A8 M6, M7, M8, M10, M11, M12 in `docs/PROTOCOL.md`.
+//! Readings M6, M7, M8, M10, M11, M12 in `docs/PROTOCOL.md`.
 use super::missing::{Missing, MissingConfig};
 use super::packet_pool::PacketPool;
 use crate::random::Random;
@@ -68,7 +67,7 @@ pub struct ReceiverConfig {
     pub rewinders: Vec<SocketAddrV4>,
     /// A gap is first asked for after a random time up to this.
     pub first_request_ns_max: u64,
-    /// A request is repeated after this time, which doubles.
+    /// A request is repeated after this time, which doubles while nothing at all is answered.
     pub retry_ns: u64,
     /// ... up to this.
     pub retry_ns_max: u64,
@@ -92,7 +91,7 @@ impl Default for ReceiverConfig {
             retry_ns: MILLISECOND_NS,
             retry_ns_max: 20 * MILLISECOND_NS,
             gaps_max: 512,
-            requests_max: 16,
+            requests_max: 32,
             seed: 0,
         }
     }
@@ -106,6 +105,8 @@ pub struct Receiver {
     next: u64,
     /// One above the highest number known to exist (below which every number is delivered, held or missing).
     known: u64,
+    /// One above the highest number heard of: more than `known` while there was no place for another gap.
+    heard: u64,
     end_at: Option<u64>,
     missing: Missing,
     pool: PacketPool,
@@ -130,6 +131,7 @@ impl Receiver {
             session: config.session,
             next: config.next,
             known: config.next,
+            heard: config.next,
             end_at: None,
             missing,
             pool: PacketPool::new(config.window_packets, config.packet_bytes_max),
@@ -225,8 +227,9 @@ impl Receiver {
 
     /// Every number below `next` exists, somebody says.
     fn on_next_expected(&mut self, now: Time, next: u64) {
-        if next > self.known && self.add_gap(now, next) {
-            self.known = next;
+        self.heard = self.heard.max(next);
+        if self.heard > self.known && self.add_gap(now, self.heard) {
+            self.known = self.heard;
         }
     }
 
@@ -260,6 +263,7 @@ impl Receiver {
         self.counters.messages.add(self.next - first);
         self.known = self.known.max(self.next);
         self.missing.trim(self.next);
+        self.on_next_expected(now, self.known);
     }
 
     /// A packet beyond the next number: kept until the numbers before it are there.
@@ -271,11 +275,13 @@ impl Receiver {
         }
         let Some(slot) = self.pool.put(datagram) else {
             self.counters.window_full.increment();
+            self.on_next_expected(now, end);
             return;
         };
         if sequence > self.known && !self.add_gap(now, sequence) {
             self.pool.release(slot);
             self.counters.gaps_full.increment();
+            self.heard = self.heard.max(end);
             return;
         }
         self.counters.filled.add(self.missing.fill(sequence, end, now.monotonic_ns));

@@ -3,7 +3,7 @@
 //! A request is a datagram of exactly 20 bytes that names one of the rewinder's sessions. It is answered by one downstream packet, sent to where the
 //! request came from: the messages from the first one wanted on that fit, no more than asked, none above the commit point. There is
 //! silence for everything else: foreign sessions, number 0, count 0, numbers not there (any more, or yet), and requesters that draw
-//! more than their share. Readings of the protocol: A8 M2 to M5 in `docs/PROTOCOL.md`.
+//! more than their share. Readings M2 to M5 in `docs/PROTOCOL.md`.
 use super::stream_reader::{StreamRead, StreamReader};
 use crate::disk::Disk;
 use crate::journal::JournalError;

@@ -2,22 +2,24 @@
 //!
 //! # Layout
 //!
-//! An entry is one word: a 16-bit tag (never 0) over a 48-bit address, a position of the record log in units of 8 bytes, modulo
-//! 2^48. Keys themselves are only in the record log, so whoever searches says with a closure whether the record at an
-//! address is the one meant; of the other entries met on the way, one in 65,535 has the same tag. Eight entries make a bucket of one
-//! cache line. A key has two candidate buckets: the first is taken from the high bits of its hash, the other is `mix(tag) - bucket`
-//! modulo the number of buckets, which is its own inverse for any number of buckets. So an entry can be moved by what it
-//! holds.
+//! An entry is one word: a 16-bit tag (never 0) over a 48-bit address, a position of the record log in units
+//! of 8 bytes, modulo 2^48. Keys themselves are only in the record log, so whoever searches says with a
+//! closure whether the record at an address is the one meant; of the other entries met on the way, one in
+//! 65,535 has the same tag. Eight entries make a bucket of one cache line. A key has two candidate buckets:
+//! the first is taken from the high bits of its hash, the other is `mix(tag) - bucket` modulo the number of
+//! buckets, which is its own inverse for any number of buckets. So an entry can be moved by what it holds.
 //!
-//! An insertion takes the emptier candidate; if both are full, the place of an entry that the caller declares dead; then that of an
-//! entry whose other bucket has room (one step, never a chain); then the stash, a small bounded array that every search also scans
-//! while it holds something. So at 80 % load a search touches two lines, and no insertion takes long.
+//! An insertion takes the emptier candidate. If both are full, entries in them that the caller declares dead
+//! make room; then an entry that can be moved to its other bucket (one step, never a chain); then the stash,
+//! a small bounded array that every search also scans while it holds something. So at 80 % load a search
+//! touches two lines, and no insertion takes long.
 //!
 //! # Concurrency
 //!
-//! One writer, readers that neither lock nor write. An entry appears, changes or disappears with one store. A displaced
-//! entry is first stored in its new place, then a counter is advanced, then the old place is cleared; a reader that found nothing and sees
-//! the counter changed looks again. The counters are chosen by tag, which a move does not change.
+//! One writer, readers that neither lock nor write. An entry appears, changes or disappears with one store. A
+//! displaced entry is first stored in its new place, then a counter is advanced, then the old place is
+//! cleared; a reader that found nothing and sees the counter changed looks again. The counters are chosen by
+//! tag, which a move does not change.
 mod writer;
 
 #[cfg(all(test, loom))]
@@ -27,7 +29,7 @@ mod tests;
 
 pub use writer::{IndexFull, IndexWriter, Slot};
 
-use super::words::{AtomicU64, LINE_WORDS, SharedWords, fence};
+use super::words::{AtomicU64, LINE_WORDS, SharedWords};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -189,14 +191,15 @@ impl Index {
 
     /// Where an entry with this hash may be. Every bit of the hash should be as good as the others.
     pub fn candidates(&self, hash: u64) -> Candidates {
-        // The bucket comes from the high bits and the tag from the low ones, so that they say different things.
+        // The bucket comes from the high bits and the tag from the low ones, so that they say different
+        // things.
         let tag = (hash & 0xFFFF).max(1);
         let bucket = ((u128::from(hash) * self.buckets as u128) >> 64) as usize;
         Candidates { tag, buckets: [bucket, self.other_bucket(tag, bucket)] }
     }
 
-    /// Touches the two buckets, so that a search soon afterwards finds them in the cache. Worth it when several searches can be
-    /// begun before the first one goes on.
+    /// Touches the two buckets, so that a search soon afterwards finds them in the cache. Worth it when
+    /// several searches can be begun before the first one goes on.
     pub fn prefetch(&self, candidates: &Candidates) {
         let parts = self.parts();
         for bucket in candidates.buckets {
@@ -210,8 +213,9 @@ impl Index {
         if mixed >= bucket { mixed - bucket } else { mixed + self.buckets - bucket }
     }
 
-    /// The address of the entry with this hash for which `matches` is true. A false answer of `matches` for a record that has been
-    /// reclaimed is right: if the key has moved on meanwhile, the search goes on with its newer address.
+    /// The address of the entry with this hash for which `matches` is true. A false answer of `matches` for a
+    /// record that has been reclaimed is right: if the key has moved on meanwhile, the search goes on with
+    /// its newer address.
     ///
     /// Never misses an entry that was there during the whole search.
     pub fn lookup(&self, hash: u64, matches: impl FnMut(u64) -> bool) -> Option<u64> {
@@ -231,13 +235,10 @@ impl Index {
             if let Some((_, address)) = search(&parts, candidates, &mut matches) {
                 return Some(address);
             }
-            // Pairs with the fence between advancing the counter and clearing the old place.
-            fence(Acquire);
-            let after = moves.load(Relaxed);
+            let after = moves.load(Acquire);
             if after == before {
                 return None;
             }
-            fence(Acquire);
             before = after;
         }
     }
@@ -291,7 +292,8 @@ fn match_word(word: &AtomicU64, tag: u64, matches: &mut impl FnMut(u64) -> bool)
         if matches(address_of(found)) {
             return Some(address_of(found));
         }
-        // A false answer may mean that this version is reclaimed because a newer one has taken the place meanwhile.
+        // A false answer may mean that this version is reclaimed because a newer one has taken the place
+        // meanwhile.
         let now = word.load(Acquire);
         if now == found {
             return None;

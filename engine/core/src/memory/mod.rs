@@ -7,9 +7,10 @@
 //! | [`index`] | the hash table from key to newest record version |
 //! | [`record_log`] | record versions in the order in which they were written |
 //!
-//! Every access that may race with the writer goes through an [`AtomicU64`](words::AtomicU64), so nothing here is `unsafe`. A reader
-//! copies first and asks afterwards whether what it copied was still there; what it got is then either whole or reported
-//! as gone, never torn. With `--cfg loom` the words are loom's, and the modules named `models` explore the interleavings.
+//! Every access that may race with the writer goes through an [`AtomicU64`](words::AtomicU64), so nothing
+//! here is `unsafe`. A reader copies first and asks afterwards whether what it copied was still there; what
+//! it got is then either whole or reported as gone, never torn. With `--cfg loom` the words are loom's, and
+//! the modules named `models` explore the interleavings.
 pub mod index;
 pub mod record_log;
 pub mod ring;

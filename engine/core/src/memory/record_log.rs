@@ -9,16 +9,17 @@
 //! header    0 version u64 | 8 previous u48, flags u16 | 16 table u16 | 18 generation u16 | 20 value length u16 | 22 key length u8 | 0
 //! ```
 //!
-//! A position is a byte position, a multiple of 8, that never wraps; the word is `position / 8` modulo the capacity, and a
-//! record may lie around the end. The [`index`](super::index) holds positions as 48-bit addresses (position / 8 modulo 2^48);
-//! [`RecordLog::position`] turns one back into the newest position that it can mean. A record's `previous` is kept
-//! the same way and is relative to the record's own position, so it is exact.
+//! A position is a byte position, a multiple of 8, that never wraps; the word is `position / 8` modulo the
+//! capacity, and a record may lie around the end. The [`index`](super::index) holds positions as 48-bit
+//! addresses (position / 8 modulo 2^48); [`RecordLog::position`] turns one back into the newest position that
+//! it can mean. A record's `previous` is kept the same way and is relative to the record's own position, so
+//! it is exact.
 //!
 //! # Concurrency
 //!
-//! One writer, readers that neither lock nor write. The writer advances the tail (a `Release` store, then a `Release` fence) before it
-//! overwrites what lay below. A reader copies, and after an `Acquire` fence looks at the tail: if it has passed the position, what was
-//! copied may be torn and the read says [`Reclaimed`].
+//! One writer, readers that neither lock nor write. The writer advances the tail (a `Release` store) and,
+//! behind a `Release` fence, overwrites what lay below. A reader copies, and after an `Acquire` fence looks
+//! at the tail: if it has passed the position, what was copied may be torn and the read says [`Reclaimed`].
 mod reader;
 mod writer;
 
@@ -57,7 +58,8 @@ const FLAGS_OF_CALLER_SHIFT: u32 = 8;
 /// How large a record log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordLogConfig {
-    /// Bytes for records; rounded down to a multiple of 8; at least 32, at most 2^50. See [`RecordLog::record_bytes`].
+    /// Bytes for records; rounded down to a multiple of 8; at least 32, at most 2^50. See
+    /// [`RecordLog::record_bytes`].
     pub capacity_bytes: usize,
 }
 
@@ -200,12 +202,12 @@ impl RecordLog {
 
     /// The address of a position.
     pub const fn address(position: u64) -> u64 {
-        position / WORD_BYTES as u64 & ADDRESS_MAX
+        (position / WORD_BYTES as u64) & ADDRESS_MAX
     }
 
     /// The newest position below the head that has this address.
     pub fn position(&self, address: u64) -> u64 {
-        position_before(self.head(), address)
+        position_before(self.head().saturating_sub(WORD_BYTES as u64), address)
     }
 
     /// The writer.

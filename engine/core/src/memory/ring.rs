@@ -10,21 +10,24 @@
 //! then     frames: {length u32, crc32c u32 | sequence u64 | epoch u32, 0} and the bytes, padded to a word
 //! ```
 //!
-//! Positions are virtual byte positions that never wrap; the word is `position / 8` modulo the data words. Frames follow
-//! each other without a hole, so a reader in order needs the table of positions only after a seek.
+//! Positions are virtual byte positions that never wrap; the word is `position / 8` modulo the data words.
+//! Frames follow each other without a hole, so a reader in order needs the table of positions only after a
+//! seek.
 //!
 //! # Protocol
 //!
-//! The writer claims (a `Relaxed` store, then a `Release` fence), writes words `Relaxed`, and publishes with a `Release` store. A reader
-//! loads the published number with `Acquire`, copies `Relaxed`, and after an `Acquire` fence looks at the claim: if it reaches
-//! further than one lap beyond the frame, the copy may be torn and the read is an overrun. If the reader saw any word of the newer
-//! lap, the two fences order the claim before its own look at it. Claims are taken in chunks, so that the line they live on stays in
-//! the readers' caches; a chunk never reaches a message that [`RingWriter::room`] was told to keep.
+//! The writer claims (a `Relaxed` store, then a `Release` fence), writes words `Relaxed`, and publishes with
+//! a `Release` store. A reader loads the published number with `Acquire`, copies `Relaxed`, and after an
+//! `Acquire` fence looks at the claim: if it reaches further than one lap beyond the frame, the copy may be
+//! torn and the read is an overrun. If the reader saw any word of the newer lap, the two fences order the
+//! claim before its own look at it. Claims are taken in chunks, so that the line they live on stays in the
+//! readers' caches; a chunk never reaches a message that [`RingWriter::room`] was told to keep.
 //!
 //! # After a crash
 //!
-//! Published frames are whole once the writer is gone, whatever it was doing. [`Ring::open`] trusts none of it: it walks back from the
-//! published number and keeps what has the right checksum, number and place. Readers do not compute checksums.
+//! Published frames are whole once the writer is gone, whatever it was doing. [`Ring::open`] trusts none of
+//! it: it walks back from the published number and keeps what has the right checksum, number and place.
+//! Readers do not compute checksums.
 mod reader;
 mod recovery;
 mod writer;
@@ -65,7 +68,8 @@ const BOOT_ID_AT: usize = 4;
 const STREAM_AT: usize = 6;
 const FIRST_SEQUENCE_AT: usize = 8;
 const CHECKSUM_AT: usize = 9;
-/// One line each for what the writer claims and what it publishes: they change at different times for different readers.
+/// One line each for what the writer claims and what it publishes: they change at different times for
+/// different readers.
 const CLAIMED_AT: usize = LINE_WORDS;
 const CLAIMED_SEQUENCE_AT: usize = LINE_WORDS + 1;
 const PUBLISHED_AT: usize = 2 * LINE_WORDS;
@@ -104,7 +108,7 @@ pub struct Ring {
     words: SharedWords,
     config: RingConfig,
     identity: RingIdentity,
-    /// Oldest message that was whole when the ring was created or opened. Older ones are never given out.
+    /// Oldest message that was whole when the ring was created or opened; older ones are never given out.
     floor: u64,
     /// Where `floor` begins.
     floor_position: u64,
@@ -143,7 +147,8 @@ impl<'a> Parts<'a> {
         (claimed.saturating_sub(sequence) < self.positions.len() as u64).then_some(position)
     }
 
-    /// Whether nothing from `position` on has been claimed again; true also vouches for every load before the call.
+    /// Whether nothing from `position` on has been claimed again; true also vouches for every load before the
+    /// call.
     fn is_whole(&self, position: u64) -> bool {
         fence(Acquire);
         let claimed = self.header[CLAIMED_AT].load(Relaxed);
@@ -199,12 +204,14 @@ impl Ring {
         Arc::new(Self::over(words, config, identity, first_sequence, 0))
     }
 
-    /// Takes over a ring that another process, now gone, has written: keeps every message up to the last published one that is whole
-    /// and follows on its predecessor. What was appended and not published is not counted.
+    /// Takes over a ring that another process, now gone, has written: keeps every message up to the last
+    /// published one that is whole and follows on its predecessor. What was appended and not published is not
+    /// counted.
     ///
     /// # Errors
     ///
-    /// When the words are no ring, another version's, or damaged where it matters. Nothing found in them is trusted.
+    /// When the words are no ring, another version's, or damaged where it matters. Nothing found in them is
+    /// trusted.
     pub fn open(words: SharedWords) -> Result<Arc<Self>, RingError> {
         recovery::open(words).map(Arc::new)
     }
@@ -233,13 +240,14 @@ impl Ring {
         self.identity
     }
 
-    /// Number of the last published message; one less than the first when there is none. All up to it is visible.
+    /// Number of the last published message; one less than the first when there is none. All up to it is
+    /// visible.
     pub fn last(&self) -> u64 {
         self.parts().header[PUBLISHED_AT].load(Acquire)
     }
 
-    /// Number of the oldest message that a reader may still get; `last() + 1` when there is none. While the writer runs this is
-    /// already old when it returns.
+    /// Number of the oldest message that a reader may still get; `last() + 1` when there is none. While the
+    /// writer runs this is already old when it returns.
     pub fn first(&self) -> u64 {
         let parts = self.parts();
         let last = parts.header[PUBLISHED_AT].load(Acquire);

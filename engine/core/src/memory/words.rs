@@ -1,8 +1,9 @@
 //! Memory as atomic 64-bit words, and bytes in and out of them.
 //!
-//! Readers copy while the writer may already be overwriting: with plain bytes that would be a data race, so every byte
-//! lives in an [`AtomicU64`] that is loaded and stored `Relaxed` (an ordinary move on the machines we run on), little-endian.
-//! Ordering comes from the fences and published numbers of the structure on top. An area is circular: a [`Span`] of it is at most two runs.
+//! Readers copy while the writer may already be overwriting: with plain bytes that would be a data race, so
+//! every byte lives in an [`AtomicU64`] that is loaded and stored `Relaxed` (an ordinary move on the machines
+//! we run on), little-endian. Ordering comes from the fences and published numbers of the structure on top.
+//! An area is circular: a [`Span`] of it is at most two runs.
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -18,7 +19,8 @@ pub const LINE_WORDS: usize = 16;
 
 /// Owns words of memory: pages, a shared file, the heap.
 pub trait Words: Send + Sync + 'static {
-    /// The words, always the same ones. Best aligned to 128 bytes: the structures lay out their cache lines from the first word.
+    /// The words, always the same ones. Best aligned to 128 bytes: the structures lay out their cache lines
+    /// from the first word.
     fn words(&self) -> &[AtomicU64];
 }
 
@@ -35,7 +37,8 @@ pub struct HeapWords {
 impl HeapWords {
     /// `count` zero words.
     pub fn new(count: usize) -> Self {
-        // Spare words in front, so that the first word given out begins a line whatever the allocator returned.
+        // Spare words in front, so that the first word given out begins a line whatever the allocator
+        // returned.
         let words: Box<[AtomicU64]> = (0..count + LINE_WORDS - 1).map(|_| AtomicU64::new(0)).collect();
         let offset_bytes = words.as_ptr().addr() % (LINE_WORDS * WORD_BYTES);
         // Loom's words are larger than eight bytes; alignment means nothing there.
@@ -184,7 +187,8 @@ impl<'a> SpanWriter<'a> {
     }
 }
 
-/// At most eight bytes as the low end of a word. Written out in steps of 4, 2 and 1 because a copy of unknown small length is a call.
+/// At most eight bytes as the low end of a word. Written out in steps of 4, 2 and 1 because a copy of unknown
+/// small length is a call.
 fn pack(bytes: &[u8]) -> u64 {
     debug_assert!(bytes.len() <= WORD_BYTES);
     if let Some(whole) = bytes.first_chunk::<8>() {

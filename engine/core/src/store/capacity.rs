@@ -1,22 +1,25 @@
 //! How much memory a store needs so that the declared limits, and nothing else, decide what is rejected.
 //!
-//! With `R` records, `B` bytes and a horizon of `H` messages declared, and `G` the most bytes of log that one message can write:
+//! With `R` records, `B` bytes and a horizon of `H` messages declared, and `G` the most bytes of log that one
+//! message can write:
 //!
-//! - Any state that the limits allow takes at most `S = B + 31 R` bytes of log: 24 bytes of header and at most 7 of padding for each
-//!   record that counts.
-//! - What must not be given back is the oldest readable state, at most `S`, and what was written since, at most `G H`. The tail
-//!   may have to wait for a version that the horizon has not passed while the copies made meanwhile are kept too: another `G H`.
-//! - Cleaning begins when the log is 7/8 full and reads up to `16 G` bytes of tail with each message, so one pass over the log lets
-//!   it grow by 1/16 at most. With a capacity `C` of at least `1.22 (S + 2 G H)`, what a pass leaves is less than 7/8 of C again, and the
-//!   log never fills. We take `2 S + 2.5 G H` and some: then even a store full of live records copies each of them once for every time its
-//!   bytes are written anew.
-//! - The index holds one entry for each record that counts, one for each operation of a transaction that may still be undone, and
-//!   one for each old version that was moved while a reader might want it: no more than there are records, nor than operations
-//!   within the horizon.
+//! - Any state that the limits allow takes at most `S = B + 31 R` bytes of log: 24 bytes of header and at
+//!   most 7 of padding for each record that counts.
+//! - What must not be given back is the oldest readable state, at most `S`, and what was written since, at
+//!   most `G H`. The tail may have to wait for a version that the horizon has not passed while the copies
+//!   made meanwhile are kept too: another `G H`.
+//! - Cleaning begins when the log is 7/8 full and reads up to `16 G` bytes of tail with each message, so one
+//!   pass over the log lets it grow by 1/16 at most. With a capacity `C` of at least `1.22 (S + 2 G H)`, what
+//!   a pass leaves is less than 7/8 of C again, and the log never fills. We take `2 S + 2.5 G H` and some:
+//!   then even a store full of live records copies each of them once for every time its bytes are written
+//!   anew.
+//! - The index holds one entry for each record that counts, one for each operation of a transaction that may
+//!   still be undone, and one for each old version that was moved while a reader might want it: no more than
+//!   there are records, nor than operations within the horizon.
 use super::{OPERATIONS_MAX, StoreConfig};
 use crate::memory::words::WORD_BYTES;
 use crate::memory::{Index, IndexConfig, RecordLog, RecordLogConfig};
-use gds_wire::declaration::Declaration;
+use gds_wire::declaration::{Declaration, Limits};
 use gds_wire::transaction::OPERATION_HEADER_BYTES;
 use std::fmt;
 
@@ -37,10 +40,15 @@ pub struct StoreCapacity {
 }
 
 impl StoreCapacity {
-    /// What suffices for this declaration, whatever the stream brings; `usize::MAX` words where it is beyond all memory. For several
-    /// declarations, take the one that [`Declared::declaration`](super::Declared::declaration) gives.
+    /// What suffices for this declaration, whatever the stream brings; `usize::MAX` words where it is beyond
+    /// all memory.
     pub fn for_declaration(declaration: &Declaration, config: &StoreConfig) -> Self {
-        let limits = &declaration.limits;
+        Self::for_limits(&declaration.limits, config)
+    }
+
+    /// What suffices for these limits. Where a stream has several declarations, take
+    /// [`Declared::largest_limits`](super::Declared::largest_limits).
+    pub fn for_limits(limits: &Limits, config: &StoreConfig) -> Self {
         let growth = growth_bytes(config) as u64;
         let overhead = RECORD_OVERHEAD_BYTES as u64;
         let state = limits.records_max.saturating_mul(overhead).saturating_add(limits.bytes_max);
@@ -54,7 +62,8 @@ impl StoreCapacity {
             .records_max
             .saturating_add(operations.min(limits.records_max))
             .saturating_add(OPERATIONS_MAX as u64);
-        // Beyond these no machine goes; the sizes are then computed without overflow and refused by whoever asks for the memory.
+        // Beyond these no machine goes; the sizes are then computed without overflow and refused by whoever
+        // asks for the memory.
         if log_bytes > 1 << 49 || entries > 1 << 43 {
             return Self { index_words: usize::MAX, log_words: usize::MAX };
         }
@@ -87,8 +96,8 @@ impl fmt::Display for StoreCapacity {
     }
 }
 
-/// The most bytes of log that one message writes: a block full of the smallest operations, whose headers are larger in the log
-/// than on the wire. No foreign schema writes more.
+/// The most bytes of log that one message writes: a block full of the smallest operations, whose headers are
+/// larger in the log than on the wire. No foreign schema writes more.
 pub(super) fn growth_bytes(config: &StoreConfig) -> usize {
     let record_bytes = RECORD_OVERHEAD_BYTES - OPERATION_HEADER_BYTES;
     (config.block_bytes_max + OPERATIONS_MAX * record_bytes).next_multiple_of(WORD_BYTES)

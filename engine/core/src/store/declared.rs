@@ -4,11 +4,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// The sum of all declarations so far.
 ///
-/// A later declaration adds tables and schemas and sets all limits anew, with two exceptions that follow from what is stored
-/// already: the index seed is the first declaration's, and a table keeps the name under which it was declared first.
+/// A later declaration adds tables and schemas and sets all limits anew, with two exceptions that follow from
+/// what is stored already: the index seed is the first declaration's, and a table keeps the name under which
+/// it was declared first.
 #[derive(Clone, Debug, Default)]
 pub struct Declared {
     merged: Option<Declaration>,
+    largest: Option<Limits>,
     digest: u128,
 }
 
@@ -16,6 +18,12 @@ impl Declared {
     /// The limits in force; `None` before the first declaration.
     pub fn limits(&self) -> Option<&Limits> {
         self.merged.as_ref().map(|merged| &merged.limits)
+    }
+
+    /// The largest of each limit so far: what was allowed once may still be there when less is declared. This
+    /// is what memory is sized by.
+    pub fn largest_limits(&self) -> Option<&Limits> {
+        self.largest.as_ref()
     }
 
     /// Everything declared, as one declaration; `None` before the first.
@@ -72,6 +80,13 @@ impl Declared {
             bytes.extend_from_slice(&schema.first_table.to_be_bytes());
         }
         self.digest = xxh3_128(&bytes);
+        let largest = self.largest.unwrap_or(limits);
+        self.largest = Some(Limits {
+            records_max: largest.records_max.max(limits.records_max),
+            bytes_max: largest.bytes_max.max(limits.bytes_max),
+            horizon_messages: largest.horizon_messages.max(limits.horizon_messages),
+            ..limits
+        });
         self.merged = Some(merged);
     }
 }

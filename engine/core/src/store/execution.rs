@@ -1,9 +1,9 @@
 //! One message's operations on records: all of them or none.
 //!
-//! Operations take effect in the index at once, each appending a version that carries the message's sequence number. Readers look
-//! at states up to the last message applied, so they pass over these versions to the ones before. When the message cannot be
-//! done as a whole, the undo list puts every index entry back before the message counts as applied; what was appended
-//! stays behind in the log as dead bytes.
+//! Operations take effect in the index at once, each appending a version that carries the message's sequence
+//! number. Readers look at states up to the last message applied, so they pass over these versions to the
+//! ones before. When the message cannot be done as a whole, the undo list puts every index entry back before
+//! the message counts as applied; what was appended stays behind in the log as dead bytes.
 use super::records::{Found, Records};
 use super::tally::Tally;
 use gds_wire::acknowledgement::Outcome;
@@ -12,7 +12,8 @@ use gds_wire::declaration::Limits;
 /// Operations of one message, at most; the native schema's bound is the largest.
 pub(super) const OPERATIONS_MAX: usize = gds_wire::transaction::MAX_OPERATIONS;
 
-/// The index is swept of an emptied table while so large a part of the declared records could be written, one a message...
+/// The index is swept of an emptied table while so large a part of the declared records could be written, one
+/// a message...
 const SWEEP_SHARE: u64 = 4;
 /// ... but in no fewer messages than this.
 const SWEEP_MESSAGES_MIN: u64 = 64;
@@ -47,8 +48,8 @@ impl<'a> Execution<'a> {
         Self { records, limits, sequence, bytes_before }
     }
 
-    /// Looks a record up for reading and changing. Stays good until the next [`Execution::find`] if the record is live, until the
-    /// next [`Execution::write`] otherwise.
+    /// Looks a record up for reading and changing. Stays good until the next [`Execution::find`] if the
+    /// record is live, until the next [`Execution::write`] otherwise.
     pub fn find(&mut self, table: u16, key: &[u8]) -> Result<Found, Outcome> {
         self.records.find(table, key).ok_or(Outcome::UnknownTable)
     }

@@ -1,16 +1,18 @@
-//! What happens behind the horizon: versions die, deleted records stop counting, the log's tail is given back.
+//! What happens behind the horizon: versions die, deleted records stop counting, the log's tail is given
+//! back.
 //!
-//! All that counts happens in the order of the stream, a fixed number of messages after its cause; when memory is given back
-//! counts for nothing.
+//! All that counts happens in the order of the stream, a fixed number of messages after its cause; when
+//! memory is given back counts for nothing.
 use super::records::{FIRST, IN_CHAIN, RELOCATED, Records, append, relocated_hash};
 use crate::memory::{RecordHeader, RecordLog, RecordVersion};
 
-/// By how many messages the oldest readable state advances with one message, at most: more than one only after a declaration
-/// has shortened the horizon.
+/// By how many messages the oldest readable state advances with one message, at most: more than one only
+/// after a declaration has shortened the horizon.
 const FLOOR_STEP_MAX: u64 = 2;
 
 impl Records {
-    /// Message `sequence` is about to be applied: the state before it, and so many before that, stay readable.
+    /// Message `sequence` is about to be applied: the state before it, and so many before that, stay
+    /// readable.
     pub fn advance_horizon(&mut self, sequence: u64, horizon_messages: u64) {
         let wanted = (sequence - 1).saturating_sub(horizon_messages);
         let floor = wanted.min(self.floor + FLOOR_STEP_MAX).max(self.floor);
@@ -80,7 +82,8 @@ impl Records {
             self.log.set_previous(previous, None);
             return;
         }
-        // It was at the tail once and was moved. If its table was emptied meanwhile, nothing of it may be left.
+        // It was at the tail once and was moved. If its table was emptied meanwhile, nothing of it may be
+        // left.
         self.load(position);
         let hash = relocated_hash(self.shared.hash(header.table, header.generation, self.buffer.key()));
         let moved = self.locate(hash, header.table, header.generation, self.buffer.key(), RELOCATED);
@@ -104,7 +107,8 @@ impl Records {
             self.index.replace(newest.slot, RecordLog::address(position));
             return;
         }
-        // A newer version exists that the horizon has not passed. Its link cannot lead to a place behind itself.
+        // A newer version exists that the horizon has not passed. Its link cannot lead to a place behind
+        // itself.
         let hash = relocated_hash(hash);
         let moved = self.locate(hash, table, generation, self.buffer.key(), RELOCATED);
         let position = self.copy(header, RELOCATED);

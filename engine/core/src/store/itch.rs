@@ -1,7 +1,7 @@
 //! Nasdaq TotalView-ITCH 5.0: a feed as two tables, the live orders and the stock directory.
 //!
-//! The first table of the schema's declaration holds the orders. Key: the order reference number, 8 bytes big-endian. Value, 24
-//! bytes ([`Order`]):
+//! The first table of the schema's declaration holds the orders. Key: the order reference number, 8 bytes
+//! big-endian. Value, 24 bytes ([`Order`]):
 //!
 //! ```text
 //!  0          8      9          10       12       16      20            24
@@ -10,7 +10,8 @@
 //! +----------+------+----------+--------+--------+-------+-------------+
 //! ```
 //!
-//! The next table holds the stocks. Key: the stock's 8 characters. Value: its newest Stock Directory message, all 39 bytes.
+//! The next table holds the stocks. Key: the stock's 8 characters. Value: its newest Stock Directory message,
+//! all 39 bytes.
 //!
 //! | message | what it does |
 //! | --- | --- |

@@ -1,8 +1,9 @@
 //! The store: applies the bus stream to records, answers reads as of any recent message.
 //!
-//! [`Store::apply`] takes the messages of the bus one by one and returns each one's acknowledgement. Outcome and digest are a
-//! function of the stream alone: limits, tables and schemas come with declarations on the stream, limits are counted logically, and
-//! memory is sized beforehand ([`StoreCapacity`]) so that it never decides anything.
+//! [`Store::apply`] takes the messages of the bus one by one and returns each one's acknowledgement. Outcome
+//! and digest are a function of the stream alone: limits, tables and schemas come with declarations on the
+//! stream, limits are counted logically, and memory is sized beforehand ([`StoreCapacity`]) so that it never
+//! decides anything.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -17,20 +18,24 @@
 //!
 //! # Versions
 //!
-//! A record version carries the number of the bus message that wrote it and links to the version before. A read as of message `n` sees
-//! what messages 1 to `n` left behind, for every `n` from the last applied down to as many messages before it as the declared horizon
-//! says. A deleted record is a version too; it counts as a record until the horizon has passed it. An emptied table (ITCH's event `O`)
-//! counts until the horizon has passed that message and a quarter as many messages more as there are records declared.
+//! A record version carries the number of the bus message that wrote it and links to the version before. A
+//! read as of message `n` sees what messages 1 to `n` left behind, for every `n` from the last applied down
+//! to as many messages before it as the declared horizon says. A deleted record is a version too; it counts
+//! as a record until the horizon has passed it. An emptied table (ITCH's event `O`) counts until the horizon
+//! has passed that message and a quarter as many messages more as there are records declared.
 //!
 //! # Rules of outcomes
 //!
-//! The operations of a transaction are done in order, each on what those before it left; the first that cannot be done decides the
-//! outcome, and nothing is changed. For each: the table exists, else `UnknownTable`; the record is there or not as the kind demands,
-//! else `Exists` or `Missing` (a check demands a record unless it expects version 0); its version is the expected one, else
-//! `VersionMismatch` (0: there is none); a new record is within the limit of records, else `RecordsLimit`. At the end the bytes are
-//! within their limit, or fewer than before, else `BytesLimit`. A transaction of checks alone is `NoOperation`.
+//! The operations of a transaction are done in order, each on what those before it left; the first that
+//! cannot be done decides the outcome, and nothing is changed. For each: the table exists, else
+//! `UnknownTable`; the record is there or not as the kind demands, else `Exists` or `Missing` (a check
+//! demands a record unless it expects version 0); its version is the expected one, else `VersionMismatch` (0:
+//! there is none); a new record is within the limit of records, else `RecordsLimit`. At the end the bytes are
+//! within their limit, or fewer than before, else `BytesLimit`. A transaction of checks alone is
+//! `NoOperation`.
 //!
-//! Sessions without a declared schema are native. End of session, end of stream and declarations are `Applied`.
+//! Sessions without a declared schema are native. End of session, end of stream and declarations are
+//! `Applied`.
 mod capacity;
 mod counters;
 mod declared;

@@ -3,8 +3,8 @@ use super::execution::Execution;
 use gds_wire::acknowledgement::Outcome;
 use gds_wire::transaction::{Operation, OperationKind, Transaction};
 
-/// Executes a client's block. Anything but [`Outcome::Applied`] and [`Outcome::NoOperation`] means that the caller undoes what was
-/// done so far: the first operation that cannot be done decides the outcome of all.
+/// Executes a client's block. Anything but [`Outcome::Applied`] and [`Outcome::NoOperation`] means that the
+/// caller undoes what was done so far: the first operation that cannot be done decides the outcome of all.
 pub(super) fn execute(block: &[u8], execution: &mut Execution<'_>) -> Outcome {
     let Ok(transaction) = Transaction::parse(block) else { return Outcome::Malformed };
     let mut changes = false;

@@ -1,9 +1,10 @@
 //! Reading the store from any thread, while it is written.
 //!
-//! A read names the state it wants to see by sequence number. The index leads to the record's newest version; from there the
-//! links lead back to the newest one that is old enough. What the horizon passes while a read is on its way may be gone under its
-//! hands: so the read asks at its end whether the horizon has passed its state, and if so begins again with a newer one
-//! (when the newest was wanted), or says that the state lies below the horizon.
+//! A read names the state it wants to see by sequence number. The index leads to the record's newest version;
+//! from there the links lead back to the newest one that is old enough. What the horizon passes while a read
+//! is on its way may be gone under its hands: so the read asks at its end whether the horizon has passed its
+//! state, and if so begins again with a newer one (when the newest was wanted), or says that the state lies
+//! below the horizon.
 use super::records::{IN_CHAIN, RELOCATED, relocated_hash};
 use super::shared::Shared;
 use super::status::StoreStatus;
@@ -36,8 +37,8 @@ impl ReadBuffer {
 pub struct Reading {
     /// The sequence number whose state was read.
     pub as_of: u64,
-    /// The record's version, which is the sequence number that wrote it; its value is in the [`ReadBuffer`]. `None`: no such
-    /// record.
+    /// The record's version, which is the sequence number that wrote it; its value is in the [`ReadBuffer`].
+    /// `None`: no such record.
     pub version: Option<u64>,
 }
 
@@ -123,8 +124,8 @@ impl StoreReader {
         self.shared.status.read()
     }
 
-    /// Reads one record in the state that message `as_of` left behind (0: the newest). Several reads with the same `as_of` see
-    /// one and the same state.
+    /// Reads one record in the state that message `as_of` left behind (0: the newest). Several reads with the
+    /// same `as_of` see one and the same state.
     pub fn get(
         &self,
         table: u16,
@@ -143,7 +144,8 @@ impl StoreReader {
                 return Err(ReadError::AheadOfStream { as_of, applied });
             }
             let oldest = self.oldest();
-            // The newest is always there to be read: if the horizon is beyond it, it is not the newest any more.
+            // The newest is always there to be read: if the horizon is beyond it, it is not the newest any
+            // more.
             if state < oldest && as_of != 0 {
                 return Err(ReadError::BelowHorizon { as_of, oldest });
             }
@@ -159,7 +161,8 @@ impl StoreReader {
         }
     }
 
-    /// The record's version in this state, if it is live there. Right only if the horizon has not passed the state afterwards.
+    /// The record's version in this state, if it is live there. Right only if the horizon has not passed the
+    /// state afterwards.
     fn find(
         &self,
         table: u16,

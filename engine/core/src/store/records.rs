@@ -2,12 +2,13 @@
 //!
 //! # Links
 //!
-//! A version's `previous` says where the version before lies; readers walk it until they meet one that is old enough. Two
-//! values mean something else:
+//! A version's `previous` says where the version before lies; readers walk it until they meet one that is old
+//! enough. Two values mean something else:
 //!
 //! - address 0 ([`FIRST`]): there is no version before. No record ever lies at that address.
-//! - none: the version is *dead*, nobody will want it again: its transaction was undone, or replaced it itself; or the horizon has
-//!   passed the version after it. A reader that meets one comes too late (or too early) and begins again.
+//! - none: the version is *dead*, nobody will want it again: its transaction was undone, or replaced it
+//!   itself; or the horizon has passed the version after it. A reader that meets one comes too late (or too
+//!   early) and begins again.
 use super::counters::StoreCounters;
 use super::execution::{OPERATIONS_MAX, Undo};
 use super::shared::Shared;
@@ -23,7 +24,8 @@ use std::sync::Arc;
 pub(super) const FIRST: Option<u64> = Some(0);
 /// Note of a version that the index finds as its record's newest, or that the next version links to.
 pub(super) const IN_CHAIN: u8 = 0;
-/// Note of an old version that was moved to the log's head: the next version's link is void, the index finds it beside the newest.
+/// Note of an old version that was moved to the log's head: the next version's link is void, the index finds
+/// it beside the newest.
 pub(super) const RELOCATED: u8 = 1;
 
 /// Key and value of the longest record.
@@ -117,7 +119,8 @@ impl Records {
         }
     }
 
-    /// Looks a record up; `None` when its table is not declared. A live one's key and value are then in the buffer.
+    /// Looks a record up; `None` when its table is not declared. A live one's key and value are then in the
+    /// buffer.
     pub fn find(&mut self, table: u16, key: &[u8]) -> Option<Found> {
         let place = self.tables.place(table)?;
         let generation = self.tables.list[place as usize].generation as u16;

@@ -57,7 +57,8 @@ impl Shared {
         rapidhash_v3_seeded(&bytes[..4 + key.len()], secrets)
     }
 
-    /// The oldest state that is certain to be whole. What was read before the call was whole if its state is not below.
+    /// The oldest state that is certain to be whole. What was read before the call was whole if its state is
+    /// not below.
     pub fn floor(&self) -> u64 {
         fence(Ordering::Acquire);
         self.floor.get()

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 pub struct StoreStatus {
     /// The sequence number at which the rest holds.
     pub applied: u64,
-    /// Records that count against the declared limit: live, deleted within the horizon, of emptied tables not yet reclaimed.
+    /// Records that count against the declared limit: live, deleted within the horizon, of emptied tables not
+    /// yet reclaimed.
     pub records: u64,
     /// Bytes of keys and values that count against the declared limit.
     pub bytes: u64,

@@ -1,17 +1,20 @@
 //! Tables and their generations.
 //!
-//! A table's records belong to a generation. Emptying a table (ITCH's start of messages, system event `O`) begins the next one:
-//! from that message on nothing of the old generation is seen, without touching a record. Reads as of an earlier message still
-//! find it, so what an old generation holds goes on counting until
+//! A table's records belong to a generation. Emptying a table (ITCH's start of messages, system event `O`)
+//! begins the next one: from that message on nothing of the old generation is seen, without touching a
+//! record. Reads as of an earlier message still find it, so what an old generation holds goes on counting
+//! until
 //!
-//! 1. the horizon has passed the message that ended it: the generation is then *dead*, no read can ask for it; and
-//! 2. the index has been swept of it, in slices of a few buckets with each message. How long that takes is counted in messages,
-//!    the same number on every node, whatever the size of its index.
+//! 1. the horizon has passed the message that ended it: the generation is then *dead*, no read can ask for
+//!    it; and
+//! 2. the index has been swept of it, in slices of a few buckets with each message. How long that takes is
+//!    counted in messages, the same number on every node, whatever the size of its index.
 use super::tally::Tally;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Ended generations that may wait to be reclaimed, over all tables; emptying a table when there are as many is refused.
+/// Ended generations that may wait to be reclaimed, over all tables; emptying a table when there are as many
+/// is refused.
 pub const RETIRING_MAX: usize = 24;
 /// Generations of one table whose first messages readers can look up. More than can ever be asked for.
 const GENERATIONS_KEPT: u64 = 32;
@@ -40,8 +43,8 @@ impl SharedTables {
         Self { tables: (0..TABLE_NUMBERS).map(|_| OnceLock::new()).collect() }
     }
 
-    /// The generation that a read as of `sequence` sees; `None` for a table that is not declared. The caller checks afterwards
-    /// that the horizon has not passed `sequence`: only then is the answer right.
+    /// The generation that a read as of `sequence` sees; `None` for a table that is not declared. The caller
+    /// checks afterwards that the horizon has not passed `sequence`: only then is the answer right.
     pub fn generation_at(&self, table: u16, sequence: u64) -> Option<u16> {
         let generations = self.tables[usize::from(table)].get()?;
         let newest = generations.newest.load(Ordering::Acquire);
@@ -171,7 +174,8 @@ impl Tables {
         self.retiring.len() + filled <= RETIRING_MAX
     }
 
-    /// Empties a table with message `sequence`. A generation of which nothing counts is kept, there being nothing to hide: false then.
+    /// Empties a table with message `sequence`. A generation of which nothing counts is kept, there being
+    /// nothing to hide: false then.
     pub fn empty(&mut self, number: u16, sequence: u64, sweep_messages: u64, shared: &SharedTables) -> bool {
         let place = self.place(number).expect("a declared table");
         let table = &mut self.list[place as usize];
@@ -196,8 +200,8 @@ impl Tables {
         true
     }
 
-    /// Lets go of what has been swept by message `sequence`. Returns the fewest messages that one of the dead generations may
-    /// still be swept in, `None` when there is none.
+    /// Lets go of what has been swept by message `sequence`. Returns the fewest messages that one of the dead
+    /// generations may still be swept in, `None` when there is none.
     pub fn release(&mut self, sequence: u64, floor: u64) -> Option<u64> {
         let mut sweep_messages = None;
         let mut index = 0;

@@ -7,10 +7,11 @@ const DIGEST_HEADER_BYTES: usize = 11;
 /// Counts of a table, or of the whole store. All of it is a pure function of the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// What counts against the declared limit of records: live records, deleted ones that the horizon has not passed yet, and
-    /// those of emptied tables until they are reclaimed.
+    /// What counts against the declared limit of records: live records, deleted ones that the horizon has not
+    /// passed yet, and those of emptied tables until they are reclaimed.
     pub records: u64,
-    /// What counts against the declared limit of bytes: keys and values of live records, keys of deleted ones.
+    /// What counts against the declared limit of bytes: keys and values of live records, keys of deleted
+    /// ones.
     pub bytes: u64,
     /// Live records.
     pub live: u64,
@@ -35,12 +36,14 @@ pub(super) struct RecordHasher {
 }
 
 impl RecordHasher {
-    /// A hasher for records of at most `record_bytes` bytes of key and value together; longer ones make it allocate.
+    /// A hasher for records of at most `record_bytes` bytes of key and value together; longer ones make it
+    /// allocate.
     pub fn new(record_bytes: usize) -> Self {
         Self { buffer: Vec::with_capacity(DIGEST_HEADER_BYTES + record_bytes) }
     }
 
-    /// xxh3-128 of table, key length, version (big-endian), key and value. Says nothing of where the record lies.
+    /// xxh3-128 of table, key length, version (big-endian), key and value. Says nothing of where the record
+    /// lies.
     pub fn digest(&mut self, table: u16, version: u64, key: &[u8], value: &[u8]) -> u128 {
         self.buffer.clear();
         self.buffer.extend_from_slice(&table.to_be_bytes());

@@ -43,12 +43,13 @@ impl Store {
         Self { config, capacity, records, sessions, declared, applied: 0, counters }
     }
 
-    /// Applies bus message `sequence`, envelope and body; they come one by one, from 1 on. Its outcome is a function of the messages
-    /// up to it and of nothing else.
+    /// Applies bus message `sequence`, envelope and body; they come one by one, from 1 on. Its outcome is a
+    /// function of the messages up to it and of nothing else.
     ///
     /// # Panics
-    /// When the message is not the next one or is no bus message; or when a declaration asks for more than the store's memory
-    /// holds: a node that cannot hold what is declared stops, since it must not reject what the others accept.
+    /// When the message is not the next one or is no bus message; or when a declaration asks for more than
+    /// the store's memory holds: a node that cannot hold what is declared stops, since it must not reject
+    /// what the others accept.
     pub fn apply(&mut self, sequence: u64, message: &[u8]) -> Acknowledgement {
         assert!(sequence == self.applied + 1, "message {sequence} applied after message {}", self.applied);
         let message = Message::parse(message)
@@ -77,8 +78,8 @@ impl Store {
         self.applied
     }
 
-    /// Digest of the state: newest versions of the live records, session table, declarations. Two stores that applied the same
-    /// messages have the same, whatever their memory looks like.
+    /// Digest of the state: newest versions of the live records, session table, declarations. Two stores that
+    /// applied the same messages have the same, whatever their memory looks like.
     pub fn digest(&mut self) -> u128 {
         let records = self.records.tables.total.digest;
         records.wrapping_add(self.sessions.digest()).wrapping_add(self.declared.digest())
@@ -110,8 +111,8 @@ impl Store {
         self.capacity
     }
 
-    /// Makes counts and digest visible to readers, and to the counters, as of the last message. For once a duty cycle, not for
-    /// each message.
+    /// Makes counts and digest visible to readers, and to the counters, as of the last message. For once a
+    /// duty cycle, not for each message.
     pub fn publish_status(&mut self) {
         let digest = self.digest();
         let Tally { records, bytes, live, .. } = self.records.tables.total;
@@ -169,16 +170,17 @@ impl Store {
 
     fn declare(&mut self, declaration: &Declaration) {
         self.declared.accept(declaration);
-        let merged = self.declared.declaration().expect("accepted just now");
-        let needed = StoreCapacity::for_declaration(merged, &self.config);
+        let limits = *self.declared.limits().expect("accepted just now");
+        let largest = self.declared.largest_limits().expect("accepted just now");
+        let needed = StoreCapacity::for_limits(largest, &self.config);
         assert!(
             self.capacity.holds(&needed),
             "what is declared needs {needed}; this node has {}: give it more memory or declare less",
             self.capacity
         );
         let shared = &self.records.shared;
-        shared.seed(merged.limits.index_seed);
-        shared.horizon_messages.store(merged.limits.horizon_messages, Ordering::Relaxed);
+        shared.seed(limits.index_seed);
+        shared.horizon_messages.store(limits.horizon_messages, Ordering::Relaxed);
         for table in &declaration.tables {
             self.records.tables.declare(table.table, &shared.tables);
         }

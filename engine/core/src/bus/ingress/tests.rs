@@ -1,5 +1,7 @@
 use super::*;
+use crate::bus::admission::AdmissionRule;
 use crate::bus::tests::{address, at_us};
+use crate::time::MILLISECOND_NS;
 use gds_wire::mold::{PacketBuilder, end_of_session, heartbeat};
 use std::collections::BTreeMap;
 
@@ -135,7 +137,7 @@ impl Bench {
     }
 
     fn is_idle(&self) -> bool {
-        self.ingress.held.len() == 0 && self.ingress.free.len() == self.ingress.receptions.len()
+        self.ingress.held.len() == 0 && self.ingress.active.is_empty()
     }
 }
 
@@ -373,4 +375,27 @@ fn should_give_up_what_is_held_for_a_session_gone_silent() {
     assert_eq!(bench.ingress.counters().abandoned.get(), 1);
     bench.gets(11_000_000, 1, 2);
     assert_eq!(bench.book.numbers(), [1, 2]);
+}
+
+#[test]
+fn should_keep_track_of_many_sessions_with_gaps() {
+    let mut random = Random::new(11);
+    let mut bench = Bench::new(|config| config.receptions_max = 8);
+    let sessions: Vec<Session> = (0..12).map(|name| Session::padded(&format!("S{name}")).unwrap()).collect();
+    for round in 0..5_000 {
+        let session = sessions[random.below(12) as usize];
+        let next = bench.book.next.get(&session).copied().unwrap_or(1);
+        bench.hears(round, &packet(session, next + random.below(3), 1));
+        bench.timer(round);
+        let ingress = &bench.ingress;
+        assert_eq!(ingress.active.len() + ingress.free.len(), 8);
+        for (place, slot) in ingress.active.iter().enumerate() {
+            assert_eq!(ingress.receptions[*slot as usize].place, place);
+        }
+    }
+    for session in sessions {
+        let next = bench.book.next.get(&session).copied().unwrap_or(1);
+        (next..next + 4).for_each(|number| bench.hears(6_000, &packet(session, number, 1)));
+    }
+    assert!(bench.is_idle());
 }

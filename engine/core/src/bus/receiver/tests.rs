@@ -75,6 +75,7 @@ fn should_keep_packets_ahead_and_ask_only_for_what_is_missing() {
     assert!(listener.asks(1_000_000).is_empty());
     let counters = listener.receiver.counters();
     assert_eq!((counters.missed.get(), counters.filled.get(), counters.gaps.get()), (4, 4, 2));
+    assert_eq!(counters.duplicates.get(), 1);
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub struct Slot {
 /// Changes the index.
 pub struct IndexWriter {
     index: Arc<Index>,
-    length: usize,
+    pub(super) length: usize,
     /// The bucket where the next sweep begins.
     sweep_at: usize,
 }
@@ -73,12 +73,13 @@ impl IndexWriter {
         Some((Slot { place, entry: entry(candidates.tag, address) }, address))
     }
 
-    /// Adds an entry for a key that has none. When both its buckets are full, `reclaim(address)` is asked, for entries in them, whether
-    /// the entry may be dropped because nobody can want it any more.
+    /// Adds an entry for a key that has none. When both its buckets are full, `reclaim(address)` is asked,
+    /// for entries there and where those could be moved to, whether the entry may be dropped because nobody
+    /// can want it any more.
     ///
     /// # Errors
     ///
-    /// When there is no place; nothing has changed then.
+    /// When there is no place; only dead entries may be gone then.
     ///
     /// # Panics
     ///
@@ -92,28 +93,22 @@ impl IndexWriter {
         assert!(address <= ADDRESS_MAX, "an address has 48 bits");
         let candidates = self.index.candidates(hash);
         let added = entry(candidates.tag, address);
-        let parts = self.index.parts();
-        if let Some(place) = emptier(&parts, &candidates.buckets) {
-            place.store(added, Release);
-            self.set_length(self.length + 1);
-            return Ok(());
-        }
-        for bucket in candidates.buckets {
-            for word in parts.bucket(bucket) {
-                if reclaim(address_of(word.load(Relaxed))) {
-                    // The dead entry and the new one change places in one store; the number of entries stays.
-                    word.store(added, Release);
-                    return Ok(());
-                }
+        let Self { index, length, .. } = self;
+        let parts = index.parts();
+        let place = match emptier(&parts, &candidates.buckets) {
+            Some(place) => Some(place),
+            None => make_room(index, &parts, &candidates.buckets, length, &mut reclaim),
+        };
+        let placed = match place {
+            Some(place) => {
+                place.store(added, Release);
+                true
             }
-        }
-        if let Some(place) = self.displace(&parts, &candidates.buckets) {
-            place.store(added, Release);
-        } else {
-            self.stash(&parts, added, candidates.buckets[0])?;
-        }
-        self.set_length(self.length + 1);
-        Ok(())
+            None => stash(&parts, added, candidates.buckets[0], length, &mut reclaim),
+        };
+        let entries = self.length;
+        self.set_length(entries + usize::from(placed));
+        if placed { Ok(()) } else { Err(IndexFull { entries, entries_max: self.index.config.entries_max }) }
     }
 
     /// Gives an entry another address.
@@ -142,23 +137,23 @@ impl IndexWriter {
         self.set_length(self.length - 1);
     }
 
-    /// Goes over the next `buckets` buckets, from where the last sweep ended and round and round, and removes the entries for which
-    /// `reclaim` is true; also those of the stash each time round. Returns how many. For the slack time of a duty cycle.
+    /// Goes over the stash and the next `buckets` buckets, from where the last sweep ended and round and
+    /// round, and removes the entries for which `reclaim` is true. Returns how many. For the slack time of a
+    /// duty cycle.
     pub fn sweep(&mut self, buckets: usize, mut reclaim: impl FnMut(u64) -> bool) -> usize {
         let parts = self.index.parts();
-        let mut removed = 0;
+        // The stash first: what moves from it into a bucket already swept must not be dead.
+        let used = parts.header[STASH_USED_AT].load(Relaxed) as usize;
+        let stash = parts.stash.as_chunks::<STASH_ENTRY_WORDS>().0;
+        let mut removed =
+            stash.iter().take(used).filter(|stashed| clear_if(&stashed[0], &mut reclaim)).count();
+        if removed != 0 {
+            shrink_stash(&parts);
+        }
         for _ in 0..buckets {
-            for word in parts.bucket(self.sweep_at) {
-                removed += usize::from(clear_if(word, &mut reclaim));
-            }
+            removed += parts.bucket(self.sweep_at).iter().filter(|word| clear_if(word, &mut reclaim)).count();
             unstash_into(&self.index, &parts, self.sweep_at);
-            self.sweep_at += 1;
-            if self.sweep_at == self.index.buckets {
-                self.sweep_at = 0;
-                let stash = parts.stash.as_chunks::<STASH_ENTRY_WORDS>().0;
-                removed += stash.iter().filter(|stashed| clear_if(&stashed[0], &mut reclaim)).count();
-                shrink_stash(&parts);
-            }
+            self.sweep_at = (self.sweep_at + 1) % self.index.buckets;
         }
         self.set_length(self.length - removed);
         removed
@@ -168,34 +163,70 @@ impl IndexWriter {
         self.length = length;
         self.index.parts().header[LENGTH_AT].store(length as u64, Relaxed);
     }
+}
 
-    /// Moves one entry of these full buckets to its other bucket and returns the place it had.
-    fn displace<'a>(&self, parts: &'a Parts<'_>, buckets: &[usize; 2]) -> Option<&'a AtomicU64> {
+/// Frees a place in one of these full buckets: of what is dead there, else of what can be moved to its other
+/// bucket. Lowers `length` by the dead entries that it removed.
+fn make_room<'a>(
+    index: &Index,
+    parts: &'a Parts<'_>,
+    buckets: &[usize; 2],
+    length: &mut usize,
+    reclaim: &mut impl FnMut(u64) -> bool,
+) -> Option<&'a AtomicU64> {
+    let mut drop_dead = |bucket| {
+        let dropped = parts.bucket(bucket).iter().filter(|word| clear_if(word, reclaim)).count();
+        *length -= dropped;
+        dropped > 0
+    };
+    // All that is dead goes at once, so that the new entry still gets the emptier bucket.
+    if buckets.map(&mut drop_dead).contains(&true) {
+        return emptier(parts, buckets);
+    }
+    // Asking after the dead costs a look at each record, so first where there is room anyway.
+    for ask in [false, true] {
         for &bucket in buckets {
             for word in parts.bucket(bucket) {
                 let moved = word.load(Relaxed);
-                let other = self.index.other_bucket(tag_of(moved), bucket);
-                if let Some(place) = parts.bucket(other).iter().find(|place| place.load(Relaxed) == 0) {
+                let other = index.other_bucket(tag_of(moved), bucket);
+                if ask && other != bucket {
+                    drop_dead(other);
+                }
+                if let Some(place) = free_place(parts.bucket(other)) {
                     place.store(moved, Release);
                     count_move(parts, tag_of(moved));
                     return Some(word);
                 }
             }
         }
-        None
     }
+    None
+}
 
-    fn stash(&self, parts: &Parts<'_>, added: u64, bucket: usize) -> Result<(), IndexFull> {
-        let stash = parts.stash.as_chunks::<STASH_ENTRY_WORDS>().0;
-        let Some(free) = stash.iter().position(|stashed| stashed[0].load(Relaxed) == 0) else {
-            return Err(IndexFull { entries: self.length, entries_max: self.index.config.entries_max });
-        };
-        stash[free][1].store(bucket as u64, Relaxed);
-        stash[free][0].store(added, Release);
-        let used = &parts.header[STASH_USED_AT];
-        used.store(used.load(Relaxed).max(free as u64 + 1), Release);
-        Ok(())
-    }
+/// Puts an entry into the stash; false when that is full.
+pub(super) fn stash(
+    parts: &Parts<'_>,
+    added: u64,
+    bucket: usize,
+    length: &mut usize,
+    reclaim: &mut impl FnMut(u64) -> bool,
+) -> bool {
+    let stash = parts.stash.as_chunks::<STASH_ENTRY_WORDS>().0;
+    let free = stash.iter().position(|stashed| stashed[0].load(Relaxed) == 0).or_else(|| {
+        let dead = stash.iter().position(|stashed| clear_if(&stashed[0], reclaim))?;
+        *length -= 1;
+        Some(dead)
+    });
+    let Some(free) = free else { return false };
+    stash[free][1].store(bucket as u64, Relaxed);
+    stash[free][0].store(added, Release);
+    let used = &parts.header[STASH_USED_AT];
+    used.store(used.load(Relaxed).max(free as u64 + 1), Release);
+    true
+}
+
+fn free_place(bucket: &[AtomicU64; BUCKET_ENTRIES]) -> Option<&AtomicU64> {
+    bucket.iter().find(|place| place.load(Relaxed) == 0)
 }
 
 /// A free place in the bucket that has more of them.
@@ -206,15 +237,15 @@ fn emptier<'a>(parts: &'a Parts<'_>, buckets: &[usize; 2]) -> Option<&'a AtomicU
         (count, places)
     });
     let (count, places) = if free[1].0 > free[0].0 { free[1] } else { free[0] };
-    if count == 0 { None } else { places.iter().find(|place| place.load(Relaxed) == 0) }
+    if count == 0 { None } else { free_place(places) }
 }
 
-/// Between an entry's appearance in its new place and its disappearance from the old one.
+/// Between an entry's appearance in its new place and its disappearance from the old one. Every store here
+/// and of entries is `Release` and every load of a search `Acquire`: whoever sees the old place without the
+/// entry sees the counter advanced, and whoever sees that sees the entry in its new place.
 fn count_move(parts: &Parts<'_>, tag: u64) {
     let moves = parts.moves(tag);
     moves.store(moves.load(Relaxed).wrapping_add(1), Release);
-    // Whoever sees the old place cleared sees the counter advanced.
-    fence(Release);
 }
 
 /// Moves what the stash holds for a bucket there, while it has room.
@@ -226,7 +257,7 @@ fn unstash_into(index: &Index, parts: &Parts<'_>, bucket: usize) {
         if moved == 0 || (home != bucket && index.other_bucket(tag_of(moved), home) != bucket) {
             continue;
         }
-        let Some(place) = parts.bucket(bucket).iter().find(|place| place.load(Relaxed) == 0) else { break };
+        let Some(place) = free_place(parts.bucket(bucket)) else { break };
         place.store(moved, Release);
         count_move(parts, tag_of(moved));
         stashed[0].store(0, Release);
@@ -236,7 +267,8 @@ fn unstash_into(index: &Index, parts: &Parts<'_>, bucket: usize) {
     }
 }
 
-/// Lets searches end behind the last entry of the stash. What is no longer searched is empty, and whoever moved it counted it.
+/// Lets searches end behind the last entry of the stash. What is no longer searched is empty, and whoever
+/// moved it counted it.
 fn shrink_stash(parts: &Parts<'_>) {
     let stash = parts.stash.as_chunks::<STASH_ENTRY_WORDS>().0;
     let used = stash.iter().rposition(|stashed| stashed[0].load(Relaxed) != 0).map_or(0, |last| last + 1);

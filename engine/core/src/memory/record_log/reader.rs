@@ -41,12 +41,13 @@ impl fmt::Debug for RecordBuf {
     }
 }
 
-/// Reading. `position` is always that of a record: one that was appended, taken from the index, or reached with
-/// [`next`](RecordLog::next).
+/// Reading. `position` is always that of a record: one that was appended, taken from the index, or reached
+/// with [`next`](RecordLog::next).
 ///
 /// # Errors
 ///
-/// All say [`Reclaimed`] when the tail has passed the position before the read was complete, or the head has not.
+/// All say [`Reclaimed`] when the tail has passed the position before the read was complete, or the head has
+/// not.
 impl RecordLog {
     /// Copies a record.
     pub fn read(&self, position: u64, into: &mut RecordBuf) -> Result<RecordHeader, Reclaimed> {
@@ -110,7 +111,8 @@ impl RecordLog {
     /// Whether every load before was of what the position held.
     fn vouch(&self, parts: &Parts<'_>, position: u64) -> Result<(), Reclaimed> {
         fence(Acquire);
-        // Acquire also for what the writer did before it moved the tail: a search that is told Reclaimed looks at the index again.
+        // Acquire also for what the writer did before it moved the tail: a search that is told Reclaimed
+        // looks at the index again.
         if parts.header[TAIL_AT].load(Acquire) > position { Err(Reclaimed) } else { Ok(()) }
     }
 }

@@ -74,6 +74,10 @@ impl RecordLogWriter {
         let own_flags = if record.tombstone { FLAG_TOMBSTONE } else { 0 };
         let flags = u16::from(record.note) << FLAGS_OF_CALLER_SHIFT | own_flags;
         let parts = self.log.parts();
+        // Orders the tail before every word written over what it gave up; pairs with the fence that readers
+        // have behind their copy. Here and not in `advance_tail`, because the fence must come from the thread
+        // that writes.
+        fence(Release);
         let mut writer = SpanWriter::new(parts.span(position, bytes / WORD_BYTES));
         writer.push_word(record.version);
         writer.push_word(link_word(position, record.previous, flags));
@@ -110,10 +114,9 @@ impl RecordLogWriter {
     pub fn advance_tail(&mut self, position: u64) {
         assert!((self.tail..=self.head).contains(&position), "the tail moves towards the head");
         self.tail = position;
-        // Release: whoever sees the tail moved also sees what was done before, the index entries pointing elsewhere above all.
+        // Release: whoever sees the tail moved also sees what was done before, the index entries pointing
+        // elsewhere above all.
         self.log.parts().header[TAIL_AT].store(position, Release);
-        // Orders the tail before every word written over what it gave up; pairs with the fence that readers have behind their copy.
-        fence(Release);
     }
 }
 

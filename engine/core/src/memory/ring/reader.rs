@@ -117,7 +117,8 @@ impl RingReader {
         Ok((message, frame.position.wrapping_add(Ring::frame_bytes(frame.length) as u64)))
     }
 
-    /// Finds the next message, which is published. What it says is only good once [`Parts::is_whole`] has vouched for it.
+    /// Finds the next message, which is published. What it says is only good once [`Parts::is_whole`] has
+    /// vouched for it.
     fn find(&self) -> Option<Frame<'_>> {
         if self.next < self.ring.floor {
             return None;

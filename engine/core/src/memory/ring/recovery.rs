@@ -1,7 +1,7 @@
 //! Opening a ring that another process left behind.
 //!
-//! Any word may be garbage: the file may be damaged, cut off, or not ours. So every number is checked before it is used, and the
-//! walk goes strictly backwards, at most once around.
+//! Any word may be garbage: the file may be damaged, cut off, or not ours. So every number is checked before
+//! it is used, and the walk goes strictly backwards, at most once around.
 use super::*;
 
 /// Why words cannot be opened as a ring.
@@ -133,7 +133,8 @@ struct Whole {
     end: u64,
 }
 
-/// From `last` backwards while each message is whole and ends where the next begins. None when not even `last` is.
+/// From `last` backwards while each message is whole and ends where the next begins. None when not even
+/// `last` is.
 fn walk_back(parts: &Parts<'_>, origin: u64, last: u64) -> Option<Whole> {
     let mut scratch = vec![0; MAX_MESSAGE_BYTES.min(parts.data.len() * WORD_BYTES)];
     let position = parts.position_of(last).load(Relaxed);

@@ -47,10 +47,12 @@ impl RingWriter {
         self.next
     }
 
-    /// Bytes of the longest single message that can be appended when every message up to `gate` may be overwritten; 0 when none.
+    /// Bytes of the longest single message that can be appended when every message up to `gate` may be
+    /// overwritten; 0 when none.
     ///
-    /// What was once allowed stays allowed. The last published message is never overwritten, so that a restart finds where the
-    /// stream ends, and unpublished ones never are. Ask again before each append; that costs nothing while the gate stands.
+    /// What was once allowed stays allowed. The last published message is never overwritten, so that a
+    /// restart finds where the stream ends, and unpublished ones never are. Ask again before each append;
+    /// that costs nothing while the gate stands.
     pub fn room(&mut self, gate: u64) -> usize {
         let gate = gate.min(self.published.saturating_sub(1));
         if gate > self.gate {
@@ -93,6 +95,10 @@ impl RingWriter {
         if end > self.claimed || sequence > self.claimed_sequence {
             self.claim(end);
         }
+        // Orders the claim before every word written under it; pairs with the fence that readers have behind
+        // their copy. Here and not in `claim`, because the fence must come from the thread that writes. It
+        // costs nothing where stores stay in order.
+        fence(Release);
         let area = self.ring.parts();
         area.position_of(sequence).store(self.position, Relaxed);
         let mut writer = SpanWriter::new(area.span(self.position, frame_bytes / WORD_BYTES));
@@ -119,8 +125,6 @@ impl RingWriter {
         let header = self.ring.parts().header;
         header[CLAIMED_AT].store(self.claimed, Relaxed);
         header[CLAIMED_SEQUENCE_AT].store(self.claimed_sequence, Relaxed);
-        // Orders the claim before every word written under it; pairs with the fence that readers have behind their copy.
-        fence(Release);
     }
 
     /// Makes everything appended visible.

@@ -157,7 +157,8 @@ fn should_begin_empty_tables_with_a_new_day_and_still_show_the_old_one() {
     assert_eq!(bench.feed(&reduce(b'E', 31, 1, 1)), Outcome::UnknownOrder);
     assert_eq!(bench.feed(&add(1, 7)), Outcome::Applied);
     assert_eq!((shares(&bench, 1), order(&bench, 1, last).unwrap().shares.get()), (Some(7), 100));
-    // The deleted order stops counting when the horizon passes it, the rest when it is swept: 250 messages after the horizon.
+    // The deleted order stops counting when the horizon passes it, the rest when it is swept: 250 messages
+    // after the horizon.
     bench.idle(9);
     assert_eq!(bench.store.tally().records, 4);
     bench.idle(249);

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128;
 
 type Key = (u16, Vec<u8>);
+/// Ascending by version; `None`: not there from this message on.
+type Versions = Vec<(u64, Option<Vec<u8>>)>;
 
 /// What counts of a record.
 #[derive(Clone, Debug)]
@@ -34,8 +36,7 @@ pub struct Model {
     live: BTreeMap<Key, (u64, Vec<u8>)>,
     counted: BTreeMap<Key, Counted>,
     emptied: Vec<Emptied>,
-    /// All versions ever, ascending; `None`: not there from this message on.
-    history: BTreeMap<Key, Vec<(u64, Option<Vec<u8>>)>>,
+    history: BTreeMap<Key, Versions>,
 }
 
 impl Model {

@@ -18,8 +18,8 @@ fn value(sequence: u64) -> Vec<u8> {
     sequence.to_be_bytes().repeat(1 + (sequence % 30) as usize)
 }
 
-/// Message n writes records n and n + 1 modulo `KEYS`, so what any state looks like can be computed. Every 7th message does so
-/// and then fails as a whole; every 5th deletes.
+/// Message n writes records n and n + 1 modulo `KEYS`, so what any state looks like can be computed. Every
+/// 7th message does so and then fails as a whole; every 5th deletes.
 fn expected(record: u64, state: u64) -> Option<u64> {
     let writes = |sequence: &u64| {
         let first = sequence % KEYS;
@@ -58,6 +58,15 @@ fn read_on(reader: &StoreReader, seed: u64, stop: &AtomicBool, reads: &AtomicU64
     }
 }
 
+/// Stops the readers, also when the writer panics: the test would wait for them for ever.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn should_show_readers_exactly_the_state_they_name_while_it_is_written() {
     let limits = Limits { records_max: 2 * KEYS, bytes_max: 30_000, horizon_messages: 40, ..limits() };
@@ -71,6 +80,7 @@ fn should_show_readers_exactly_the_state_they_name_while_it_is_written() {
             let (stop, reads, refused) = (&stop, &reads, &refused);
             scope.spawn(move || read_on(&reader, seed, stop, reads, refused));
         }
+        let stop_readers = StopOnDrop(&stop);
         for sequence in 2..150_000 {
             let (first, second) = (key(sequence % KEYS), key((sequence + 1) % KEYS));
             let value = value(sequence);
@@ -88,7 +98,7 @@ fn should_show_readers_exactly_the_state_they_name_while_it_is_written() {
             let failed = if sequence.is_multiple_of(7) { Outcome::VersionMismatch } else { Outcome::Applied };
             assert_eq!(outcome, failed, "message {sequence}");
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stop_readers);
     });
     println!(
         "{} reads, {} below the horizon",
