@@ -121,6 +121,7 @@ pub struct Pages {
     existed: bool,
     page_bytes: usize,
     notices: Vec<String>,
+    fallback: Option<String>,
 }
 
 impl Pages {
@@ -128,7 +129,7 @@ impl Pages {
     pub fn anonymous(bytes: usize, policy: PagePolicy) -> Result<Self, PagesError> {
         assert!(bytes > 0, "memory of no bytes");
         let place = || "anonymous memory".to_string();
-        let mut notices = Vec::new();
+        let mut fallback = None;
         if policy.huge != HugePages::Never {
             let length = bytes.next_multiple_of(HUGE_BYTES);
             let (needed, free) = (length / HUGE_BYTES, free_hugepages());
@@ -136,14 +137,16 @@ impl Pages {
             let mapped =
                 (needed <= free).then(|| MmapOptions::new().len(length).huge(Some(21)).populate().map_anon());
             match mapped {
-                Some(Ok(map)) => return Ok(Self::finish(map, None, false, HUGE_BYTES, policy, notices)),
+                Some(Ok(map)) => return Ok(Self::finish(map, None, false, HUGE_BYTES, policy)),
                 _ if policy.huge == HugePages::Require => {
                     return Err(PagesError::HugePagesMissing { place: place(), bytes, needed, free });
                 }
-                _ => notices.push(format!(
-                    "{bytes} bytes of memory are on ordinary pages: {needed} hugepages of 2 MiB needed, {free} free; raise \
-                     vm.nr_hugepages for steadier latency"
-                )),
+                _ => {
+                    fallback = Some(format!(
+                        "{bytes} bytes of memory are on ordinary pages: {needed} hugepages of 2 MiB needed, {free} free; raise \
+                         vm.nr_hugepages for steadier latency"
+                    ));
+                }
             }
         }
         let length = bytes.next_multiple_of(PAGE_BYTES);
@@ -151,7 +154,7 @@ impl Pages {
         let map = MmapOptions::new().len(length).map_anon().map_err(|cause| full(place(), bytes, cause))?;
         advise_huge(&map, policy);
         populate(&map).map_err(|cause| full(place(), bytes, cause))?;
-        Ok(Self::finish(map, None, false, PAGE_BYTES, policy, notices))
+        Ok(Self { fallback, ..Self::finish(map, None, false, PAGE_BYTES, policy) })
     }
 
     /// Shared memory in a file, which keeps its content when the process dies. A file that is there with content keeps its
@@ -173,12 +176,10 @@ impl Pages {
                 "{} is on a disk, not in memory: writes to it stall now and then; put it under /dev/shm or a hugetlbfs mount",
                 path.display()
             ));
-        } else if !hugetlbfs && policy.huge == HugePages::Prefer {
-            notices.push(format!(
-                "{} is on ordinary pages; a hugetlbfs mount would give hugepages",
-                path.display()
-            ));
         }
+        let wanted_huge = !hugetlbfs && policy.huge == HugePages::Prefer;
+        let fallback = wanted_huge
+            .then(|| format!("{} is on ordinary pages; a hugetlbfs mount would give hugepages", path.display()));
         let have = file.metadata().map_err(failed("read the length of"))?.len() as usize;
         let existed = have > 0;
         if !existed {
@@ -202,9 +203,9 @@ impl Pages {
             .map_err(|cause| full(place(), length, cause))?;
         advise_huge(&map, policy);
         populate(&map).map_err(|cause| full(place(), length, cause))?;
-        let mut pages = Self::finish(map, Some(file), existed, page_bytes, policy, notices);
-        pages.path = Some(path.into());
-        Ok(pages)
+        let mut pages = Self::finish(map, Some(file), existed, page_bytes, policy);
+        pages.notices.append(&mut notices);
+        Ok(Self { path: Some(path.into()), fallback, ..pages })
     }
 
     fn finish(
@@ -213,8 +214,8 @@ impl Pages {
         existed: bool,
         page_bytes: usize,
         policy: PagePolicy,
-        mut notices: Vec<String>,
     ) -> Self {
+        let mut notices = Vec::new();
         if policy.lock
             && let Err(cause) = map.lock()
         {
@@ -224,7 +225,7 @@ impl Pages {
             ));
         }
         let words = map.len() / size_of::<AtomicU64>();
-        Self { map, words, file, path: None, existed, page_bytes, notices }
+        Self { map, words, file, path: None, existed, page_bytes, notices, fallback: None }
     }
 
     /// The memory.
@@ -255,7 +256,13 @@ impl Pages {
         self.file.as_ref().and(self.path.as_deref())
     }
 
-    /// Lines an operator should see: what was wanted and not had.
+    /// Hugepages were preferred and this is on ordinary pages: why, and what would help. Whoever has several memories may rather
+    /// tell of all in one line.
+    pub fn fallback(&self) -> Option<&str> {
+        self.fallback.as_deref()
+    }
+
+    /// Lines an operator should see: what else was wanted and not had.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
@@ -350,7 +357,7 @@ mod tests {
         }
         let pages = Pages::anonymous(bytes, PagePolicy { huge: HugePages::Prefer, lock: false }).unwrap();
         assert_eq!(pages.page_bytes(), PAGE_BYTES);
-        assert!(pages.notices()[0].contains("vm.nr_hugepages"), "{:?}", pages.notices());
+        assert!(pages.fallback().unwrap().contains("vm.nr_hugepages"), "{:?}", pages.fallback());
         let error =
             Pages::anonymous(bytes, PagePolicy { huge: HugePages::Require, lock: false }).err().unwrap();
         assert!(matches!(error, PagesError::HugePagesMissing { .. }));

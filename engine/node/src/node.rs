@@ -121,7 +121,7 @@ impl Node {
                 .collect(),
         };
         let crew = Crew::start(config.core.iter().zip(cores).map(plan).collect())?;
-        let mut notices = place.notices;
+        let mut notices = place.take_notices();
         notices.append(&mut ports.notices);
         Ok(Self { crew, bus, acknowledgements, addresses, orders, reader, counters, notices, report })
     }

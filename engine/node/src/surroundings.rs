@@ -33,8 +33,9 @@ pub struct Place<'a> {
     durability: Durability,
     boot_id: [u8; 16],
     replay: &'a mut ReplayProgress<'a>,
-    /// Lines an operator should see.
-    pub notices: Vec<String>,
+    notices: Vec<String>,
+    /// Memory that should have been on hugepages.
+    ordinary_bytes: usize,
 }
 
 impl<'a> Place<'a> {
@@ -46,7 +47,7 @@ impl<'a> Place<'a> {
         })?;
         let boot_id = gds_nic::boot_id().map_err(Fault::from)?;
         let durability = config.stream.durability;
-        Ok(Self { directory, durability, boot_id, replay, notices: Vec::new() })
+        Ok(Self { directory, durability, boot_id, replay, notices: Vec::new(), ordinary_bytes: 0 })
     }
 
     fn folder(&self, journal: JournalName) -> PathBuf {
@@ -85,7 +86,24 @@ impl<'a> Place<'a> {
 
     fn words(&mut self, pages: Pages) -> SharedWords {
         self.notices.extend_from_slice(pages.notices());
+        if pages.fallback().is_some() {
+            self.ordinary_bytes += pages.bytes();
+        }
         Arc::new(PageWords(pages))
+    }
+
+    /// Lines an operator should see.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        let mut notices = std::mem::take(&mut self.notices);
+        if self.ordinary_bytes > 0 {
+            notices.push(format!(
+                "{} MiB of memory are on ordinary pages; with {} hugepages of 2 MiB (vm.nr_hugepages, and a hugetlbfs mount for the \
+                 ring file) latency is steadier",
+                self.ordinary_bytes.div_ceil(1 << 20),
+                self.ordinary_bytes.div_ceil(2 << 20)
+            ));
+        }
+        notices
     }
 }
 

@@ -204,7 +204,8 @@ pub fn start<S: Surroundings>(
         bus.ring.writer(),
         bus.progress.clone(),
         store.last_timestamp_ns(),
-    );
+    )
+    .heeding(acknowledgements.progress.clone());
     declare(config, &recovered, &mut sequencer, &mut journal, &store, &bus, around)?;
     hand_over(&mut journal, JournalName::Bus, around)?;
     hand_over(&mut acknowledgement_journal, JournalName::Acknowledgements, around)?;

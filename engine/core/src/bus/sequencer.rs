@@ -125,6 +125,7 @@ struct Numbering {
     table: SessionTable,
     writer: RingWriter,
     progress: Arc<Progress>,
+    acknowledgements: Option<Arc<Progress>>,
     durability: Durability,
     epoch: u32,
     block_bytes_max: usize,
@@ -171,6 +172,7 @@ impl Sequencer {
                 table,
                 writer,
                 progress,
+                acknowledgements: None,
                 durability: config.durability,
                 epoch: config.epoch,
                 block_bytes_max,
@@ -180,6 +182,14 @@ impl Sequencer {
                 counters: Arc::default(),
             },
         }
+    }
+
+    /// Gives no number that the acknowledgements' journal, whose progress this is, has no room for either: message n and
+    /// acknowledgement n need room each in its own.
+    pub fn heeding(mut self, acknowledgements: Arc<Progress>) -> Self {
+        self.numbering.acknowledgements = Some(acknowledgements);
+        self.numbering.reserved = 0;
+        self
     }
 
     /// Its counters.
@@ -276,6 +286,12 @@ impl Numbering {
         self.writer.room(self.progress.durable.get().min(self.progress.committed.get()))
     }
 
+    /// The last number that both journals have room for.
+    fn look_reserved(&self) -> u64 {
+        let acknowledgements = self.acknowledgements.as_ref().map_or(u64::MAX, |progress| progress.reserved.get());
+        self.progress.reserved.get().min(acknowledgements)
+    }
+
     fn append_own(&mut self, now: Time, kind: Kind, body: &[u8]) -> Result<u64, Hold> {
         if self.table.stream_ended() {
             return Err(Hold::Refused(RefusalReason::StreamEnded));
@@ -296,7 +312,7 @@ impl Numbering {
     ) -> Result<u64, Hold> {
         let sequence = self.writer.next_sequence();
         if sequence > self.reserved {
-            self.reserved = self.progress.reserved.get();
+            self.reserved = self.look_reserved();
             if sequence > self.reserved {
                 self.counters.disk_full.increment();
                 return Err(Hold::Refused(RefusalReason::DiskFull));

@@ -251,7 +251,7 @@ impl Ring {
     pub fn first(&self) -> u64 {
         let parts = self.parts();
         let last = parts.header[PUBLISHED_AT].load(Acquire);
-        let (mut low, mut high) = (self.floor, last + 1);
+        let (mut low, mut high) = (self.floor, last.saturating_add(1));
         if parts.is_kept(low, last) {
             return low;
         }

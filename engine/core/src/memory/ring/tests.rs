@@ -325,6 +325,24 @@ proptest! {
     }
 
     #[test]
+    fn damage_under_a_reader_stops_it_and_no_more(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), any::<u64>()), 1..20),
+        from in 0u64..200,
+    ) {
+        let (words, ring) = ring(SMALL, 1);
+        fill(&mut ring.writer(), 150, 200);
+        let (mut reader, mut buffer) = (ring.reader(from), vec![0; 300]);
+        for (place, in_front, value) in damage {
+            let count = if in_front { HEADER_WORDS + SMALL.positions } else { words.words().len() };
+            words.words()[place.index(count)].store(value, Relaxed);
+            reader.peek_length(u64::MAX);
+            if reader.read(u64::MAX, &mut buffer) == Read::Overrun {
+                reader.seek(ring.first());
+            }
+        }
+    }
+
+    #[test]
     fn garbage_is_no_ring(garbage in prop::collection::vec(any::<u64>(), 0..500), header in any::<bool>()) {
         let words = HeapWords::shared(garbage.len());
         words.words().iter().zip(&garbage).for_each(|(word, value)| word.store(*value, Relaxed));
