@@ -141,6 +141,9 @@ impl<D: Disk> Agent for StoreAgent<D> {
             // The number of an acknowledgement is known to all who have the message: outcomes need no commit of their own.
             self.acknowledgement_progress.committed.set(acknowledged);
             self.progress.applied.set(self.store.applied());
+            if self.store.sessions().stream_ended() {
+                self.progress.ended.set(self.store.applied());
+            }
         }
         if now.monotonic_ns >= self.status_due_ns && self.status_applied != self.store.applied() {
             self.status_due_ns = now.monotonic_ns + STATUS_NS;

@@ -1,7 +1,7 @@
 //! What is counted, and the digest of a record.
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Bytes before key and value in what [`record_digest`] hashes.
+/// Bytes before key and value in what [`RecordHasher`] hashes.
 const DIGEST_HEADER_BYTES: usize = 11;
 
 /// Counts of a table, or of the whole store. All of it is a pure function of the stream.
