@@ -209,14 +209,14 @@ fn sizes(config: &Config, found: &mut Findings) {
     }
     let segment = config.journal.segment_bytes;
     found.unless(
-        segment % 4096 == 0 && (1 << 20..=1 << 36).contains(&segment),
+        segment.is_multiple_of(4096) && (1 << 20..=1 << 36).contains(&segment),
         "journal.segment_bytes",
         segment,
         "must be a multiple of 4096, 1 MiB to 64 GiB",
     );
     let group = config.journal.group_bytes_max;
     found.unless(
-        group % 4096 == 0 && (8192..=GROUP_BYTES_MAX).contains(&group) && (group as u64) * 2 <= segment,
+        group.is_multiple_of(4096) && (8192..=GROUP_BYTES_MAX).contains(&group) && (group as u64) * 2 <= segment,
         "journal.group_bytes_max",
         group,
         "must be a multiple of 4096, 8 KiB to 1 MiB, and at most half of journal.segment_bytes",
