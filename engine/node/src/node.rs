@@ -123,6 +123,10 @@ impl Node {
         let crew = Crew::start(config.core.iter().zip(cores).map(plan).collect())?;
         let mut notices = place.take_notices();
         notices.append(&mut ports.notices);
+        let loss = &config.loss;
+        if loss.ingress_per_mille + loss.downstream_per_mille + loss.acknowledgement_per_mille + loss.rewinder_per_mille > 0 {
+            notices.push("packets are dropped on purpose, as [loss] says".to_owned());
+        }
         Ok(Self { crew, bus, acknowledgements, addresses, orders, reader, counters, notices, report })
     }
 
@@ -380,7 +384,7 @@ impl Assembly<'_, '_> {
         let server =
             QueryServer::with_source(settings, users, bus.session, Box::new(source), self.counters.clone());
         self.count(AgentName::Query.as_str(), server.counters().clone());
-        Ok(QueryAgent::new(server, Streams(port), self.disk(JournalName::Bus)?))
+        Ok(QueryAgent::new(server, Streams(port), self.disk(JournalName::Bus)?, bus.progress.clone()))
     }
 
     fn count(&mut self, name: &str, set: Arc<dyn CounterSet>) {

@@ -1,7 +1,9 @@
-//! A disk in memory that loses what was never synced, tears what was being written, and fills up.
+//! A disk in memory that loses what was never synced, tears what was being written, fills up, and fails.
 //!
-//! Two deaths are told apart. When a process is killed, what the system took stays; a write on its way may be half done.
-//! When the power goes, every unsynced block is there, or not, or torn at a sector, each by itself.
+//! Two deaths are told apart. When a process is killed, what the system took stays; a write on its way may be done, half done or
+//! not begun, each by itself. When the power goes, every sector that was not synced is there, or not, each by itself.
+use crate::clock::SharedClock;
+use crate::death::SharedDeath;
 use gds_core::disk::{BLOCK_BYTES, Disk, DiskError, DiskWrite};
 use gds_core::random::Random;
 use std::cell::RefCell;
@@ -17,21 +19,35 @@ struct Segment {
     seen: Vec<u8>,
     /// What a power cut leaves for certain.
     synced: Vec<u8>,
-    /// Offsets of blocks that differ, in order of writing.
+    /// Offsets of blocks that may differ, in order of writing.
     unsynced: Vec<usize>,
 }
 
-/// The disk itself: it outlives the nodes that use it.
+/// A write that has not happened yet.
+struct OnItsWay {
+    due_ns: u64,
+    /// The handle that it came from; it completes there and nowhere else.
+    handle: u64,
+    write: DiskWrite,
+}
+
+/// The disk itself: it outlives the processes that use it.
 pub struct Platter {
+    clock: SharedClock,
     random: Random,
     segments: BTreeMap<u64, Segment>,
-    on_their_way: VecDeque<(u64, DiskWrite)>,
-    /// Simulated time.
-    pub now_ns: u64,
+    on_their_way: VecDeque<OnItsWay>,
+    handles: u64,
     /// Longest a write takes.
     pub delay_max_ns: u64,
     /// Segments that fit; more are refused as full.
     pub segments_max: usize,
+    /// The next write fails.
+    pub fails: bool,
+    /// Times that there was no room for a segment.
+    pub refused: u64,
+    /// Blocks that a power cut or a kill left torn or undone.
+    pub torn: u64,
 }
 
 /// A disk, shared in one thread.
@@ -39,51 +55,69 @@ pub type SharedPlatter = Rc<RefCell<Platter>>;
 
 impl Platter {
     /// An empty disk.
-    pub fn new(seed: u64) -> SharedPlatter {
+    pub fn new(seed: u64, clock: &SharedClock) -> SharedPlatter {
         Rc::new(RefCell::new(Self {
+            clock: clock.clone(),
             random: Random::new(seed),
             segments: BTreeMap::new(),
             on_their_way: VecDeque::new(),
-            now_ns: 0,
+            handles: 0,
             delay_max_ns: 0,
             segments_max: usize::MAX,
+            fails: false,
+            refused: 0,
+            torn: 0,
         }))
     }
 
-    /// The process died: writes on their way are done, half done, or not begun, in order.
+    /// How many segments there are.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// The process died.
     pub fn kill(&mut self) {
-        let writes = std::mem::take(&mut self.on_their_way);
-        let whole = self.random.below(writes.len() as u64 + 1) as usize;
-        for (position, (_, write)) in writes.into_iter().enumerate() {
-            let blocks = match position.cmp(&whole) {
-                std::cmp::Ordering::Less => write.count,
-                std::cmp::Ordering::Equal => self.random.below(write.count as u64 + 1) as usize,
-                std::cmp::Ordering::Greater => 0,
+        self.fails = false;
+        for OnItsWay { write, .. } in std::mem::take(&mut self.on_their_way) {
+            let blocks = match self.random.below(3) {
+                0 => 0,
+                1 => write.count,
+                _ => self.random.below(write.count as u64 + 1) as usize,
             };
+            self.torn += (write.count - blocks) as u64;
             self.take(&write, blocks);
         }
     }
 
-    /// The power went: of what was not synced, each block is there, or not, or in part.
+    /// The power went.
     pub fn cut_power(&mut self) {
         self.kill();
-        let random = &mut self.random;
-        for segment in self.segments.values_mut() {
+        let Self { random, segments, torn, .. } = self;
+        for segment in segments.values_mut() {
             let Segment { seen, synced, unsynced } = segment;
             for offset in std::mem::take(unsynced) {
-                let kept = match random.below(3) {
-                    0 => 0,
-                    1 => BLOCK_BYTES,
-                    _ => SECTOR_BYTES * random.below((BLOCK_BYTES / SECTOR_BYTES) as u64) as usize,
-                };
-                synced[offset..offset + kept].copy_from_slice(&seen[offset..offset + kept]);
+                // Nothing, everything, or sector by sector.
+                let kind = random.below(3);
+                for sector in (offset..offset + BLOCK_BYTES).step_by(SECTOR_BYTES) {
+                    let kept = match kind {
+                        0 => false,
+                        1 => true,
+                        _ => random.chance(1, 2),
+                    };
+                    let range = sector..sector + SECTOR_BYTES;
+                    if kept {
+                        synced[range.clone()].copy_from_slice(&seen[range]);
+                    }
+                }
+                *torn += u64::from(kind != 1);
             }
             seen.copy_from_slice(synced);
         }
     }
 
     fn take(&mut self, write: &DiskWrite, blocks: usize) {
-        let segment = self.segments.get_mut(&write.segment).expect("a write goes to a segment that was created");
+        let segment =
+            self.segments.get_mut(&write.segment).expect("a write goes to a segment that was created");
         for (position, block) in write.blocks[..blocks].iter().enumerate() {
             let offset = write.offset as usize + position * BLOCK_BYTES;
             segment.seen[offset..offset + BLOCK_BYTES].copy_from_slice(&block.0);
@@ -97,24 +131,68 @@ impl Platter {
         }
     }
 
-    fn finish(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)> {
-        let (_, write) = self.on_their_way.pop_front()?;
+    /// The oldest write of a handle, and when it is due.
+    fn oldest(&self, handle: u64) -> Option<(usize, u64)> {
+        let place = self.on_their_way.iter().position(|other| other.handle == handle)?;
+        Some((place, self.on_their_way[place].due_ns))
+    }
+
+    fn finish(&mut self, place: usize) -> Option<(DiskWrite, Result<(), DiskError>)> {
+        let write = self.on_their_way.remove(place)?.write;
+        if std::mem::take(&mut self.fails) {
+            let blocks = self.random.below(write.count as u64 + 1) as usize;
+            let broken = DiskWrite { blocks: write.blocks.clone(), sync: false, ..write };
+            self.take(&broken, blocks);
+            return Some((write, Err(DiskError::Failed("simulated write error".into()))));
+        }
         self.take(&write, write.count);
         Some((write, Ok(())))
     }
 }
 
-/// One handle to a disk.
-pub struct SimulatedDisk(pub SharedPlatter);
+/// One handle to a disk, of a process that may die, or of a bystander.
+pub struct SimulatedDisk {
+    platter: SharedPlatter,
+    number: u64,
+    death: Option<SharedDeath>,
+    /// Writes that a dead process believes to have made.
+    lost: VecDeque<DiskWrite>,
+}
+
+impl SimulatedDisk {
+    /// A handle.
+    pub fn new(platter: &SharedPlatter, death: Option<SharedDeath>) -> Self {
+        platter.borrow_mut().handles += 1;
+        let number = platter.borrow().handles;
+        Self { platter: platter.clone(), number, death, lost: VecDeque::new() }
+    }
+
+    fn alive(&self) -> Result<(), DiskError> {
+        let alive = self.death.as_ref().is_none_or(|death| death.borrow_mut().operation());
+        if alive { Ok(()) } else { Err(dead()) }
+    }
+
+    fn is_dead(&self) -> bool {
+        self.death.as_ref().is_some_and(|death| death.borrow().is_dead())
+    }
+
+    /// What a dead process gets back: first what it wrote before its death, then what it did not.
+    fn next_of_dead(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)> {
+        self.lost.pop_front().map(|write| (write, Err(dead())))
+    }
+}
 
 impl Disk for SimulatedDisk {
     fn segments(&mut self) -> Result<Vec<u64>, DiskError> {
-        Ok(self.0.borrow().segments.keys().copied().collect())
+        self.alive()?;
+        Ok(self.platter.borrow().segments.keys().copied().collect())
     }
 
     fn create(&mut self, segment: u64, bytes: u64) -> Result<(), DiskError> {
-        let mut platter = self.0.borrow_mut();
+        self.alive()?;
+        let mut platter = self.platter.borrow_mut();
         if platter.segments.len() >= platter.segments_max {
+            platter.refused += 1;
             return Err(DiskError::Full);
         }
         let zeros = vec![0; bytes as usize];
@@ -125,17 +203,20 @@ impl Disk for SimulatedDisk {
     }
 
     fn length(&mut self, segment: u64) -> Result<u64, DiskError> {
-        let platter = self.0.borrow();
+        let platter = self.platter.borrow();
         let found = platter.segments.get(&segment);
         found.map(|segment| segment.seen.len() as u64).ok_or_else(|| missing("length", segment))
     }
 
     fn remove(&mut self, segment: u64) -> Result<(), DiskError> {
-        self.0.borrow_mut().segments.remove(&segment).map(|_| ()).ok_or_else(|| missing("remove", segment))
+        self.alive()?;
+        let removed = self.platter.borrow_mut().segments.remove(&segment);
+        removed.map(|_| ()).ok_or_else(|| missing("remove", segment))
     }
 
     fn read(&mut self, segment: u64, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
-        let platter = self.0.borrow();
+        self.alive()?;
+        let platter = self.platter.borrow();
         let seen = &platter.segments.get(&segment).ok_or_else(|| missing("read", segment))?.seen;
         let start = (offset as usize).min(seen.len());
         let count = into.len().min(seen.len() - start);
@@ -144,25 +225,46 @@ impl Disk for SimulatedDisk {
     }
 
     fn submit(&mut self, write: DiskWrite) {
-        let mut platter = self.0.borrow_mut();
+        if self.alive().is_err() {
+            self.lost.push_back(write);
+            return;
+        }
+        let mut platter = self.platter.borrow_mut();
         let longest_ns = platter.delay_max_ns;
-        let due_ns = platter.now_ns + platter.random.below(longest_ns + 1);
-        platter.on_their_way.push_back((due_ns, write));
+        let due_ns = platter.clock.now_ns() + platter.random.below(longest_ns + 1);
+        platter.on_their_way.push_back(OnItsWay { due_ns, handle: self.number, write });
     }
 
     fn poll(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)> {
-        let mut platter = self.0.borrow_mut();
-        let due = platter.on_their_way.front().is_some_and(|(due_ns, _)| *due_ns <= platter.now_ns);
-        if due { platter.finish() } else { None }
+        if self.is_dead() {
+            return self.next_of_dead();
+        }
+        let mut platter = self.platter.borrow_mut();
+        let now_ns = platter.clock.now_ns();
+        let (place, due_ns) = platter.oldest(self.number)?;
+        if due_ns <= now_ns { platter.finish(place) } else { None }
     }
 
     fn wait(&mut self) -> Option<(DiskWrite, Result<(), DiskError>)> {
-        self.0.borrow_mut().finish()
+        if self.is_dead() {
+            // What is on its way stays there for the kill to judge; the process must not wait for it.
+            let waiting = self.platter.borrow().oldest(self.number).is_some();
+            let stand_in = || DiskWrite { segment: 0, offset: 0, blocks: Vec::new(), count: 0, sync: false };
+            return self.next_of_dead().or_else(|| waiting.then(|| (stand_in(), Err(dead()))));
+        }
+        let mut platter = self.platter.borrow_mut();
+        let (place, due_ns) = platter.oldest(self.number)?;
+        platter.clock.advance_to(due_ns);
+        platter.finish(place)
     }
 
     fn describe(&self, segment: u64) -> String {
         format!("simulated segment {segment}")
     }
+}
+
+fn dead() -> DiskError {
+    DiskError::Failed("the process is dead".into())
 }
 
 fn missing(operation: &str, segment: u64) -> DiskError {

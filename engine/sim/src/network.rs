@@ -1,11 +1,15 @@
 //! A network in memory: datagrams and connections with loss, duplication, reordering, delay and cuts, all from one seed.
 //!
 //! Every address belongs to a host (its IPv4 address). A datagram to a multicast group goes to every port that joined it; each
-//! copy meets its own fate. Cuts are between pairs of hosts, one way each.
+//! copy meets its own fate. Cuts are between pairs of hosts, one way each. Connections lose nothing and keep the order, stall while
+//! their way is cut, and break when somebody breaks them; what was on its way is then lost, or arrives in part.
+use crate::clock::SharedClock;
+use crate::death::SharedDeath;
 use gds_core::port::{ConnectionId, DatagramPort, StreamEvent, StreamPort};
 use gds_core::random::Random;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 
@@ -24,18 +28,36 @@ pub struct Faults {
 
 impl Faults {
     /// A network on its good days.
-    pub const NONE: Self = Self { loss_per_mille: 0, duplicate_per_mille: 0, delay_min_ns: 5_000, delay_max_ns: 5_000 };
+    pub const NONE: Self =
+        Self { loss_per_mille: 0, duplicate_per_mille: 0, delay_min_ns: 5_000, delay_max_ns: 5_000 };
+}
+
+/// What the network did to datagrams.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fates {
+    /// Copies on their way.
+    pub sent: u64,
+    /// Lost at random.
+    pub lost: u64,
+    /// Delivered a second time.
+    pub duplicated: u64,
+    /// Overtaken by a later one.
+    pub reordered: u64,
+    /// Lost because their way was cut.
+    pub cut: u64,
 }
 
 /// Most datagrams waiting at one port; more are dropped, as by a full socket buffer.
 const QUEUE_DATAGRAMS: usize = 4096;
 
-type Arrival = (u64, u64);
+/// A datagram on its way: when it arrives, which it was, from where, what.
+type Arrival = Reverse<(u64, u64, SocketAddrV4, Rc<[u8]>)>;
 
-#[derive(Default)]
-struct Queue {
-    groups: BTreeSet<SocketAddrV4>,
-    waiting: BTreeMap<Arrival, (SocketAddrV4, Vec<u8>)>,
+struct Endpoint {
+    address: SocketAddrV4,
+    groups: Vec<SocketAddrV4>,
+    waiting: BinaryHeap<Arrival>,
+    newest_ns: u64,
 }
 
 struct Connection {
@@ -44,20 +66,35 @@ struct Connection {
     /// Bytes on their way to near and to far, with the time they arrive.
     to_near: VecDeque<(u64, Vec<u8>)>,
     to_far: VecDeque<(u64, Vec<u8>)>,
-    near_gone: bool,
-    far_gone: bool,
+    gone: bool,
+}
+
+/// A datagram as it left a host that is listened to.
+pub struct Tapped {
+    /// Where it came from.
+    pub from: SocketAddrV4,
+    /// Where it went.
+    pub to: SocketAddrV4,
+    /// What it was.
+    pub datagram: Rc<[u8]>,
 }
 
 /// The network all ports share.
 pub struct Network {
-    /// Simulated time.
-    pub now_ns: u64,
     /// What goes wrong at present.
     pub faults: Faults,
     /// Pairs (from, to) that do not reach each other at present.
     pub cuts: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
+    /// Most bytes on their way in one direction of a connection; a writer gets 0 beyond it.
+    pub stream_bytes_max: usize,
+    /// Datagrams that left the host that is listened to, oldest first, before anything befell them.
+    pub tapped: Vec<Tapped>,
+    /// What became of datagrams.
+    pub fates: Fates,
+    tap: Ipv4Addr,
+    clock: SharedClock,
     random: Random,
-    ports: BTreeMap<SocketAddrV4, Queue>,
+    ports: Vec<Option<Endpoint>>,
     stamp: u64,
     connections: BTreeMap<ConnectionId, Connection>,
     listening: BTreeMap<SocketAddrV4, VecDeque<(ConnectionId, SocketAddrV4)>>,
@@ -68,14 +105,18 @@ pub struct Network {
 pub type SharedNetwork = Rc<RefCell<Network>>;
 
 impl Network {
-    /// A network without ports.
-    pub fn new(seed: u64) -> SharedNetwork {
+    /// A network without ports that listens to what leaves the host `tap`.
+    pub fn new(seed: u64, clock: &SharedClock, tap: Ipv4Addr) -> SharedNetwork {
         Rc::new(RefCell::new(Self {
-            now_ns: 0,
             faults: Faults::NONE,
             cuts: BTreeSet::new(),
+            stream_bytes_max: 64 * 1024,
+            tapped: Vec::new(),
+            fates: Fates::default(),
+            tap,
+            clock: clock.clone(),
             random: Random::new(seed),
-            ports: BTreeMap::new(),
+            ports: Vec::new(),
             stamp: 0,
             connections: BTreeMap::new(),
             listening: BTreeMap::new(),
@@ -84,26 +125,43 @@ impl Network {
     }
 
     fn send(&mut self, from: SocketAddrV4, to: SocketAddrV4, datagram: &[u8]) {
-        let reached = |address: &SocketAddrV4, queue: &Queue| {
-            if to.ip().is_multicast() { queue.groups.contains(&to) } else { *address == to }
-        };
-        let targets: Vec<SocketAddrV4> =
-            self.ports.iter().filter(|(address, queue)| reached(address, queue)).map(|(address, _)| *address).collect();
-        for target in targets {
-            if self.cuts.contains(&(*from.ip(), *target.ip())) {
-                continue;
-            }
-            if self.random.chance(self.faults.loss_per_mille, 1000) {
-                continue;
-            }
-            let copies = 1 + u32::from(self.random.chance(self.faults.duplicate_per_mille, 1000));
-            for _ in 0..copies {
-                let arrival = (self.now_ns + self.delay_ns(), self.next_stamp());
-                let queue = self.ports.get_mut(&target).expect("a target is a port");
-                if queue.waiting.len() < QUEUE_DATAGRAMS {
-                    queue.waiting.insert(arrival, (from, datagram.to_vec()));
+        let datagram: Rc<[u8]> = datagram.into();
+        if *from.ip() == self.tap {
+            self.tapped.push(Tapped { from, to, datagram: datagram.clone() });
+        }
+        for index in 0..self.ports.len() {
+            let Some(port) = &self.ports[index] else { continue };
+            let reached = if to.ip().is_multicast() { port.groups.contains(&to) } else { port.address == to };
+            let target = *port.address.ip();
+            if reached && self.passes(*from.ip(), target) {
+                let copies = 1 + u32::from(self.random.chance(self.faults.duplicate_per_mille, 1000));
+                self.fates.duplicated += u64::from(copies - 1);
+                for _ in 0..copies {
+                    self.deliver(index, from, &datagram);
                 }
             }
+        }
+    }
+
+    fn passes(&mut self, from: Ipv4Addr, to: Ipv4Addr) -> bool {
+        if self.cuts.contains(&(from, to)) {
+            self.fates.cut += 1;
+            return false;
+        }
+        let lost = self.random.chance(self.faults.loss_per_mille, 1000);
+        self.fates.lost += u64::from(lost);
+        !lost
+    }
+
+    fn deliver(&mut self, index: usize, from: SocketAddrV4, datagram: &Rc<[u8]>) {
+        let at_ns = self.clock.now_ns() + self.delay_ns();
+        self.stamp += 1;
+        self.fates.sent += 1;
+        let port = self.ports[index].as_mut().expect("a target is a port");
+        if port.waiting.len() < QUEUE_DATAGRAMS {
+            self.fates.reordered += u64::from(at_ns < port.newest_ns);
+            port.newest_ns = port.newest_ns.max(at_ns);
+            port.waiting.push(Reverse((at_ns, self.stamp, from, datagram.clone())));
         }
     }
 
@@ -112,17 +170,15 @@ impl Network {
         delay_min_ns + self.random.below(delay_max_ns - delay_min_ns + 1)
     }
 
-    fn next_stamp(&mut self) -> u64 {
-        self.stamp += 1;
-        self.stamp
-    }
-
-    /// Breaks every connection of a host, as its death or a pulled cable does.
+    /// Breaks every connection of a host, as its death or a pulled cable does. Of what was on its way, some arrives.
     pub fn break_connections(&mut self, host: Ipv4Addr) {
         for connection in self.connections.values_mut() {
             if *connection.near.ip() == host || *connection.far.ip() == host {
-                connection.near_gone = true;
-                connection.far_gone = true;
+                connection.gone = true;
+                for way in [&mut connection.to_near, &mut connection.to_far] {
+                    let kept = self.random.below(way.len() as u64 + 1) as usize;
+                    way.truncate(kept);
+                }
             }
         }
     }
@@ -131,22 +187,46 @@ impl Network {
 /// A UDP port on the simulated network; gone from it when dropped.
 pub struct SimulatedPort {
     network: SharedNetwork,
+    index: usize,
     address: SocketAddrV4,
+    death: Option<SharedDeath>,
 }
 
 impl SimulatedPort {
-    /// Opens `address` and joins `groups`.
-    pub fn open(network: &SharedNetwork, address: SocketAddrV4, groups: &[SocketAddrV4]) -> Self {
-        let queue = Queue { groups: groups.iter().copied().collect(), waiting: BTreeMap::new() };
-        let before = network.borrow_mut().ports.insert(address, queue);
-        assert!(before.is_none(), "{address} is in use");
-        Self { network: network.clone(), address }
+    /// Opens `address` and joins `groups`. With a death, the port is a process's that may die.
+    pub fn open(
+        network: &SharedNetwork,
+        address: SocketAddrV4,
+        groups: &[SocketAddrV4],
+        death: Option<SharedDeath>,
+    ) -> Self {
+        let mut inner = network.borrow_mut();
+        assert!(inner.ports.iter().flatten().all(|port| port.address != address), "{address} is in use");
+        let endpoint =
+            Endpoint { address, groups: groups.to_vec(), waiting: BinaryHeap::new(), newest_ns: 0 };
+        let index = inner.ports.iter().position(Option::is_none).unwrap_or(inner.ports.len());
+        if index == inner.ports.len() {
+            inner.ports.push(Some(endpoint));
+        } else {
+            inner.ports[index] = Some(endpoint);
+        }
+        drop(inner);
+        Self { network: network.clone(), index, address, death }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddrV4 {
+        self.address
+    }
+
+    fn lives(&self) -> bool {
+        self.death.as_ref().is_none_or(|death| death.borrow_mut().operation())
     }
 }
 
 impl Drop for SimulatedPort {
     fn drop(&mut self) {
-        self.network.borrow_mut().ports.remove(&self.address);
+        self.network.borrow_mut().ports[self.index] = None;
     }
 }
 
@@ -155,20 +235,23 @@ impl DatagramPort for SimulatedPort {
         for count in 0..limit {
             let next = {
                 let mut network = self.network.borrow_mut();
-                let now_ns = network.now_ns;
-                let queue = network.ports.get_mut(&self.address).expect("an open port is on the network");
-                match queue.waiting.first_entry() {
-                    Some(entry) if entry.key().0 <= now_ns => entry.remove(),
-                    _ => return count,
+                let now_ns = network.clock.now_ns();
+                let port = network.ports[self.index].as_mut().expect("an open port is on the network");
+                match port.waiting.peek() {
+                    Some(Reverse((at_ns, ..))) if *at_ns <= now_ns => port.waiting.pop(),
+                    _ => None,
                 }
             };
-            deliver(next.0, &next.1);
+            let Some(Reverse((_, _, from, datagram))) = next.filter(|_| self.lives()) else { return count };
+            deliver(from, &datagram);
         }
         limit
     }
 
     fn send(&mut self, to: SocketAddrV4, datagram: &[u8]) -> bool {
-        self.network.borrow_mut().send(self.address, to, datagram);
+        if self.lives() {
+            self.network.borrow_mut().send(self.address, to, datagram);
+        }
         true
     }
 }
@@ -177,29 +260,31 @@ impl DatagramPort for SimulatedPort {
 pub struct SimulatedStreams {
     network: SharedNetwork,
     address: SocketAddrV4,
-    known: BTreeSet<ConnectionId>,
+    known: Vec<ConnectionId>,
+    /// Connections made by this end and not reported yet.
+    opened: VecDeque<(ConnectionId, SocketAddrV4)>,
+    death: Option<SharedDeath>,
 }
 
-/// Most bytes on their way in one direction; a writer gets 0 beyond it.
-const IN_FLIGHT_BYTES: usize = 64 * 1024;
-
 impl SimulatedStreams {
-    /// Listens at `address`.
-    pub fn listen(network: &SharedNetwork, address: SocketAddrV4) -> Self {
+    /// Listens at `address`, for a process that may die.
+    pub fn listen(network: &SharedNetwork, address: SocketAddrV4, death: SharedDeath) -> Self {
         network.borrow_mut().listening.insert(address, VecDeque::new());
-        Self { network: network.clone(), address, known: BTreeSet::new() }
+        let mut end = Self::client(network, address);
+        end.death = Some(death);
+        end
     }
 
     /// An end that only connects, from `address`.
     pub fn client(network: &SharedNetwork, address: SocketAddrV4) -> Self {
-        Self { network: network.clone(), address, known: BTreeSet::new() }
+        Self { network: network.clone(), address, known: Vec::new(), opened: VecDeque::new(), death: None }
     }
 
-    /// Connects to a listener; none if nobody listens there or the way is cut.
-    pub fn connect(&mut self, to: SocketAddrV4) -> Option<ConnectionId> {
+    /// Connects to a listener, which [`StreamPort::poll`] then reports; false if nobody listens there or the way is cut.
+    pub fn connect(&mut self, to: SocketAddrV4) -> bool {
         let mut network = self.network.borrow_mut();
         if network.cuts.contains(&(*self.address.ip(), *to.ip())) || !network.listening.contains_key(&to) {
-            return None;
+            return false;
         }
         let id = network.next_connection;
         network.next_connection += 1;
@@ -208,41 +293,50 @@ impl SimulatedStreams {
             far: to,
             to_near: VecDeque::new(),
             to_far: VecDeque::new(),
-            near_gone: false,
-            far_gone: false,
+            gone: false,
         };
         network.connections.insert(id, connection);
         network.listening.get_mut(&to).expect("checked above").push_back((id, self.address));
-        self.known.insert(id);
-        Some(id)
+        self.known.push(id);
+        self.opened.push_back((id, to));
+        true
     }
 
     fn accept(&mut self) -> Option<(ConnectionId, SocketAddrV4)> {
+        if let Some(opened) = self.opened.pop_front() {
+            return Some(opened);
+        }
         let accepted = self.network.borrow_mut().listening.get_mut(&self.address)?.pop_front()?;
-        self.known.insert(accepted.0);
+        self.known.push(accepted.0);
         Some(accepted)
     }
 
     fn next_bytes(&mut self, id: ConnectionId) -> Option<Vec<u8>> {
         let mut network = self.network.borrow_mut();
-        let now_ns = network.now_ns;
+        let now_ns = network.clock.now_ns();
+        let network = &mut *network;
         let connection = network.connections.get_mut(&id)?;
         let near = connection.near == self.address;
-        let incoming = if near { &mut connection.to_near } else { &mut connection.to_far };
-        let due = incoming.front().is_some_and(|(at, _)| *at <= now_ns);
+        let (incoming, from) = if near {
+            (&mut connection.to_near, connection.far)
+        } else {
+            (&mut connection.to_far, connection.near)
+        };
+        let due = incoming.front().is_some_and(|(at_ns, _)| *at_ns <= now_ns)
+            && !network.cuts.contains(&(*from.ip(), *self.address.ip()));
         if due { incoming.pop_front().map(|(_, bytes)| bytes) } else { None }
     }
 
     fn is_gone(&self, id: ConnectionId) -> bool {
         self.network.borrow().connections.get(&id).is_none_or(|connection| {
             let near = connection.near == self.address;
-            let (gone, incoming) = if near {
-                (connection.far_gone || connection.near_gone, &connection.to_near)
-            } else {
-                (connection.near_gone || connection.far_gone, &connection.to_far)
-            };
-            gone && incoming.is_empty()
+            let incoming = if near { &connection.to_near } else { &connection.to_far };
+            connection.gone && incoming.is_empty()
         })
+    }
+
+    fn lives(&self) -> bool {
+        self.death.as_ref().is_none_or(|death| death.borrow_mut().operation())
     }
 }
 
@@ -254,46 +348,54 @@ impl StreamPort for SimulatedStreams {
             deliver(StreamEvent::Opened(id, from));
             count += 1;
         }
-        for id in self.known.clone() {
-            while count < limit {
-                let Some(bytes) = self.next_bytes(id) else { break };
+        let mut index = 0;
+        while index < self.known.len() && count < limit {
+            let id = self.known[index];
+            if let Some(bytes) = self.next_bytes(id) {
                 deliver(StreamEvent::Received(id, &bytes));
                 count += 1;
-            }
-            if count < limit && self.is_gone(id) {
-                self.known.remove(&id);
+            } else if self.is_gone(id) {
+                self.known.remove(index);
                 deliver(StreamEvent::Closed(id));
                 count += 1;
+            } else {
+                index += 1;
             }
         }
         count
     }
 
     fn write(&mut self, id: ConnectionId, bytes: &[u8]) -> usize {
-        let mut network = self.network.borrow_mut();
-        let delay_ns = network.delay_ns();
-        let now_ns = network.now_ns;
-        // A part only, now and then: a stream has no message borders.
-        let part = if network.random.chance(1, 4) { 1 + network.random.below(bytes.len().max(1) as u64) } else { u64::MAX };
-        let Some(connection) = network.connections.get_mut(&id) else { return 0 };
-        if connection.near_gone || connection.far_gone {
+        if !self.lives() {
             return 0;
         }
+        let mut network = self.network.borrow_mut();
+        let at_ns = network.clock.now_ns() + network.delay_ns();
+        // A part only, now and then: a stream has no message borders.
+        let part = if network.random.chance(1, 4) {
+            1 + network.random.below(bytes.len().max(1) as u64) as usize
+        } else {
+            usize::MAX
+        };
+        let in_flight_max = network.stream_bytes_max;
+        let Some(connection) = network.connections.get_mut(&id).filter(|connection| !connection.gone) else {
+            return 0;
+        };
         let near = connection.near == self.address;
         let outgoing = if near { &mut connection.to_far } else { &mut connection.to_near };
         let in_flight: usize = outgoing.iter().map(|(_, bytes)| bytes.len()).sum();
-        let count = bytes.len().min(IN_FLIGHT_BYTES.saturating_sub(in_flight)).min(part as usize);
+        let count = bytes.len().min(in_flight_max.saturating_sub(in_flight)).min(part);
         if count > 0 {
-            let after = outgoing.back().map_or(0, |(at, _)| *at);
-            outgoing.push_back((after.max(now_ns + delay_ns), bytes[..count].to_vec()));
+            let after_ns = outgoing.back().map_or(0, |(at_ns, _)| *at_ns);
+            outgoing.push_back((after_ns.max(at_ns), bytes[..count].to_vec()));
         }
         count
     }
 
     fn close(&mut self, id: ConnectionId) {
-        self.known.remove(&id);
+        self.known.retain(|known| *known != id);
         if let Some(connection) = self.network.borrow_mut().connections.get_mut(&id) {
-            if connection.near == self.address { connection.near_gone = true } else { connection.far_gone = true }
+            connection.gone = true;
         }
     }
 }
@@ -302,10 +404,9 @@ impl Drop for SimulatedStreams {
     fn drop(&mut self) {
         let mut network = self.network.borrow_mut();
         network.listening.remove(&self.address);
-        for id in &self.known {
-            if let Some(connection) = network.connections.get_mut(id) {
-                connection.near_gone = true;
-                connection.far_gone = true;
+        for connection in network.connections.values_mut() {
+            if connection.near == self.address || connection.far == self.address {
+                connection.gone = true;
             }
         }
     }

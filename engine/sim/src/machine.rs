@@ -1,0 +1,220 @@
+//! The node's machine: what outlives its processes, and how a process starts on it and dies.
+use crate::clock::SharedClock;
+use crate::death::{Death, SharedDeath};
+use crate::disk::{Platter, SharedPlatter, SimulatedDisk};
+use crate::network::SharedNetwork;
+use crate::node::Node;
+use crate::plan::{Plan, between, pick};
+use gds_core::agent::Fault;
+use gds_core::agent::start::{JournalName, StartConfig, StartMemory, Surroundings, start};
+use gds_core::disk::DiskError;
+use gds_core::journal::Durability;
+use gds_core::memory::words::SharedWords;
+use gds_core::memory::{HeapWords, Ring};
+use gds_core::random::Random;
+use gds_core::store::{StoreCapacity, StoreMemory};
+use gds_core::time::{MILLISECOND_NS, SECOND_NS, Time};
+use gds_wire::session::Session;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A start that waits for room longer than this finds some.
+const ROOM_AFTER_NS: u64 = 300 * MILLISECOND_NS;
+/// No start takes longer.
+const START_NS_MAX: u64 = 30 * SECOND_NS;
+
+/// How a process came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// `kill -9`, or a fault.
+    Killed,
+    /// The power went.
+    PowerCut,
+    /// It closed in order.
+    Closed,
+}
+
+/// Why there is no process.
+pub struct NotStarted {
+    /// What the start said.
+    pub fault: Fault,
+    /// It was killed.
+    pub killed: bool,
+}
+
+/// Disks, and the ring's memory between two processes.
+pub struct Machine {
+    /// The bus journal's disk.
+    pub bus: SharedPlatter,
+    /// The acknowledgement journal's disk.
+    pub acknowledgements: SharedPlatter,
+    /// How many processes were started.
+    pub incarnations: u64,
+    config: StartConfig,
+    clock: SharedClock,
+    network: SharedNetwork,
+    /// The words of the last process's ring, when they outlived it.
+    ring: Option<SharedWords>,
+    random: Random,
+}
+
+impl Machine {
+    /// A machine on which nothing was ever started.
+    pub fn new(plan: &Plan, clock: &SharedClock, network: &SharedNetwork) -> Self {
+        let platter = |seed: u64| {
+            let platter = Platter::new(seed, clock);
+            platter.borrow_mut().delay_max_ns = plan.chaos.disk_delay_max_ns;
+            platter
+        };
+        Self {
+            bus: platter(plan.seed ^ 0xB05),
+            acknowledgements: platter(plan.seed ^ 0xACE),
+            incarnations: 0,
+            config: plan.start.clone(),
+            clock: clock.clone(),
+            network: network.clone(),
+            ring: None,
+            random: Random::new(plan.seed ^ 0x51A7),
+        }
+    }
+
+    /// What the next start is configured with.
+    pub fn config(&mut self) -> &mut StartConfig {
+        &mut self.config
+    }
+
+    /// Starts a process. `death_after`: it dies after so many operations.
+    pub fn start(&mut self, plan: &Plan, death_after: Option<u64>) -> Result<Node, NotStarted> {
+        self.incarnations += 1;
+        let needed = Ring::words_needed(&self.config.ring);
+        let ring_existed = self.ring.is_some();
+        let ring = self.ring.take().unwrap_or_else(|| HeapWords::shared(needed));
+        // A new name for each attempt at a new stream, as the clock would give.
+        let name = format!("{:010}", 1_700_000_000 + self.incarnations);
+        self.config.new_stream = Session::padded(&name).expect("ten digits");
+        let death = Death::of_process(ring.clone());
+        if let Some(operations) = death_after {
+            death.borrow_mut().arm(operations);
+        }
+        let words = Ring::words_needed(&self.config.acknowledgement_ring);
+        let memory =
+            StartMemory { ring: ring.clone(), ring_existed, acknowledgement_ring: HeapWords::shared(words) };
+        let mut around = Around {
+            clock: self.clock.clone(),
+            bus: self.bus.clone(),
+            acknowledgements: self.acknowledgements.clone(),
+            death: death.clone(),
+            random: Random::new(self.random.next_u64()),
+            began_ns: self.clock.now_ns(),
+        };
+        let started = start(&self.config, memory, &mut around);
+        match started {
+            Ok(started) if !death.borrow().is_dead() => {
+                self.config.stream = pick(&mut self.random, &[None, Some(started.bus.session)]).to_owned();
+                let seed = self.random.next_u64();
+                let parts = crate::node::Parts {
+                    bus: &self.bus,
+                    acknowledgements: &self.acknowledgements,
+                    network: &self.network,
+                    death: &death,
+                    seed,
+                };
+                Ok(Node::assemble(plan, started, &parts))
+            }
+            started => {
+                let fault = started.err().unwrap_or_else(|| Fault("it died as its start ended".into()));
+                let killed = death.borrow().is_dead() && self.clock.now_ns() - around.began_ns < START_NS_MAX;
+                drop(around);
+                let end = if killed && self.config.journal.durability == Durability::Fsync {
+                    *pick(&mut self.random, &[End::Killed, End::PowerCut])
+                } else {
+                    End::Killed
+                };
+                self.bury(&death, end);
+                Err(NotStarted { fault, killed })
+            }
+        }
+    }
+
+    /// A process is gone; what outlives it is as its end left it.
+    pub fn bury(&mut self, death: &SharedDeath, end: End) {
+        death.borrow_mut().die();
+        for platter in [&self.bus, &self.acknowledgements] {
+            match end {
+                End::PowerCut => platter.borrow_mut().cut_power(),
+                End::Killed | End::Closed => platter.borrow_mut().kill(),
+            }
+        }
+        let survives = self.config.journal.durability == Durability::Memory && end != End::PowerCut;
+        self.ring = survives.then(|| {
+            let death = death.borrow();
+            let words = HeapWords::shared(death.last_words().len());
+            for (word, value) in words.words().iter().zip(death.last_words()) {
+                word.store(*value, Relaxed);
+            }
+            words
+        });
+        if end == End::PowerCut {
+            self.clock.restart_machine();
+            self.config.boot_id = (u128::from(self.random.next_u64())).to_be_bytes();
+        }
+    }
+
+    /// Room for this many more segments on each disk; `None`: no end of it.
+    pub fn set_room(&mut self, more: Option<usize>) {
+        for platter in [&self.bus, &self.acknowledgements] {
+            let mut platter = platter.borrow_mut();
+            platter.segments_max = more.map_or(usize::MAX, |more| platter.segments() + more);
+        }
+    }
+
+    /// Whether the disks are full or will be.
+    pub fn is_tight(&self) -> bool {
+        self.bus.borrow().segments_max < usize::MAX
+    }
+}
+
+/// What the start of one process takes from the machine.
+struct Around {
+    clock: SharedClock,
+    bus: SharedPlatter,
+    acknowledgements: SharedPlatter,
+    death: SharedDeath,
+    random: Random,
+    began_ns: u64,
+}
+
+impl Surroundings for Around {
+    type Disk = SimulatedDisk;
+
+    fn disk(&mut self, journal: JournalName) -> Result<SimulatedDisk, DiskError> {
+        let platter = match journal {
+            JournalName::Bus => &self.bus,
+            JournalName::Acknowledgements => &self.acknowledgements,
+        };
+        Ok(SimulatedDisk::new(platter, Some(self.death.clone())))
+    }
+
+    fn writer(&mut self, journal: JournalName) -> Result<SimulatedDisk, DiskError> {
+        self.disk(journal)
+    }
+
+    fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault> {
+        Ok(StoreMemory::heap(capacity))
+    }
+
+    fn now(&mut self) -> Time {
+        self.clock.advance(between(&mut self.random, 1_000, 20_000));
+        let waited_ns = self.clock.now_ns() - self.began_ns;
+        if waited_ns > ROOM_AFTER_NS {
+            for platter in [&self.bus, &self.acknowledgements] {
+                platter.borrow_mut().segments_max = usize::MAX;
+            }
+        }
+        if waited_ns > START_NS_MAX {
+            self.death.borrow_mut().die();
+        }
+        self.clock.node_time()
+    }
+
+    fn replayed(&mut self, _applied: u64, _of: u64) {}
+}

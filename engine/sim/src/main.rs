@@ -1,0 +1,102 @@
+//! `gds-sim`: runs seeds of the simulator.
+use gds_sim::run::{self, Outcome, replay_command};
+use std::process::ExitCode;
+use std::time::Instant;
+
+const USAGE: &str = "\
+gds-sim run [--seeds N] [--first SEED] [--threads N]   runs N seeds (default 2000)
+gds-sim run --seed SEED [--trace]                      runs one seed, telling what happens";
+
+struct Options {
+    seeds: u64,
+    first: u64,
+    threads: usize,
+    seed: Option<u64>,
+    trace: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((command, rest)) if command == "run" => match options(rest) {
+            Ok(options) => run_command(&options),
+            Err(error) => wrong(&error),
+        },
+        _ => wrong("no such command"),
+    }
+}
+
+fn wrong(error: &str) -> ExitCode {
+    eprintln!("{error}\n{USAGE}");
+    ExitCode::from(2)
+}
+
+fn options(arguments: &[String]) -> Result<Options, String> {
+    let mut options = Options { seeds: 2_000, first: 1, threads: 2, seed: None, trace: false };
+    let mut arguments = arguments.iter();
+    while let Some(name) = arguments.next() {
+        if name == "--trace" {
+            options.trace = true;
+            continue;
+        }
+        let value = arguments.next().ok_or_else(|| format!("{name} needs a number"))?;
+        let number: u64 = value.parse().map_err(|_| format!("{name} {value}: not a number"))?;
+        match name.as_str() {
+            "--seeds" => options.seeds = number,
+            "--first" => options.first = number,
+            "--threads" => options.threads = number.clamp(1, 64) as usize,
+            "--seed" => options.seed = Some(number),
+            _ => return Err(format!("{name}: no such option")),
+        }
+    }
+    Ok(options)
+}
+
+fn run_command(options: &Options) -> ExitCode {
+    run::explain_panics();
+    let began = Instant::now();
+    let outcome = match options.seed {
+        None => run::run(options.first, options.seeds, options.threads, true),
+        Some(seed) => match run::run_one(seed, options.trace) {
+            Ok(tally) => Outcome { seeds: 1, tally, failures: Vec::new() },
+            Err(violation) => {
+                let failures = vec![run::Failure { seed, violation }];
+                Outcome { failures, ..Outcome::default() }
+            }
+        },
+    };
+    report(&outcome, began)
+}
+
+fn report(outcome: &Outcome, began: Instant) -> ExitCode {
+    let mut set = "";
+    for (name, count) in outcome.tally.iter() {
+        let (first, rest) = name.split_once('.').unwrap_or(("", name));
+        if first != set {
+            print!("\n{first}:");
+            set = first;
+        }
+        print!(" {rest} {count},");
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let seeds = outcome.seeds;
+    println!("\n\n{seeds} seeds in {seconds:.1} s, {:.1} seeds/s", seeds as f64 / seconds);
+    for failure in &outcome.failures {
+        println!(
+            "seed {} failed: {}\n  replay: {}",
+            failure.seed,
+            failure.violation,
+            replay_command(failure.seed)
+        );
+    }
+    let missing = run::missing(outcome);
+    if !missing.is_empty() {
+        println!("these never happened, so the run proves less than it should: {}", missing.join(", "));
+    }
+    if outcome.failures.is_empty() && missing.is_empty() {
+        println!("every promise was kept");
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,255 @@
+//! One process of the node: the engine's own agents over the simulated network and disks.
+use crate::death::SharedDeath;
+use crate::disk::{SharedPlatter, SimulatedDisk};
+use crate::network::{SharedNetwork, SimulatedPort, SimulatedStreams};
+use crate::plan::{
+    ACKNOWLEDGEMENTS, DOWNSTREAM, INGRESS_A, INGRESS_B, NODE_HOST, Plan, QUERIES, REWINDER, pick,
+};
+use gds_core::agent::start::{StartReport, Started, Stream};
+use gds_core::agent::{
+    Agent, Fault, JournalAgent, PublisherAgent, QueryAgent, RewinderAgent, SequencerAgent, SequencerOrders,
+    StoreAgent,
+};
+use gds_core::bus::{Publisher, PublisherConfig, RewindSource, Rewinder, RewinderConfig};
+use gds_core::counters::CounterSet;
+use gds_core::query::node_source::NodeSource;
+use gds_core::query::{QueryConfig, QueryServer, User, Users};
+use gds_core::random::Random;
+use gds_core::time::{MILLISECOND_NS, SECOND_NS, Time};
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+/// Where the sequencer's port is.
+pub const INGRESS: SocketAddrV4 = SocketAddrV4::new(NODE_HOST, 6000);
+const PUBLISHER: SocketAddrV4 = SocketAddrV4::new(NODE_HOST, 6001);
+const ACKNOWLEDGEMENT_PUBLISHER: SocketAddrV4 = SocketAddrV4::new(NODE_HOST, 6002);
+
+/// The agents, in the order of the stream's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names of the agents")]
+pub enum AgentName {
+    Sequencer,
+    Journal,
+    Store,
+    AcknowledgementJournal,
+    Publisher,
+    AcknowledgementPublisher,
+    Rewinder,
+    Query,
+}
+
+impl AgentName {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Sequencer,
+        Self::Journal,
+        Self::Store,
+        Self::AcknowledgementJournal,
+        Self::Publisher,
+        Self::AcknowledgementPublisher,
+        Self::Rewinder,
+        Self::Query,
+    ];
+}
+
+/// What a process is made over.
+pub struct Parts<'a> {
+    /// The bus journal's disk.
+    pub bus: &'a SharedPlatter,
+    /// The acknowledgement journal's disk.
+    pub acknowledgements: &'a SharedPlatter,
+    /// The network.
+    pub network: &'a SharedNetwork,
+    /// The process's life.
+    pub death: &'a SharedDeath,
+    /// For what it draws.
+    pub seed: u64,
+}
+
+/// The named counter sets of a process.
+type CounterSets = Vec<(&'static str, Arc<dyn CounterSet>)>;
+
+/// A running process.
+pub struct Node {
+    /// The bus.
+    pub bus: Stream,
+    /// The acknowledgements.
+    pub acknowledgements: Stream,
+    /// Its life.
+    pub death: SharedDeath,
+    /// What its start found.
+    pub report: StartReport,
+    /// What the sequencer is told.
+    pub orders: Arc<SequencerOrders>,
+    /// Its store.
+    pub store: StoreAgent<SimulatedDisk>,
+    sequencer: SequencerAgent<SimulatedPort>,
+    journal: JournalAgent<SimulatedDisk>,
+    acknowledgement_journal: JournalAgent<SimulatedDisk>,
+    publisher: PublisherAgent<SimulatedPort, SimulatedDisk>,
+    acknowledgement_publisher: PublisherAgent<SimulatedPort, SimulatedDisk>,
+    rewinder: RewinderAgent<SimulatedPort, SimulatedDisk>,
+    query: QueryAgent<SimulatedStreams, SimulatedDisk>,
+    counters: CounterSets,
+}
+
+impl Node {
+    /// Puts a started node together.
+    pub fn assemble(plan: &Plan, started: Started<SimulatedDisk>, parts: &Parts<'_>) -> Self {
+        let random = &mut Random::new(parts.seed);
+        let Started { bus, acknowledgements, sequencer, journal, acknowledgement_journal, store, report } =
+            started;
+        let port = |address, groups: &[SocketAddrV4]| {
+            SimulatedPort::open(parts.network, address, groups, Some(parts.death.clone()))
+        };
+        let bus_disk = || SimulatedDisk::new(parts.bus, Some(parts.death.clone()));
+        let acknowledgement_disk = || SimulatedDisk::new(parts.acknowledgements, Some(parts.death.clone()));
+        let publisher = publisher(plan, &bus, DOWNSTREAM, true, random);
+        let acknowledgement_publisher =
+            self::publisher(plan, &acknowledgements, ACKNOWLEDGEMENTS, false, random);
+        let rewinder = rewinder(plan, &bus, &acknowledgements, random);
+        let server = query_server(&bus, &store, random);
+        let counters: CounterSets = vec![
+            ("ingress", sequencer.ingress().counters().clone()),
+            ("sequencer", sequencer.counters().clone()),
+            ("journal", journal.counters()),
+            ("acknowledgement_journal", acknowledgement_journal.counters()),
+            ("store", store.store().counters().clone()),
+            ("store_agent", store.counters()),
+            ("store_source", store.source().counters().clone()),
+            ("publisher", publisher.counters().clone()),
+            ("publisher_source", publisher.reader().counters().clone()),
+            ("acknowledgement_publisher", acknowledgement_publisher.counters().clone()),
+            ("acknowledgement_publisher_source", acknowledgement_publisher.reader().counters().clone()),
+            ("rewinder", rewinder.counters().clone()),
+            ("rewinder_source", rewinder.sources()[0].reader.counters().clone()),
+            ("query", server.counters().clone()),
+        ];
+        let orders: Arc<SequencerOrders> = Arc::default();
+        let acknowledgement_publisher = PublisherAgent::new(
+            acknowledgement_publisher,
+            port(ACKNOWLEDGEMENT_PUBLISHER, &[]),
+            acknowledgement_disk(),
+            acknowledgements.progress.clone(),
+        );
+        let streams = SimulatedStreams::listen(parts.network, QUERIES, parts.death.clone());
+        Self {
+            sequencer: SequencerAgent::new(sequencer, port(INGRESS, &[INGRESS_A, INGRESS_B]), orders.clone()),
+            publisher: PublisherAgent::new(publisher, port(PUBLISHER, &[]), bus_disk(), bus.progress.clone()),
+            acknowledgement_publisher: acknowledgement_publisher.ending_with(bus.progress.clone()),
+            rewinder: RewinderAgent::new(rewinder, port(REWINDER, &[]), bus_disk(), acknowledgement_disk()),
+            query: QueryAgent::new(server, streams, bus_disk(), bus.progress.clone()),
+            death: parts.death.clone(),
+            bus,
+            acknowledgements,
+            report,
+            orders,
+            journal,
+            acknowledgement_journal,
+            store,
+            counters,
+        }
+    }
+
+    /// One duty cycle of one agent.
+    pub fn duty(&mut self, agent: AgentName, now: Time) -> Result<usize, Fault> {
+        self.agent(agent).duty(now)
+    }
+
+    /// Closes all agents in order.
+    pub fn close(&mut self, now: Time) -> Result<(), Fault> {
+        AgentName::ALL.iter().try_for_each(|&agent| self.agent(agent).close(now))
+    }
+
+    /// Whether everything taken is applied, journalled and published.
+    pub fn caught_up(&self) -> bool {
+        let applied = self.bus.progress.applied.get() == self.bus.progress.sequenced.get();
+        applied
+            && [&self.bus, &self.acknowledgements].into_iter().all(|stream| {
+                let last = stream.progress.sequenced.get();
+                stream.progress.journalled.get() == last && stream.progress.published.get() == last
+            })
+    }
+
+    /// Both trains of ends have been sent to their end.
+    pub fn finished(&self) -> bool {
+        self.bus.progress.finished.get() == 1 && self.acknowledgements.progress.finished.get() == 1
+    }
+
+    /// Shows every counter with its set's name.
+    pub fn for_each_counter(&self, visit: &mut dyn FnMut(&'static str, &'static str, u64)) {
+        for (set, counters) in &self.counters {
+            counters.for_each(&mut |name, _, value| visit(set, name, value));
+        }
+    }
+
+    fn agent(&mut self, agent: AgentName) -> &mut dyn Agent {
+        match agent {
+            AgentName::Sequencer => &mut self.sequencer,
+            AgentName::Journal => &mut self.journal,
+            AgentName::Store => &mut self.store,
+            AgentName::AcknowledgementJournal => &mut self.acknowledgement_journal,
+            AgentName::Publisher => &mut self.publisher,
+            AgentName::AcknowledgementPublisher => &mut self.acknowledgement_publisher,
+            AgentName::Rewinder => &mut self.rewinder,
+            AgentName::Query => &mut self.query,
+        }
+    }
+}
+
+fn publisher(
+    plan: &Plan,
+    stream: &Stream,
+    group: SocketAddrV4,
+    bus_messages: bool,
+    random: &mut Random,
+) -> Publisher {
+    let config = PublisherConfig {
+        payload_bytes_max: plan.payload_bytes_max,
+        packets_max: *pick(random, &[1, 4, 64]),
+        bus_messages,
+        ..PublisherConfig::new(stream.session, group)
+    };
+    Publisher::new(config, stream.reader(stream.publish_from))
+}
+
+fn rewinder(plan: &Plan, bus: &Stream, acknowledgements: &Stream, random: &mut Random) -> Rewinder {
+    let source = |stream: &Stream| {
+        let progress = stream.progress.clone();
+        let limit = Box::new(move || progress.committed.get());
+        RewindSource { session: stream.session, reader: stream.reader(1), limit }
+    };
+    let config = RewinderConfig {
+        payload_bytes_max: plan.payload_bytes_max,
+        bytes_per_second: *pick(random, &[1_000_000, 1_000_000_000]),
+        burst_bytes: *pick(random, &[3_000, 1 << 20]),
+        requesters_max: *pick(random, &[8, 64]),
+        requests_max: *pick(random, &[2, 64]),
+    };
+    Rewinder::new(config, vec![source(bus), source(acknowledgements)])
+}
+
+fn query_server(bus: &Stream, store: &StoreAgent<SimulatedDisk>, random: &mut Random) -> QueryServer {
+    let mut config = QueryConfig {
+        connections_max: 4,
+        sessions_max: 4,
+        streams_max: 4,
+        waits_max: 4,
+        keys_max: 4,
+        request_bytes_max: 2_000,
+        request_buffer_bytes: 4_000,
+        slices_per_duty: *pick(random, &[1, 8]),
+        answer_bytes_max: *pick(random, &[2_000, 8_000]),
+        heartbeat_ns: 100 * MILLISECOND_NS,
+        silence_ns: 2 * SECOND_NS,
+        slow_reader_ns: *pick(random, &[20 * MILLISECOND_NS, SECOND_NS]),
+        wait_ns: *pick(random, &[5 * MILLISECOND_NS, 5 * SECOND_NS]),
+        seed: random.next_u64(),
+        ..QueryConfig::default()
+    };
+    config.retained_bytes = config.retained_bytes_min();
+    let users = Users::new(vec![User::all("reader", "secret")]);
+    let readers = (0..2).map(|_| bus.reader(1)).collect();
+    let source = NodeSource::new(store.store().reader(), readers, bus.progress.clone());
+    QueryServer::with_source(config, users, bus.session, Box::new(source), Vec::new())
+}

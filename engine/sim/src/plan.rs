@@ -1,0 +1,358 @@
+//! What one seed decides: sizes, numbers of everything, how bad it gets, and when.
+use crate::network::Faults;
+use gds_core::agent::start::StartConfig;
+use gds_core::bus::{AdmissionRule, GapPolicy, IngressConfig, Rerequest, SequencerConfig, StartAt};
+use gds_core::disk::BLOCK_BYTES;
+use gds_core::journal::{Durability, JournalConfig};
+use gds_core::memory::RingConfig;
+use gds_core::random::Random;
+use gds_core::store::StoreConfig;
+use gds_core::time::{MICROSECOND_NS, MILLISECOND_NS, SECOND_NS};
+use gds_wire::declaration::{Declaration, Limits, Schema, SchemaDeclaration, TableDeclaration};
+use gds_wire::envelope::max_block_bytes;
+use gds_wire::session::Session;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// The node's host.
+pub const NODE_HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+/// Clients are 10.1.x.y, feeds 10.2.x.y, listeners 10.3.x.y, query clients 10.4.x.y, strangers 10.9.x.y.
+pub const CLIENT_NET: u8 = 1;
+/// See [`CLIENT_NET`].
+pub const FEED_NET: u8 = 2;
+/// See [`CLIENT_NET`].
+pub const LISTENER_NET: u8 = 3;
+/// See [`CLIENT_NET`].
+pub const READER_NET: u8 = 4;
+/// See [`CLIENT_NET`].
+pub const STRANGER_NET: u8 = 9;
+
+/// Line A of the ingress.
+pub const INGRESS_A: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 1), 5001);
+/// Line B of the ingress.
+pub const INGRESS_B: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 2), 5002);
+/// Where the stream is published.
+pub const DOWNSTREAM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 3), 5003);
+/// Where acknowledgements are published.
+pub const ACKNOWLEDGEMENTS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 4), 5004);
+/// The node's rewinder.
+pub const REWINDER: SocketAddrV4 = SocketAddrV4::new(NODE_HOST, 6003);
+/// The node's query port.
+pub const QUERIES: SocketAddrV4 = SocketAddrV4::new(NODE_HOST, 6004);
+/// Where a feed's re-request server is, on the feed's host.
+pub const FEED_SERVER_PORT: u16 = 7001;
+/// The feed that the rule with a re-request server is for is on this host.
+pub const FEED_HOST: Ipv4Addr = Ipv4Addr::new(10, FEED_NET, 0, 1);
+
+/// Tables of native transactions.
+pub const NATIVE_TABLES: [u16; 2] = [1, 2];
+/// A table that nobody declares.
+pub const UNKNOWN_TABLE: u16 = 77;
+/// The feed's table of orders; stocks are in the next.
+pub const ORDERS_TABLE: u16 = 10;
+/// Declared later, in some worlds.
+pub const LATER_TABLE: u16 = 3;
+
+/// How bad the disk is, how long things take, and how often they go wrong: chances are per chaos step.
+#[derive(Clone, Debug)]
+pub struct Chaos {
+    /// The network while things go wrong.
+    pub faults: Faults,
+    /// Longest a disk write takes.
+    pub disk_delay_max_ns: u64,
+    /// Time between two steps of chaos, at most.
+    pub step_ns_max: u64,
+    /// How many processes die, at most.
+    pub deaths_max: u64,
+    /// Per hundred steps each.
+    pub death_percent: u64,
+    /// An orderly restart.
+    pub restart_percent: u64,
+    /// Two hosts cease to reach each other, one way or both.
+    pub cut_percent: u64,
+    /// The disk becomes full, or has room again.
+    pub full_percent: u64,
+    /// The next write fails.
+    pub disk_failure_percent: u64,
+    /// The wall clock jumps.
+    pub jump_percent: u64,
+    /// An agent stands still for a while.
+    pub stall_percent: u64,
+    /// A client dies.
+    pub client_death_percent: u64,
+    /// Connections break.
+    pub break_percent: u64,
+    /// A listener comes, late.
+    pub listener_percent: u64,
+}
+
+/// How a feed reaches the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedKind {
+    /// What is missing is waited for, and asked from its re-request server.
+    Server,
+    /// What is missing is waited for, and asked from where its packets come from.
+    Source,
+    /// What is missing is given up after a while; it may be joined in mid-day.
+    Skip,
+}
+
+/// Everything one seed decides beforehand.
+#[derive(Clone)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// What an acknowledgement stands for.
+    pub durability: Durability,
+    /// Largest packet downstream.
+    pub payload_bytes_max: usize,
+    /// The start's configuration, but for the name of a new stream and the boot.
+    pub start: StartConfig,
+    /// The declaration of later starts, in some worlds.
+    pub later_declaration: Option<Declaration>,
+    /// How many clients at a time.
+    pub clients: usize,
+    /// Blocks per client.
+    pub blocks_per_client: u64,
+    /// Keys that clients use.
+    pub keys: u64,
+    /// Longest value they write.
+    pub value_bytes_max: usize,
+    /// The feeds.
+    pub feeds: Vec<FeedKind>,
+    /// Messages per feed.
+    pub messages_per_feed: u64,
+    /// Listeners from the start.
+    pub listeners: usize,
+    /// Query clients.
+    pub readers: usize,
+    /// How long things go wrong.
+    pub faulty_ns: u64,
+    /// Longest an idle agent sleeps.
+    pub idle_ns_max: u64,
+    /// What goes wrong.
+    pub chaos: Chaos,
+    /// Most bytes on their way on a connection.
+    pub stream_bytes_max: usize,
+    /// The publishers send their trains of ends to the last packet.
+    pub whole_train: bool,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn of(seed: u64) -> Self {
+        let random = &mut Random::new(seed ^ 0x6A09_E667_F3BC_C908);
+        let durability = if random.chance(1, 2) { Durability::Memory } else { Durability::Fsync };
+        let payload_bytes_max = *pick(random, &[400, 600, 1000, 1400]);
+        let feeds = feeds(random);
+        let clients = 1 + random.below(3) as usize;
+        let declaration = declaration(random, clients + feeds.len());
+        let later_declaration = random.chance(1, 3).then(|| later(random, &declaration));
+        let start = start_config(random, durability, payload_bytes_max, declaration, &feeds);
+        Self {
+            seed,
+            durability,
+            payload_bytes_max,
+            start,
+            later_declaration,
+            clients,
+            blocks_per_client: 10 + random.below(90),
+            keys: 2 + random.below(30),
+            value_bytes_max: *pick(random, &[8, 60, 300]),
+            feeds,
+            messages_per_feed: 20 + random.below(180),
+            listeners: 1 + random.below(3) as usize,
+            readers: random.below(3) as usize,
+            faulty_ns: between(random, 5 * MILLISECOND_NS, 150 * MILLISECOND_NS),
+            idle_ns_max: *pick(random, &[20 * MICROSECOND_NS, 100 * MICROSECOND_NS, 300 * MICROSECOND_NS]),
+            chaos: chaos(random),
+            stream_bytes_max: *pick(random, &[500, 4_000, 64_000]),
+            whole_train: random.chance(1, 10),
+        }
+    }
+
+    /// All of it, for people.
+    pub fn describe(&self) -> String {
+        let start = &self.start;
+        let (ingress, chaos) = (&start.sequencer.ingress, &self.chaos);
+        format!(
+            "seed {}: {:?}, packets of {} B, {:?}, acknowledgements {:?}\n{:?}\n{:?}\n{:?}\n{ingress:?}\n{} clients of up to {} \
+             blocks, {} keys, values up to {} B; feeds {:?} of up to {}; {} listeners, {} query clients; {} ns of {chaos:?}; later \
+             {:?}",
+            self.seed,
+            self.durability,
+            self.payload_bytes_max,
+            start.ring,
+            start.acknowledgement_ring,
+            start.journal,
+            start.acknowledgement_journal,
+            start.declaration,
+            self.clients,
+            self.blocks_per_client,
+            self.keys,
+            self.value_bytes_max,
+            self.feeds,
+            self.messages_per_feed,
+            self.listeners,
+            self.readers,
+            self.faulty_ns,
+            self.later_declaration.as_ref().map(|later| later.limits)
+        )
+    }
+}
+
+/// One of these.
+pub fn pick<'a, T>(random: &mut Random, from: &'a [T]) -> &'a T {
+    &from[random.below(from.len() as u64) as usize]
+}
+
+/// A number from `from` to `to`, both included.
+pub fn between(random: &mut Random, from: u64, to: u64) -> u64 {
+    from + random.below(to - from + 1)
+}
+
+fn feeds(random: &mut Random) -> Vec<FeedKind> {
+    let count = *pick(random, &[0, 1, 1, 2]);
+    let mut kinds = vec![FeedKind::Server, FeedKind::Source, FeedKind::Skip];
+    while kinds.len() > count {
+        kinds.remove(random.below(kinds.len() as u64) as usize);
+    }
+    kinds
+}
+
+fn declaration(random: &mut Random, senders: usize) -> Declaration {
+    let tables = [(1, "first"), (2, "second"), (ORDERS_TABLE, "orders"), (ORDERS_TABLE + 1, "stocks")];
+    let table = |(table, name): (u16, &str)| TableDeclaration { table, name: name.parse().expect("a name") };
+    let tight = random.chance(1, 4);
+    Declaration {
+        limits: Limits {
+            records_max: *pick(random, &[5, 20, 100, 1000]),
+            bytes_max: *pick(random, &[200, 2_000, 1_000_000]),
+            sessions_max: senders as u32 + if tight { random.below(3) as u32 } else { 60 },
+            session_forget_messages: *pick(random, &[0, 0, 2_000, 100_000]),
+            horizon_messages: *pick(random, &[0, 1, 10, 100, 1_000]),
+            index_seed: random.next_u64(),
+        },
+        tables: tables.into_iter().map(table).collect(),
+        schemas: vec![SchemaDeclaration {
+            pattern: "F*".parse().expect("a pattern"),
+            schema: Schema::Itch50,
+            version: 1,
+            first_table: ORDERS_TABLE,
+        }],
+    }
+}
+
+fn later(random: &mut Random, declaration: &Declaration) -> Declaration {
+    let mut later = declaration.clone();
+    later.limits.records_max = *pick(random, &[10, 50, 500]);
+    later.limits.bytes_max = *pick(random, &[500, 5_000, 500_000]);
+    later.limits.horizon_messages = *pick(random, &[0, 5, 50, 500]);
+    later.tables.push(TableDeclaration { table: LATER_TABLE, name: "later".parse().expect("a name") });
+    later
+}
+
+fn start_config(
+    random: &mut Random,
+    durability: Durability,
+    payload_bytes_max: usize,
+    declaration: Declaration,
+    feeds: &[FeedKind],
+) -> StartConfig {
+    let ring = RingConfig { data_bytes: 8192 << random.below(5), positions: 64 << random.below(6) };
+    let acknowledgement_ring =
+        RingConfig { data_bytes: 1024 << random.below(5), positions: 16 << random.below(6) };
+    let ingress = ingress_config(random, feeds);
+    StartConfig {
+        stream: None,
+        new_stream: Session::BLANK,
+        boot_id: [7; 16],
+        ring,
+        acknowledgement_ring,
+        journal: journal_config(random, durability),
+        acknowledgement_journal: journal_config(random, Durability::Memory),
+        declaration,
+        sequencer: SequencerConfig { ingress, payload_bytes_max, durability, epoch: 1 },
+        store: StoreConfig { block_bytes_max: max_block_bytes(payload_bytes_max) },
+    }
+}
+
+fn journal_config(random: &mut Random, durability: Durability) -> JournalConfig {
+    JournalConfig {
+        segment_bytes: BLOCK_BYTES as u64 * between(random, 2, 24),
+        group_bytes_max: BLOCK_BYTES * between(random, 1, 8) as usize,
+        linger_ns: *pick(random, &[0, 50 * MICROSECOND_NS, MILLISECOND_NS, 3 * MILLISECOND_NS]),
+        durability,
+    }
+}
+
+fn ingress_config(random: &mut Random, feeds: &[FeedKind]) -> IngressConfig {
+    IngressConfig {
+        rules: rules(random, feeds),
+        window_messages: *pick(random, &[16, 64, 512, 4096]),
+        packets_max: *pick(random, &[4, 32, 256]),
+        packets_per_session_max: *pick(random, &[2, 16, 128]),
+        packet_bytes_max: 1472,
+        receptions_max: *pick(random, &[2, 16, 64]),
+        first_request_ns_max: *pick(random, &[0, 50 * MICROSECOND_NS, 500 * MICROSECOND_NS]),
+        retry_ns: *pick(random, &[200 * MICROSECOND_NS, MILLISECOND_NS]),
+        retry_ns_max: *pick(random, &[2 * MILLISECOND_NS, 50 * MILLISECOND_NS]),
+        refusal_ns: *pick(random, &[100 * MICROSECOND_NS, 5 * MILLISECOND_NS]),
+        idle_ns: *pick(random, &[100 * MILLISECOND_NS, 10 * SECOND_NS]),
+        seed: random.next_u64(),
+    }
+}
+
+fn rules(random: &mut Random, feeds: &[FeedKind]) -> Vec<AdmissionRule> {
+    let net = |net: u8| vec![(Ipv4Addr::new(10, net, 0, 0), 16)];
+    let mut rules = Vec::new();
+    for kind in feeds {
+        let (pattern, gap, start, rerequest) = match kind {
+            FeedKind::Server => {
+                let server = SocketAddrV4::new(FEED_HOST, FEED_SERVER_PORT);
+                ("FA*", GapPolicy::Wait, StartAt::One, Rerequest::Address(server))
+            }
+            FeedKind::Source => ("FB*", GapPolicy::Wait, StartAt::One, Rerequest::Source),
+            FeedKind::Skip => {
+                let after_ns = between(random, 500 * MICROSECOND_NS, 10 * MILLISECOND_NS);
+                let start = *pick(random, &[StartAt::One, StartAt::FirstSeen]);
+                let rerequest = *pick(random, &[Rerequest::Nobody, Rerequest::Source]);
+                ("FC*", GapPolicy::Skip { after_ns }, start, rerequest)
+            }
+        };
+        let pattern = pattern.parse().expect("a pattern");
+        rules.push(AdmissionRule { pattern, sources: net(FEED_NET), gap, start, rerequest });
+    }
+    let rerequest = *pick(random, &[Rerequest::Source, Rerequest::Nobody]);
+    let pattern = "C*".parse().expect("a pattern");
+    rules.push(AdmissionRule { pattern, sources: net(CLIENT_NET), rerequest, ..AdmissionRule::anyone() });
+    rules
+}
+
+fn chaos(random: &mut Random) -> Chaos {
+    // Every kind of fault is off in some worlds, so that others are not drowned by it.
+    let percent = |random: &mut Random, most: u64| {
+        if random.chance(1, 2) { 0 } else { 1 + random.below(most) }
+    };
+    let lossy = random.chance(3, 4);
+    Chaos {
+        faults: Faults {
+            loss_per_mille: if lossy { *pick(random, &[5, 50, 200, 400]) } else { 0 },
+            duplicate_per_mille: *pick(random, &[0, 0, 20, 200]),
+            delay_min_ns: *pick(random, &[1_000, 20_000]),
+            delay_max_ns: *pick(random, &[20_000, 100_000, 3_000_000]),
+        },
+        disk_delay_max_ns: *pick(random, &[0, 30_000, 1_000_000]),
+        step_ns_max: *pick(random, &[500_000, 3_000_000]),
+        deaths_max: random.below(8),
+        death_percent: percent(random, 20),
+        restart_percent: percent(random, 8),
+        cut_percent: percent(random, 15),
+        full_percent: percent(random, 10),
+        disk_failure_percent: percent(random, 3),
+        jump_percent: percent(random, 10),
+        stall_percent: percent(random, 20),
+        client_death_percent: percent(random, 8),
+        break_percent: percent(random, 10),
+        listener_percent: percent(random, 5),
+    }
+}

@@ -1,0 +1,138 @@
+//! What happened, summed up over all worlds: that the faults were there, and that the engine had to deal with them.
+use std::collections::BTreeMap;
+
+/// Named counts.
+#[derive(Clone, Debug, Default)]
+pub struct Tally(BTreeMap<String, u64>);
+
+impl Tally {
+    /// Adds to a count.
+    pub fn add(&mut self, name: &str, amount: u64) {
+        if amount > 0 {
+            match self.0.get_mut(name) {
+                Some(count) => *count += amount,
+                None => drop(self.0.insert(name.to_owned(), amount)),
+            }
+        }
+    }
+
+    /// Adds to a count of a set.
+    pub fn add_to(&mut self, set: &str, name: &str, amount: u64) {
+        if amount > 0 {
+            self.add(&format!("{set}.{name}"), amount);
+        }
+    }
+
+    /// A count; 0 when there is none.
+    pub fn get(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+
+    /// Adds another's counts.
+    pub fn merge(&mut self, other: &Self) {
+        for (name, amount) in &other.0 {
+            self.add(name, *amount);
+        }
+    }
+
+    /// All counts, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(name, amount)| (name.as_str(), *amount))
+    }
+}
+
+/// What a long enough run must have seen, each at least once: without it the run proves less than it says.
+pub const MUST_HAPPEN: &[&str] = &[
+    "world.process kills",
+    "world.deaths in mid duty",
+    "world.deaths during start",
+    "world.power cuts",
+    "world.orderly restarts",
+    "world.restarts on another boot",
+    "world.disk failures",
+    "world.disk full",
+    "world.wall clock jumps",
+    "world.agent stalls",
+    "world.host cuts",
+    "world.client deaths",
+    "world.late listeners",
+    "world.link breaks",
+    "world.sessions turned away",
+    "world.sessions forgotten",
+    "world.clients refused by an ended stream",
+    "world.tables emptied",
+    "world.torn tails",
+    "world.messages merged from the ring",
+    "world.messages of killed clients",
+    "world.declarations",
+    "network.lost",
+    "network.duplicated",
+    "network.reordered",
+    "network.cut",
+    "disk.torn blocks",
+    "disk.refused segments",
+    "outcome.applied",
+    "outcome.no operation",
+    "outcome.record exists",
+    "outcome.record missing",
+    "outcome.version mismatch",
+    "outcome.limit of records reached",
+    "outcome.limit of bytes reached",
+    "outcome.malformed",
+    "outcome.unknown table",
+    "outcome.unknown order",
+    "outcome.order exists",
+    "outcome.quantity exceeded",
+    "outcome.too long",
+    "outcome.unknown type",
+    "outcome.skipped",
+    "refusal.disk full",
+    "refusal.sessions full",
+    "refusal.stream ended",
+    "ingress.duplicates",
+    "ingress.held",
+    "ingress.gaps",
+    "ingress.requests",
+    "ingress.skips",
+    "ingress.late",
+    "ingress.beyond_window",
+    "ingress.pool_full",
+    "ingress.receptions_full",
+    "ingress.not_admitted",
+    "ingress.reserved",
+    "ingress.malformed",
+    "ingress.after_end",
+    "ingress.abandoned",
+    "sequencer.ring_full",
+    "sequencer.not_accepting",
+    "journal.disk_full",
+    "journal.segments_created",
+    "store_agent.held_back",
+    "store.relocated",
+    "store_source.from_journal",
+    "publisher.heartbeats",
+    "publisher.ends",
+    "publisher_source.from_journal",
+    "acknowledgement_publisher_source.from_journal",
+    "rewinder.replies",
+    "rewinder.limited",
+    "rewinder.malformed",
+    "rewinder.out_of_range",
+    "rewinder_source.from_journal",
+    "receiver.gaps",
+    "receiver.filled",
+    "receiver.duplicates",
+    "receiver.retries",
+    "receiver.window_full",
+    "receiver.gaps_full",
+    "submitter.resent",
+    "submitter.answered",
+    "submitter.acknowledged_again",
+    "submitter.window_full",
+    "soup_client.resumed",
+    "soup_client.sessions_lost",
+    "soup_client.requests_resent",
+    "reader.answers",
+    "reader.refused",
+    "feed.requests",
+];

@@ -1,0 +1,445 @@
+//! A world: one node and everybody around it, in one thread, from one seed.
+//!
+//! Every part has a duty cycle and is driven at random moments, in random order. Things go wrong for a while; then nothing does any
+//! more, and everything must come to its end. All that leaves the node is held against the [`Truth`](crate::truth::Truth).
+mod chaos;
+mod ending;
+mod watching;
+
+use crate::actor::{Client, Feed, Listener, Reader, Scene, Stranger};
+use crate::clock::{Clock, SharedClock};
+use crate::machine::{End, Machine};
+use crate::network::{Network, SharedNetwork};
+use crate::node::{AgentName, Node};
+use crate::plan::{NODE_HOST, Plan};
+use crate::tally::Tally;
+use crate::truth::Truth;
+use crate::violation::{Checked, Violation, broken};
+use gds_core::agent::start::acknowledgement_session;
+use gds_core::random::Random;
+use gds_core::time::SECOND_NS;
+use gds_wire::acknowledgement::Outcome;
+use gds_wire::session::Session;
+
+/// Everything must be done so long after the faults have stopped.
+const CALM_NS_MAX: u64 = 60 * SECOND_NS;
+/// Longest an idle part sleeps when nothing goes wrong any more.
+const CALM_IDLE_NS_MAX: u64 = 2_000_000;
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Agent(AgentName),
+    Client(usize),
+    Feed(usize),
+    Listener(usize),
+    Reader(usize),
+    Stranger,
+    Chaos,
+}
+
+/// When it is whose turn.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    turn: Turn,
+    due_ns: u64,
+    /// Duty cycles without work, in a row.
+    idle: u32,
+}
+
+/// How far the world is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Things go wrong.
+    Faulty,
+    /// Everybody finishes.
+    Calm,
+    /// The stream is being ended.
+    Ending,
+}
+
+/// What came of a world.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What happened.
+    pub tally: Tally,
+    /// A hash over everything that happened, in order.
+    pub trace: u64,
+}
+
+/// A world.
+pub struct World {
+    plan: Plan,
+    clock: SharedClock,
+    network: SharedNetwork,
+    machine: Machine,
+    node: Option<Node>,
+    /// When the next process is started, while there is none.
+    start_at_ns: u64,
+    /// An orderly restart is on its way.
+    draining: bool,
+    truth: Truth,
+    /// The last number that any process committed.
+    committed: u64,
+    stream: Session,
+    clients: Vec<Client>,
+    feeds: Vec<Feed>,
+    listeners: Vec<Listener>,
+    readers: Vec<Reader>,
+    stranger: Stranger,
+    dead_clients: Vec<Session>,
+    slots: Vec<Slot>,
+    phase: Phase,
+    calm_since_ns: u64,
+    random: Random,
+    next_name: u64,
+    deaths: u64,
+    full_until_ns: u64,
+    cut_until_ns: u64,
+    tally: Tally,
+    tracing: bool,
+    trace: u64,
+}
+
+impl World {
+    /// The world of a seed. `tracing`: it tells what happens.
+    pub fn new(seed: u64, tracing: bool) -> Self {
+        Self::of(Plan::of(seed), tracing)
+    }
+
+    /// The world of a plan.
+    pub fn of(plan: Plan, tracing: bool) -> Self {
+        let clock: SharedClock = SharedClock::new(Clock::default());
+        let network = Network::new(plan.seed ^ 0x0E7, &clock, NODE_HOST);
+        network.borrow_mut().faults = plan.chaos.faults;
+        network.borrow_mut().stream_bytes_max = plan.stream_bytes_max;
+        let machine = Machine::new(&plan, &clock, &network);
+        let mut truth = Truth::new(plan.payload_bytes_max);
+        truth.may_declare(&plan.start.declaration);
+        let stranger = Stranger::new(&network);
+        let mut slots: Vec<Slot> = Vec::new();
+        let turns = AgentName::ALL.map(Turn::Agent).into_iter().chain([Turn::Stranger, Turn::Chaos]);
+        slots.extend(turns.map(|turn| Slot { turn, due_ns: 0, idle: 0 }));
+        Self {
+            random: Random::new(plan.seed ^ 0xD1CE),
+            clock,
+            network,
+            machine,
+            node: None,
+            start_at_ns: 0,
+            draining: false,
+            truth,
+            committed: 0,
+            stream: Session::BLANK,
+            clients: Vec::new(),
+            feeds: Vec::new(),
+            listeners: Vec::new(),
+            readers: Vec::new(),
+            stranger,
+            dead_clients: Vec::new(),
+            slots,
+            phase: Phase::Faulty,
+            calm_since_ns: 0,
+            next_name: 1,
+            deaths: 0,
+            full_until_ns: 0,
+            cut_until_ns: 0,
+            tally: Tally::default(),
+            tracing,
+            trace: 0xcbf2_9ce4_8422_2325,
+            plan,
+        }
+    }
+
+    /// Lets everything happen.
+    pub fn run(mut self) -> Result<Report, Violation> {
+        if self.tracing {
+            eprintln!("{}", self.plan.describe());
+        }
+        self.first_start()?;
+        self.populate();
+        loop {
+            self.step()?;
+            if self.is_phase_over()? {
+                match self.phase {
+                    Phase::Faulty => self.calm_down(),
+                    Phase::Calm => self.end_stream(),
+                    Phase::Ending => break,
+                }
+            }
+        }
+        self.finish()?;
+        self.add_up();
+        Ok(Report { tally: self.tally, trace: self.trace })
+    }
+
+    /// Starts processes until one stands: before that there is no stream.
+    fn first_start(&mut self) -> Checked {
+        while self.node.is_none() {
+            self.clock.advance_to(self.start_at_ns);
+            self.start_process()?;
+        }
+        let node = self.node.as_ref().expect("it stands");
+        self.stream = node.bus.session;
+        Ok(())
+    }
+
+    fn populate(&mut self) {
+        for _ in 0..self.plan.clients {
+            self.add_client();
+        }
+        for kind in self.plan.feeds.clone() {
+            let number = self.draw_name();
+            let network = self.network.clone();
+            let feed = self.with_scene(|scene| Feed::new(kind, number, &network, scene));
+            self.feeds.push(feed);
+            self.add_slot(Turn::Feed(self.feeds.len() - 1));
+        }
+        for _ in 0..self.plan.listeners {
+            self.add_listener(false);
+        }
+        let later = self.plan.later_declaration.as_ref();
+        let declarations = [Some(&self.plan.start.declaration), later];
+        let horizon = declarations.into_iter().flatten().map(|it| it.limits.horizon_messages).min();
+        let horizon_messages = horizon.unwrap_or(0);
+        for _ in 0..self.plan.readers {
+            let number = self.draw_name();
+            let network = self.network.clone();
+            let reader = self.with_scene(|scene| Reader::new(number, horizon_messages, &network, scene));
+            self.readers.push(reader);
+            self.add_slot(Turn::Reader(self.readers.len() - 1));
+        }
+    }
+
+    fn add_client(&mut self) {
+        let number = self.draw_name();
+        let (network, session) = (self.network.clone(), acknowledgement_session(self.stream));
+        let client = self.with_scene(|scene| Client::new(number, session, &network, scene));
+        self.clients.push(client);
+        self.add_slot(Turn::Client(self.clients.len() - 1));
+    }
+
+    fn add_listener(&mut self, late: bool) {
+        let number = self.draw_name();
+        let (network, stream) = (self.network.clone(), self.stream);
+        let listener = self.with_scene(|scene| Listener::new(number, stream, late, &network, scene));
+        self.listeners.push(listener);
+        self.add_slot(Turn::Listener(self.listeners.len() - 1));
+    }
+
+    fn add_slot(&mut self, turn: Turn) {
+        let due_ns = self.clock.now_ns() + self.random.below(100_000);
+        self.slots.push(Slot { turn, due_ns, idle: 0 });
+    }
+
+    fn draw_name(&mut self) -> u64 {
+        self.next_name += 1;
+        self.next_name
+    }
+
+    /// Gives whoever is due first its turn.
+    fn step(&mut self) -> Checked {
+        let due = |slot: &(usize, &Slot)| slot.1.due_ns;
+        let (index, slot) = self.slots.iter().enumerate().min_by_key(due).expect("there is always chaos");
+        let slot = *slot;
+        self.clock.advance_to(slot.due_ns);
+        if self.node.is_none() && self.clock.now_ns() >= self.start_at_ns {
+            self.start_process()?;
+        }
+        let work = self.take_turn(slot.turn)?;
+        self.note(index as u64, work as u64);
+        let slot = Slot { idle: if work > 0 { 0 } else { slot.idle + 1 }, ..slot };
+        let pause_ns = self.pause_ns(&slot);
+        let now_ns = self.clock.now_ns();
+        if let Some(place) = self.slots.get_mut(index) {
+            *place = Slot { due_ns: place.due_ns.max(now_ns + pause_ns), ..slot };
+        }
+        Ok(())
+    }
+
+    fn pause_ns(&mut self, slot: &Slot) -> u64 {
+        if slot.turn == Turn::Chaos {
+            return 1 + self.random.below(self.plan.chaos.step_ns_max);
+        }
+        let calm = self.phase != Phase::Faulty;
+        let idle_ns_max = if calm { CALM_IDLE_NS_MAX } else { self.plan.idle_ns_max };
+        let idle_ns = (2_000u64 << slot.idle.min(20)).min(idle_ns_max);
+        500 + self.random.below(if slot.idle == 0 { 3_000 } else { idle_ns })
+    }
+
+    fn take_turn(&mut self, turn: Turn) -> Checked<usize> {
+        match turn {
+            Turn::Agent(agent) => return self.agent_duty(agent),
+            Turn::Chaos => return self.chaos(),
+            _ => {}
+        }
+        let calm = self.phase != Phase::Faulty;
+        let mut scene = Scene {
+            plan: &self.plan,
+            now: self.clock.time(),
+            truth: &mut self.truth,
+            random: &mut self.random,
+            calm,
+            committed: self.committed,
+        };
+        match turn {
+            Turn::Client(index) => self.clients[index].duty(&mut scene),
+            Turn::Feed(index) => self.feeds[index].duty(&mut scene),
+            Turn::Listener(index) => self.listeners[index].duty(&mut scene),
+            Turn::Reader(index) => self.readers[index].duty(&mut scene),
+            Turn::Stranger if calm => Ok(0),
+            Turn::Stranger => self.stranger.duty(&mut scene),
+            Turn::Agent(_) | Turn::Chaos => Ok(0),
+        }
+    }
+
+    fn with_scene<T>(&mut self, act: impl FnOnce(&mut Scene<'_>) -> T) -> T {
+        let mut scene = Scene {
+            plan: &self.plan,
+            now: self.clock.time(),
+            truth: &mut self.truth,
+            random: &mut self.random,
+            calm: self.phase != Phase::Faulty,
+            committed: self.committed,
+        };
+        act(&mut scene)
+    }
+
+    fn is_phase_over(&self) -> Checked<bool> {
+        let now_ns = self.clock.now_ns();
+        let over = match self.phase {
+            Phase::Faulty => now_ns >= self.plan.faulty_ns,
+            Phase::Calm => self.is_everybody_done(),
+            Phase::Ending => self.has_everybody_seen_the_end(),
+        };
+        if !over && self.phase != Phase::Faulty && now_ns - self.calm_since_ns > CALM_NS_MAX {
+            return broken(
+                "validity",
+                format!("nothing goes wrong any more, and it does not end: {}", self.describe()),
+            );
+        }
+        Ok(over)
+    }
+
+    fn is_everybody_done(&self) -> bool {
+        self.node.is_some()
+            && !self.draining
+            && self.clients.iter().all(Client::is_done)
+            && self.feeds.iter().all(|feed| feed.is_done(&self.truth))
+            && self.readers.iter().all(Reader::is_done)
+    }
+
+    fn has_everybody_seen_the_end(&self) -> bool {
+        let Some(node) = &self.node else { return false };
+        let trains = !self.plan.whole_train || node.finished();
+        let acknowledged = node.acknowledgements.progress.published.get() == self.truth.ended_at();
+        self.truth.ended_at() > 0 && acknowledged && trains && self.listeners.iter().all(Listener::is_done)
+    }
+
+    fn calm_down(&mut self) {
+        self.phase = Phase::Calm;
+        self.calm_since_ns = self.clock.now_ns();
+        self.stop_faults();
+        self.tell(|| "nothing goes wrong any more".into());
+    }
+
+    fn describe(&self) -> String {
+        let mut lines = vec![format!(
+            "phase {:?}, process {}, committed {}, known {}, shown {}",
+            self.phase,
+            if self.node.is_some() { "runs" } else { "does not run" },
+            self.committed,
+            self.truth.known(),
+            self.truth.shown_last()
+        )];
+        lines.extend(self.clients.iter().filter(|client| !client.is_done()).map(Client::describe));
+        lines.extend(
+            self.feeds
+                .iter()
+                .filter(|feed| !feed.is_done(&self.truth))
+                .map(|feed| feed.describe(&self.truth)),
+        );
+        lines.extend(self.listeners.iter().filter(|listener| !listener.is_done()).map(Listener::describe));
+        lines.extend(self.readers.iter().filter(|reader| !reader.is_done()).map(Reader::describe));
+        if let Some(node) = &self.node {
+            lines.push(format!("bus {:?}", node.bus.progress));
+            lines.push(format!("acknowledgements {:?}", node.acknowledgements.progress));
+        }
+        lines.join("\n    ")
+    }
+
+    /// Sums up what happened.
+    fn add_up(&mut self) {
+        let Self { tally, truth, clients, listeners, readers, feeds, .. } = self;
+        for client in clients.iter() {
+            client.for_each_counter(&mut |set, name, value| tally.add_to(set, name, value));
+            for (reason, count) in client.refusals() {
+                let reason = gds_wire::refusal::RefusalReason::from_u16(*reason);
+                tally.add_to(
+                    "refusal",
+                    &reason.map_or_else(String::new, |reason| format!("{reason}")),
+                    *count,
+                );
+            }
+            tally.add("world.sessions turned away", u64::from(client.gave_up()));
+        }
+        for listener in listeners.iter() {
+            listener.for_each_counter(&mut |set, name, value| tally.add_to(set, name, value));
+        }
+        for reader in readers.iter() {
+            reader.for_each_counter(&mut |set, name, value| tally.add_to(set, name, value));
+            tally.add("reader.answers", reader.answers());
+            tally.add("reader.refused", reader.refused());
+        }
+        for feed in feeds.iter() {
+            tally.add("feed.requests", feed.requests());
+        }
+        for (code, count) in truth.outcomes() {
+            let outcome = Outcome::from_u16(*code).map_or_else(String::new, |outcome| format!("{outcome}"));
+            tally.add_to("outcome", &outcome, *count);
+        }
+        tally.add("world.messages", truth.known());
+        tally.add("world.sessions forgotten", truth.model().sessions().forgotten());
+        tally.add("world.tables emptied", truth.model().records().emptied());
+        let fates = self.network.borrow().fates;
+        tally.add("network.sent", fates.sent);
+        tally.add("network.lost", fates.lost);
+        tally.add("network.duplicated", fates.duplicated);
+        tally.add("network.reordered", fates.reordered);
+        tally.add("network.cut", fates.cut);
+        for platter in [&self.machine.bus, &self.machine.acknowledgements] {
+            tally.add("disk.torn blocks", platter.borrow().torn);
+            tally.add("disk.refused segments", platter.borrow().refused);
+        }
+        tally.add("world.processes", self.machine.incarnations);
+        tally.add("world.simulated ms", self.clock.now_ns() / 1_000_000);
+    }
+
+    /// Mixes something that happened into the trace's hash.
+    fn note(&mut self, what: u64, value: u64) {
+        let mixed = (self.trace ^ what ^ value.rotate_left(20) ^ self.clock.now_ns().rotate_left(32))
+            .wrapping_mul(0x0000_0100_0000_01B3);
+        self.trace = mixed ^ (mixed >> 29);
+    }
+
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if self.tracing {
+            eprintln!("{:>12} {}", self.clock.now_ns(), what());
+        }
+    }
+
+    /// A process has come to its end.
+    fn bury(&mut self, end: End) {
+        let Some(node) = self.node.take() else { return };
+        let tally = &mut self.tally;
+        node.for_each_counter(&mut |set, name, value| tally.add_to(set, name, value));
+        self.committed = self.committed.max(node.bus.progress.committed.get());
+        let death = node.death.clone();
+        death.borrow_mut().die();
+        drop(node);
+        self.network.borrow_mut().break_connections(NODE_HOST);
+        self.machine.bury(&death, end);
+        self.draining = false;
+        self.start_at_ns = self.clock.now_ns() + self.random.below(5_000_000);
+    }
+}

@@ -1,0 +1,179 @@
+//! The end of a world: the stream is ended, the node closed, started again, and its journal replayed.
+use super::{Phase, World};
+use crate::disk::SimulatedDisk;
+use crate::machine::End;
+use crate::violation::{Checked, broken, ensure};
+use gds_core::agent::start::acknowledgement_session;
+use gds_core::disk::Disk;
+use gds_core::journal::{Durability, JournalRead, JournalReader};
+use gds_core::store::{Store, StoreCapacity, StoreMemory};
+use gds_wire::session::Session;
+use std::sync::atomic::Ordering;
+
+/// Processes at the very end, each from what the last one left.
+const LAST_STARTS: usize = 2;
+
+impl World {
+    pub(super) fn end_stream(&mut self) {
+        self.phase = Phase::Ending;
+        self.truth.may_end();
+        self.tell(|| "the stream ends".into());
+        // Somebody comes too late.
+        self.add_client();
+        self.order_end();
+    }
+
+    /// Tells the process to end the stream, if that is to be and is not known to have happened.
+    pub(super) fn order_end(&mut self) {
+        if let Some(node) =
+            self.node.as_ref().filter(|_| self.phase == Phase::Ending && self.truth.ended_at() == 0)
+        {
+            node.orders.end_stream.store(true, Ordering::Release);
+        }
+    }
+
+    /// Everything is over. What was shown is complete, and what is kept gives the same again.
+    pub(super) fn finish(&mut self) -> Checked {
+        self.truth.check_complete()?;
+        self.check_senders()?;
+        self.check_store()?;
+        let end = self.truth.ended_at();
+        for last in 0..LAST_STARTS {
+            let digest = self.last_digest(end)?;
+            self.truth.show_digest("the store", end, digest)?;
+            self.end_process(last)?;
+            self.start_process()?;
+        }
+        self.last_digest(end)?;
+        self.end_process(LAST_STARTS)?;
+        let digest = self.replay(end)?;
+        self.truth.show_digest("a replay of the whole journal", end, digest)?;
+        self.check_acknowledgement_journal(end)
+    }
+
+    /// The digest that the running store says it has, once it says so for the last message.
+    fn last_digest(&mut self, end: u64) -> Checked<u128> {
+        let node = self.node.as_mut().expect("it runs");
+        for _ in 0..1_000 {
+            self.clock.advance(1_000_000);
+            let now = self.clock.node_time();
+            for agent in crate::node::AgentName::ALL {
+                if let Err(fault) = node.duty(agent, now) {
+                    return broken("start", format!("{agent:?} stopped: {fault}"));
+                }
+            }
+            let status = node.store.store().reader().status();
+            if status.applied == end {
+                self.network.borrow_mut().tapped.clear();
+                return Ok(status.digest);
+            }
+        }
+        broken("digests", format!("the store does not show its state after message {end}"))
+    }
+
+    fn end_process(&mut self, turn: usize) -> Checked {
+        let node = self.node.as_mut().expect("it runs");
+        let orderly = turn != 1;
+        if orderly {
+            node.orders.drain.store(true, Ordering::Release);
+            let now = self.clock.node_time();
+            if let Err(fault) = node.close(now) {
+                return broken("start", format!("closing failed: {fault}"));
+            }
+        }
+        let fsync = self.plan.durability == Durability::Fsync;
+        self.network.borrow_mut().tapped.clear();
+        self.bury(if orderly || fsync { End::PowerCut } else { End::Killed });
+        self.clock.advance_to(self.start_at_ns);
+        Ok(())
+    }
+
+    /// Applies the whole journal in a store of its own; its digest.
+    fn replay(&mut self, end: u64) -> Checked<u128> {
+        let mut disk = SimulatedDisk::new(&self.machine.bus, None);
+        let declarations = [Some(&self.plan.start.declaration), self.plan.later_declaration.as_ref()];
+        let capacity = declarations.into_iter().flatten().fold(
+            StoreCapacity { index_words: 0, log_words: 0 },
+            |capacity, declaration| {
+                let needed = StoreCapacity::for_declaration(declaration, &self.plan.start.store);
+                StoreCapacity {
+                    index_words: capacity.index_words.max(needed.index_words),
+                    log_words: capacity.log_words.max(needed.log_words),
+                }
+            },
+        );
+        let mut store = Store::new(self.plan.start.store.clone(), StoreMemory::heap(&capacity));
+        let truth = &mut self.truth;
+        read_journal(self.stream, end, &mut disk, &mut |number, message| {
+            truth.show("a reader of the journal", number, message)?;
+            let acknowledgement = store.apply(number, message);
+            truth.acknowledge("a replay", number, &acknowledgement.to_bytes())
+        })?;
+        Ok(store.digest())
+    }
+
+    fn check_acknowledgement_journal(&mut self, end: u64) -> Checked {
+        let mut disk = SimulatedDisk::new(&self.machine.acknowledgements, None);
+        let truth = &mut self.truth;
+        let session = acknowledgement_session(self.stream);
+        read_journal(session, end, &mut disk, &mut |number, message| {
+            truth.acknowledge("a reader of the journal", number, message)
+        })
+    }
+
+    /// Everything submitted by whoever lived is in the stream; of the dead, what is there is in order.
+    fn check_senders(&mut self) -> Checked {
+        let clients = self.clients.iter().filter(|client| client.gave_up()).map(|client| client.session());
+        let feeds = self.feeds.iter().filter(|feed| feed.gave_up()).map(|feed| feed.session());
+        let gave_up: Vec<Session> = clients.chain(feeds).collect();
+        for (session, sender) in self.truth.senders() {
+            if self.dead_clients.contains(session) {
+                let taken = sender.next.saturating_sub(1);
+                self.tally.add("world.messages of killed clients", taken);
+                continue;
+            }
+            let too_late = self.clients.last().is_some_and(|client| client.session() == *session);
+            if gave_up.contains(session) || too_late {
+                ensure!(
+                    sender.next == 0,
+                    "uniform integrity",
+                    "session {session} was refused and is in the stream up to {}",
+                    sender.next - 1
+                );
+                continue;
+            }
+            ensure!(
+                sender.ended_at > 0,
+                "validity",
+                "session {session} submitted {} blocks and ended; the stream wants {} next",
+                sender.blocks.len(),
+                sender.next
+            );
+        }
+        let refused = self.clients.last().map_or(0, |client| client.refusals().values().sum());
+        self.tally.add("world.clients refused by an ended stream", refused);
+        Ok(())
+    }
+}
+
+fn read_journal(
+    session: Session,
+    end: u64,
+    disk: &mut dyn Disk,
+    visit: &mut dyn FnMut(u64, &[u8]) -> Checked,
+) -> Checked {
+    let mut reader = JournalReader::new(session);
+    let mut buffer = vec![0; 65_536];
+    for number in 1..=end {
+        match reader.read(number, disk, &mut buffer) {
+            Ok(JournalRead::Message { length, .. }) => visit(number, &buffer[..length])?,
+            other => {
+                return broken(
+                    "nothing shown is lost",
+                    format!("the journal does not give message {number}: {other:?}"),
+                );
+            }
+        }
+    }
+    Ok(())
+}
