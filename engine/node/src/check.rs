@@ -1,13 +1,12 @@
 //! What a configuration must satisfy, each rule once. A finding names key, value and what would do.
 use crate::config::{AgentName, Config, Gap, Idle, SchemaKind, TableRight};
-use gds_core::bus::Rerequest;
+use crate::settings;
 use gds_core::journal::GROUP_BYTES_MAX;
 use gds_wire::declaration::TableName;
 use gds_wire::envelope::max_block_bytes;
 use gds_wire::session::{Session, SessionPattern};
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::net::Ipv4Addr;
 
 /// Everything wrong with `config`; empty when nothing is.
 pub fn findings(config: &Config) -> Vec<String> {
@@ -125,7 +124,7 @@ fn tables(config: &Config, found: &mut Findings) {
 
 /// What the parts are together: one declaration, in one message.
 fn declaration(config: &Config, found: &mut Findings) {
-    let declaration = crate::settings::declaration(config);
+    let declaration = settings::declaration(config);
     if let Err(error) = declaration.check() {
         found.0.push(format!("limits, table, schema: {error}"));
     }
@@ -148,7 +147,7 @@ fn admission(config: &Config, found: &mut Findings) {
     for rule in &config.admission {
         pattern("admission.pattern", &rule.pattern, found);
         for source in &rule.sources {
-            let valid = prefix(source).is_some();
+            let valid = settings::prefix(source).is_some();
             found.unless(
                 valid,
                 "admission.sources",
@@ -157,7 +156,7 @@ fn admission(config: &Config, found: &mut Findings) {
             );
         }
         found.unless(
-            rerequest(&rule.rerequest).is_some(),
+            settings::rerequest(&rule.rerequest).is_some(),
             "admission.rerequest",
             format!("{:?}", rule.rerequest),
             "write source, none, or address:port",
@@ -172,22 +171,6 @@ fn admission(config: &Config, found: &mut Findings) {
         config.admission.len(),
         "1 to 256 rules; without any nobody may submit",
     );
-}
-
-/// Parses `source`, `none` or `address:port`.
-pub fn rerequest(text: &str) -> Option<Rerequest> {
-    match text {
-        "source" => Some(Rerequest::Source),
-        "none" => Some(Rerequest::Nobody),
-        address => address.parse().ok().map(Rerequest::Address),
-    }
-}
-
-/// Parses `address/length`.
-pub fn prefix(text: &str) -> Option<(Ipv4Addr, u8)> {
-    let (address, length) = text.split_once('/')?;
-    let length: u8 = length.parse().ok().filter(|length| *length <= 32)?;
-    Some((address.parse().ok()?, length))
 }
 
 fn sizes(config: &Config, found: &mut Findings) {
@@ -216,7 +199,9 @@ fn sizes(config: &Config, found: &mut Findings) {
     );
     let group = config.journal.group_bytes_max;
     found.unless(
-        group.is_multiple_of(4096) && (8192..=GROUP_BYTES_MAX).contains(&group) && (group as u64) * 2 <= segment,
+        group.is_multiple_of(4096)
+            && (8192..=GROUP_BYTES_MAX).contains(&group)
+            && (group as u64) * 2 <= segment,
         "journal.group_bytes_max",
         group,
         "must be a multiple of 4096, 8 KiB to 1 MiB, and at most half of journal.segment_bytes",
@@ -232,7 +217,7 @@ fn sizes(config: &Config, found: &mut Findings) {
     found.range("rewinder.requesters_max", config.rewinder.requesters_max, 1, 65_536);
     found.range("query.connections_max", config.query.connections_max, 1, 65_536);
     found.range("query.sessions_max", config.query.sessions_max, 1, 65_536);
-    let least = crate::settings::query(config).retained_bytes_min();
+    let least = settings::query(config).retained_bytes_min();
     found.range("query.retained_bytes", config.query.retained_bytes, least, 1 << 32);
     found.range("query.login_wait_ms", config.query.login_wait_ms, 100, 600_000);
     found.range("query.silence_ms", config.query.silence_ms, 1_500, 600_000);

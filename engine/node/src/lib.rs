@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`config`], [`check`] | what a person writes, and what must hold of it |
+//! | [`config`], [`check`], [`load`] | what a person writes, what must hold of it, and how it is read |
 //! | [`settings`] | the same in the terms of the engine and of `nic` |
 //! | [`surroundings`] | directories, memory and time of this machine |
 //! | [`ports`] | the engine's ports and disks over `nic` |
@@ -12,6 +12,7 @@
 pub mod check;
 pub mod config;
 pub mod crew;
+pub mod load;
 pub mod node;
 pub mod ports;
 pub mod settings;

@@ -22,7 +22,7 @@ use gds_core::query::node_source::NodeSource;
 use gds_core::query::{CounterSets, QueryConfig, QueryServer};
 use gds_core::store::StoreReader;
 use gds_core::time::SECOND_NS;
-use gds_nic::{TcpPort, UdpConfig, UdpPort, clock};
+use gds_nic::{NicError, TcpPort, UdpConfig, UdpPort, clock};
 use gds_wire::session::Session;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -35,6 +35,9 @@ const DRAIN_NS: u64 = 10 * SECOND_NS;
 const STREAM_READERS: usize = 4;
 /// How long a stop waits for the end-of-session train of an ended stream.
 const END_NS: u64 = 8 * SECOND_NS;
+/// How long a start waits for an address that is in use. The kernel lets go of io_uring's sockets a moment after the process that had them
+/// is gone, and a node that was killed can be started again at once.
+const ADDRESS_NS: u64 = 2 * SECOND_NS;
 
 /// Where a node can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +127,12 @@ impl Node {
         let mut notices = place.take_notices();
         notices.append(&mut ports.notices);
         let loss = &config.loss;
-        if loss.ingress_per_mille + loss.downstream_per_mille + loss.acknowledgement_per_mille + loss.rewinder_per_mille > 0 {
+        if loss.ingress_per_mille
+            + loss.downstream_per_mille
+            + loss.acknowledgement_per_mille
+            + loss.rewinder_per_mille
+            > 0
+        {
             notices.push("packets are dropped on purpose, as [loss] says".to_owned());
         }
         Ok(Self { crew, bus, acknowledgements, addresses, orders, reader, counters, notices, report })
@@ -269,7 +277,7 @@ impl Ports {
     }
 
     fn add(&mut self, owner: AgentName, config: UdpConfig) -> Result<(), Fault> {
-        let port = UdpPort::open(config).map_err(Fault::from)?;
+        let port = open(|| UdpPort::open(config.clone()))?;
         if owner == AgentName::Sequencer {
             self.notices.push(format!("packets move over {}", port.transport_reason()));
         }
@@ -282,6 +290,19 @@ impl Ports {
         self.counters.push((format!("{}_port", owner.as_str()), datagrams.counters()));
         self.udp.insert(owner, datagrams);
         Ok(())
+    }
+}
+
+/// Opens a port; waits for an address that is being let go of.
+fn open<P>(attempt: impl Fn() -> Result<P, NicError>) -> Result<P, Fault> {
+    let deadline_ns = clock::monotonic_ns() + ADDRESS_NS;
+    loop {
+        match attempt() {
+            Err(NicError::AddressInUse { .. }) if clock::monotonic_ns() < deadline_ns => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            opened => return opened.map_err(Fault::from),
+        }
     }
 }
 
@@ -375,7 +396,7 @@ impl Assembly<'_, '_> {
     fn query(&mut self, bus: &Stream, reader: StoreReader) -> Result<QueryAgent<Streams, Files>, Fault> {
         let interface = settings::interface(self.config).resolve().map_err(Fault::from)?;
         let address = SocketAddrV4::new(interface.address, self.config.network.query_port);
-        let port = TcpPort::listen(address, settings::tcp(self.config)).map_err(Fault::from)?;
+        let port = open(|| TcpPort::listen(address, settings::tcp(self.config)))?;
         let settings = QueryConfig { seed: clock::wall_ns(), ..settings::query(self.config) };
         // Several readers, so that ranges and watches far apart do not make one run back and forth.
         let readers = (0..STREAM_READERS).map(|_| bus.reader(1)).collect();

@@ -1,8 +1,9 @@
 //! The configuration in the terms of the engine and of `nic`: each setting translated in one place.
-use crate::check;
 use crate::config::{self, Config};
 use gds_core::agent::start::StartConfig;
-use gds_core::bus::{AdmissionRule, GapPolicy, IngressConfig, RewinderConfig, SequencerConfig, StartAt};
+use gds_core::bus::{
+    AdmissionRule, GapPolicy, IngressConfig, Rerequest, RewinderConfig, SequencerConfig, StartAt,
+};
 use gds_core::journal::{Durability, JournalConfig};
 use gds_core::memory::ring::RingConfig;
 use gds_core::query::{QueryConfig, Tables, User, Users};
@@ -104,11 +105,7 @@ pub fn acknowledgement_ring() -> RingConfig {
 fn ingress(config: &Config) -> IngressConfig {
     let rule = |rule: &config::Admission| AdmissionRule {
         pattern: rule.pattern.parse().expect("the check has parsed it"),
-        sources: rule
-            .sources
-            .iter()
-            .map(|text| check::prefix(text).expect("the check has parsed it"))
-            .collect(),
+        sources: rule.sources.iter().map(|text| prefix(text).expect("the check has parsed it")).collect(),
         gap: match rule.gap {
             config::Gap::Wait => GapPolicy::Wait,
             config::Gap::Skip => GapPolicy::Skip { after_ns: rule.skip_after_ms * MILLISECOND_NS },
@@ -117,7 +114,7 @@ fn ingress(config: &Config) -> IngressConfig {
             config::Start::One => StartAt::One,
             config::Start::FirstSeen => StartAt::FirstSeen,
         },
-        rerequest: check::rerequest(&rule.rerequest).expect("the check has parsed it"),
+        rerequest: rerequest(&rule.rerequest).expect("the check has parsed it"),
     };
     IngressConfig {
         rules: config.admission.iter().map(rule).collect(),
@@ -208,4 +205,20 @@ pub fn loss(config: &Config, stream: u64, receive_per_mille: u32, send_per_mille
 /// The query server's connections.
 pub fn tcp(config: &Config) -> TcpConfig {
     TcpConfig { connections_max: config.query.connections_max, ..TcpConfig::default() }
+}
+
+/// Parses `source`, `none` or `address:port`.
+pub fn rerequest(text: &str) -> Option<Rerequest> {
+    match text {
+        "source" => Some(Rerequest::Source),
+        "none" => Some(Rerequest::Nobody),
+        address => address.parse().ok().map(Rerequest::Address),
+    }
+}
+
+/// Parses `address/length`.
+pub fn prefix(text: &str) -> Option<(Ipv4Addr, u8)> {
+    let (address, length) = text.split_once('/')?;
+    let length: u8 = length.parse().ok().filter(|length| *length <= 32)?;
+    Some((address.parse().ok()?, length))
 }

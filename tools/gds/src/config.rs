@@ -2,7 +2,8 @@
 use crate::arguments::{ConfigArguments, NodeAddress};
 use crate::exit::{Failure, Outcome};
 use gds_client::{Network, Reader};
-use gds_node::config::{Config, DEFAULT_TOML};
+use gds_node::config::Config;
+use gds_node::load::DEFAULT_TOML;
 use std::path::Path;
 use std::time::Duration;
 
