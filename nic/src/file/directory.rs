@@ -5,8 +5,10 @@ use super::{BLOCK_BYTES, FileError};
 use crate::error::uring_advice;
 use crate::sys::storage;
 use memmap2::{MmapMut, MmapOptions};
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,12 +68,27 @@ impl DirectoryConfig {
 
 /// Files kept open at a time.
 const OPEN_MAX: usize = 8;
+/// The number of a place for an open file that holds none.
+const NONE: u64 = u64::MAX;
 /// Bytes read at once for a reader, aligned as direct I/O wants it.
 const READ_BYTES: usize = 1 << 20;
 
 enum Writes<B: AsRef<[u8]> + 'static> {
     Uring(Box<UringWrites<B>>),
     Plain(PlainWrites<B>),
+}
+
+/// The place of an open file, which writes in flight hold too. Places are made once and used again, so that opening a file takes
+/// nothing from the heap.
+#[derive(Default)]
+pub(super) struct OpenFile(Option<File>);
+
+impl Deref for OpenFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        self.0.as_ref().expect("only places with a file are handed out")
+    }
 }
 
 /// One directory of files named by a number, such as `00000000000000000001.journal`.
@@ -84,8 +101,10 @@ pub struct Directory<B: AsRef<[u8]> + 'static> {
     reason: String,
     notices: Vec<String>,
     direct: bool,
-    /// The files used last, the newest at the end.
-    open: Vec<(u64, Arc<File>)>,
+    /// The files used last, the newest at the end; always [`OPEN_MAX`] places.
+    open: Vec<(u64, Arc<OpenFile>)>,
+    /// Where the names of files to be opened, made and renamed are written, so that this takes nothing from the heap.
+    names: [PathBuf; 2],
     /// Numbers of the files of writes in flight, for their errors' sake.
     submitted: std::collections::VecDeque<u64>,
     bounce: MmapMut,
@@ -108,7 +127,8 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
             writes,
             reason,
             notices: Vec::new(),
-            open: Vec::with_capacity(OPEN_MAX),
+            open: std::iter::repeat_with(|| (NONE, Arc::default())).take(OPEN_MAX).collect(),
+            names: [name_buffer(&config), name_buffer(&config)],
             submitted: std::collections::VecDeque::with_capacity(config.depth),
             bounce,
             config,
@@ -220,38 +240,20 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
             bytes > 0 && bytes.is_multiple_of(BLOCK_BYTES as u64),
             "a file of {bytes} bytes is not whole blocks"
         );
-        let (unfinished, path) = (self.unfinished(number), self.path(number));
+        let [unfinished, path] = &mut self.names;
+        write_name(unfinished, number, "new");
+        write_name(path, number, &self.config.suffix);
         if path.exists() {
-            return Err(FileError::new("create", &path, io::ErrorKind::AlreadyExists.into()));
+            return Err(FileError::new("create", path, io::ErrorKind::AlreadyExists.into()));
         }
-        let made = self.make(&unfinished, bytes).and_then(|()| {
+        let made = make(unfinished, bytes, self.config.fill, &mut self.bounce).and_then(|()| {
             fs::rename(&unfinished, &path)?;
-            self.sync_directory()
+            sync_directory(&self.config.path)
         });
         made.map_err(|cause| {
             let _ = fs::remove_file(&unfinished);
-            FileError::new("create", &path, cause)
+            FileError::new("create", path, cause)
         })
-    }
-
-    fn make(&mut self, path: &Path, bytes: u64) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path)?;
-        storage::reserve(&file, bytes)?;
-        if self.config.fill == Fill::Zeros {
-            self.bounce.fill(0);
-            let mut offset = 0;
-            while offset < bytes {
-                let count = (bytes - offset).min(READ_BYTES as u64);
-                file.write_all_at(&self.bounce[..count as usize], offset)?;
-                offset += count;
-            }
-        }
-        file.sync_all()
-    }
-
-    /// Makes names durable.
-    fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.config.path)?.sync_all()
     }
 
     /// Length of a file in bytes.
@@ -264,35 +266,39 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
 
     /// Removes a file and makes that durable. Writes to it that are in flight finish, to no effect.
     pub fn remove(&mut self, number: u64) -> Result<(), FileError> {
-        self.open.retain(|(open, _)| *open != number);
+        if let Some(found) = self.open.iter().position(|(open, _)| *open == number) {
+            self.open[..=found].rotate_right(1);
+            place_for(&mut self.open[0]).0 = None;
+        }
         let path = self.path(number);
         fs::remove_file(&path)
-            .and_then(|()| self.sync_directory())
+            .and_then(|()| sync_directory(&self.config.path))
             .map_err(|cause| FileError::new("remove", &path, cause))
     }
 
     /// The open file of this number, opened if need be.
-    fn file(&mut self, number: u64) -> io::Result<&Arc<File>> {
+    fn file(&mut self, number: u64) -> io::Result<&Arc<OpenFile>> {
         if let Some(found) = self.open.iter().position(|(open, _)| *open == number) {
             self.open[found..].rotate_left(1);
         } else {
             let flags = if self.direct { libc::O_DIRECT } else { 0 };
-            let file =
-                OpenOptions::new().read(true).write(!self.config.read_only).custom_flags(flags).open(self.path(number))?;
-            if self.open.len() == OPEN_MAX {
-                self.open.remove(0);
-            }
-            self.open.push((number, Arc::new(file)));
+            let name = &mut self.names[0];
+            write_name(name, number, &self.config.suffix);
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(!self.config.read_only).custom_flags(flags).open(name)?;
+            self.open.rotate_left(1);
+            place_for(&mut self.open[OPEN_MAX - 1]).0 = Some(file);
+            self.open[OPEN_MAX - 1].0 = number;
         }
-        let (_, file) = self.open.last().expect("a file was just put there");
-        Ok(file)
+        Ok(&self.open[OPEN_MAX - 1].1)
     }
 
     /// Reads at most `into.len()` bytes from `offset`; fewer only at the end of the file. Waits for the disk.
     pub fn read(&mut self, number: u64, offset: u64, into: &mut [u8]) -> Result<usize, FileError> {
-        let path = self.path(number);
-        let failed = |cause| FileError::new("read", &path, cause);
-        let file = self.file(number).map_err(failed)?.clone();
+        let file = match self.file(number) {
+            Ok(file) => file.clone(),
+            Err(cause) => return Err(FileError::new("read", &self.path(number), cause)),
+        };
         let mut done = 0;
         while done < into.len() {
             // Whole blocks around what is wanted, through an aligned buffer: what direct I/O asks for.
@@ -303,7 +309,7 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
             let got = match file.read_at(&mut self.bounce[..wanted], start) {
                 Ok(got) => got,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(failed(error)),
+                Err(cause) => return Err(FileError::new("read", &self.path(number), cause)),
             };
             let useful = got.saturating_sub(skip).min(into.len() - done);
             if useful == 0 {
@@ -346,7 +352,7 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
         };
         match &mut self.writes {
             Writes::Uring(ring) => ring.submit(file, offset, buffer, durability),
-            Writes::Plain(plain) => plain.submit(file.map(|file| &**file), offset, buffer, sync),
+            Writes::Plain(plain) => plain.submit(file.map(|file| &***file), offset, buffer, sync),
         }
         self.submitted.push_back(number);
     }
@@ -370,4 +376,46 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
             Writes::Plain(plain) => plain.in_flight(),
         }
     }
+}
+
+/// Empties a place that is to be used again. One that a write in flight still holds is left to it, and another is made.
+fn place_for((number, place): &mut (u64, Arc<OpenFile>)) -> &mut OpenFile {
+    *number = NONE;
+    if Arc::get_mut(place).is_none() {
+        *place = Arc::default();
+    }
+    Arc::get_mut(place).expect("nobody else holds it")
+}
+
+/// Room for the name of any file of the directory.
+fn name_buffer(config: &DirectoryConfig) -> PathBuf {
+    let mut name = config.path.join(format!("{:020}.{}", 0, config.suffix));
+    name.reserve_exact(16);
+    name
+}
+
+/// Writes the name of another file of the same directory.
+fn write_name(name: &mut PathBuf, number: u64, suffix: &str) {
+    name.set_file_name("");
+    write!(name.as_mut_os_string(), "{number:020}.{suffix}").expect("a path takes any text");
+}
+
+fn make(path: &Path, bytes: u64, fill: Fill, zeros: &mut [u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path)?;
+    storage::reserve(&file, bytes)?;
+    if fill == Fill::Zeros {
+        zeros.fill(0);
+        let mut offset = 0;
+        while offset < bytes {
+            let count = (bytes - offset).min(zeros.len() as u64);
+            file.write_all_at(&zeros[..count as usize], offset)?;
+            offset += count;
+        }
+    }
+    file.sync_all()
+}
+
+/// Makes names durable.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }

@@ -277,7 +277,8 @@ fn should_read_beside_a_writer_and_change_nothing() {
     let mut writer = open(place.path(), Backend::Plain).unwrap();
     writer.create(1, BLOCK_BYTES as u64).unwrap();
     std::fs::write(place.path().join("00000000000000000002.new"), b"being made").unwrap();
-    let config = DirectoryConfig { read_only: true, backend: Backend::Plain, ..DirectoryConfig::new(place.path()) };
+    let config =
+        DirectoryConfig { read_only: true, backend: Backend::Plain, ..DirectoryConfig::new(place.path()) };
     let mut reader = Directory::<Inline>::open(config).unwrap();
     writer.submit(1, 0, block(7), false);
     finish(&mut writer).1.unwrap();

@@ -3,10 +3,10 @@
 //! The ring belongs to the thread that first submits (see `udp::uring` for the flags and why).
 #![allow(unsafe_code)] // Reason: buffers lent to the kernel; the crate io-uring leaves their validity to the caller.
 use super::Finished;
+use super::directory::OpenFile;
 use crate::sys::storage::DSYNC;
 use io_uring::types::{Fd, FsyncFlags};
 use io_uring::{IoUring, opcode};
-use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) enum Durability {
 #[derive(Default)]
 struct Progress {
     /// Open until the write is done: a part of it may have to be submitted again.
-    file: Option<Arc<File>>,
+    file: Option<Arc<OpenFile>>,
     offset: u64,
     durability: Durability,
     /// Address and length of what is lent to the kernel, found once when it was submitted.
@@ -76,7 +76,13 @@ impl<B: AsRef<[u8]> + 'static> UringWrites<B> {
         (self.next - self.first) as usize
     }
 
-    pub(super) fn submit(&mut self, file: io::Result<&Arc<File>>, offset: u64, buffer: B, durability: Durability) {
+    pub(super) fn submit(
+        &mut self,
+        file: io::Result<&Arc<OpenFile>>,
+        offset: u64,
+        buffer: B,
+        durability: Durability,
+    ) {
         assert!(self.in_flight() < self.buffers.len(), "more than {} writes in flight", self.buffers.len());
         if !self.enabled {
             self.ring
@@ -111,7 +117,10 @@ impl<B: AsRef<[u8]> + 'static> UringWrites<B> {
         let progress = &self.progress[place];
         let file = progress.file.as_ref().expect("only writes to open files are queued");
         if progress.written >= progress.length {
-            let entry = opcode::Fsync::new(Fd(file.as_raw_fd())).flags(FsyncFlags::DATASYNC).build().user_data(number | SYNC);
+            let entry = opcode::Fsync::new(Fd(file.as_raw_fd()))
+                .flags(FsyncFlags::DATASYNC)
+                .build()
+                .user_data(number | SYNC);
             // SAFETY: no memory is lent; the file is kept open by `progress.file`.
             let pushed = unsafe { self.ring.submission().push(&entry) };
             pushed.expect("the submission queue has an entry for every write in flight");

@@ -20,7 +20,9 @@ pub struct PublisherAgent<P, D> {
 impl<P: DatagramPort, D: Disk> PublisherAgent<P, D> {
     /// `progress` is the stream's.
     pub fn new(publisher: Publisher, port: P, disk: D, progress: Arc<Progress>) -> Self {
-        Self { publisher, port, disk, progress, ends_with: None }
+        // A node that is started after the end says so again, though it publishes nothing any more.
+        let ends_with = Some(progress.clone());
+        Self { publisher, port, disk, progress, ends_with }
     }
 
     /// For the acknowledgements: ends when the bus, whose progress this is, has ended and all of it is acknowledged.

@@ -386,6 +386,10 @@ impl IngressSink for Numbering {
     }
 
     fn skip(&mut self, now: Time, session: Session, from: u64, to: u64) -> Result<(), Hold> {
+        // Sessions are skipped by the clock: since this one was let in, the table may have filled up or the stream ended.
+        if let Standing::Refused { reason, .. } = self.standing(&session) {
+            return Err(Hold::Refused(reason));
+        }
         self.append(now, session, Kind::Skip, Reason::None, from, &Skip::new(from, to).to_bytes())?;
         self.counters.skipped.add(to - from + 1);
         Ok(())
