@@ -8,19 +8,18 @@
 //!    that it no longer counts as closed before anything is acknowledged).
 use super::{Agent, Fault, JournalAgent, StoreAgent};
 use crate::bus::sequencer::{Sequencer, SequencerConfig, SequencerError};
-use crate::bus::stream_reader::StreamReader;
+use crate::bus::stream_reader::{StreamRead, StreamReader};
 use crate::cursor::Progress;
 use crate::disk::{Disk, DiskError};
 use crate::journal::{
-    Durability, JournalConfig, JournalRead, JournalReader, JournalWriter, MESSAGE_BYTES_MAX, Recovered,
-    TornTail, recover,
+    Durability, JournalConfig, JournalReader, JournalWriter, MESSAGE_BYTES_MAX, Recovered, TornTail, recover,
 };
 use crate::memory::ring::{Ring, RingConfig, RingError, RingIdentity};
 use crate::memory::words::SharedWords;
 use crate::store::{Declared, Store, StoreCapacity, StoreConfig, StoreMemory};
 use crate::time::Time;
 use gds_wire::declaration::Declaration;
-use gds_wire::envelope::Message;
+use gds_wire::envelope::{Kind, Message};
 use gds_wire::session::Session;
 use std::sync::Arc;
 
@@ -187,7 +186,7 @@ pub fn start<S: Surroundings>(
 
     let (acknowledgements, mut acknowledgement_journal, acknowledgements_torn) =
         open_acknowledgements(config, &bus, acknowledgement_ring, around)?;
-    let mut store = open_store(config, &bus, &acknowledgements, &recovered, around)?;
+    let mut store = open_store(config, &bus, &acknowledgements, around)?;
     replay(&mut store, &mut acknowledgement_journal, last, around)?;
 
     let mut journal_writer = JournalWriter::new(config.journal, session, &recovered);
@@ -326,21 +325,13 @@ fn open_store<S: Surroundings>(
     config: &StartConfig,
     bus: &Stream,
     acknowledgements: &Stream,
-    recovered: &Recovered,
     around: &mut S,
 ) -> Result<StoreAgent<S::Disk>, Fault> {
     let mut disk = around.disk(JournalName::Bus).map_err(Fault::from)?;
-    let mut declared = Declared::default();
-    if let Some(first) = first_declaration(bus, recovered, &mut disk)? {
-        declared.accept(&first);
-    }
-    let sizes = |declaration: &Declaration| StoreCapacity::for_declaration(declaration, &config.store);
-    let wanted = sizes(&declared.with(&config.declaration));
-    let there = declared.declaration().map_or(wanted, sizes);
-    let capacity = StoreCapacity {
-        index_words: wanted.index_words.max(there.index_words),
-        log_words: wanted.log_words.max(there.log_words),
-    };
+    let mut declared = declarations(bus, &mut disk)?;
+    declared.accept(&config.declaration);
+    let limits = declared.largest_limits().expect("accepted just now");
+    let capacity = StoreCapacity::for_limits(limits, &config.store);
     let store = Store::new(config.store.clone(), around.store_memory(&capacity)?);
     Ok(StoreAgent::new(
         store,
@@ -352,31 +343,25 @@ fn open_store<S: Surroundings>(
     ))
 }
 
-/// The declaration that message 1 of the stream is, if there is a message 1.
-fn first_declaration(
-    bus: &Stream,
-    recovered: &Recovered,
-    disk: &mut dyn Disk,
-) -> Result<Option<Declaration>, Fault> {
+/// Everything that the stream declares. Memory is sized by the largest of it, so it must be known before anything is applied.
+fn declarations(bus: &Stream, disk: &mut dyn Disk) -> Result<Declared, Fault> {
+    let mut declared = Declared::default();
     let mut bytes = vec![0; MESSAGE_BYTES_MAX];
-    let length = if recovered.last > 0 {
-        match JournalReader::new(bus.session).read(1, disk, &mut bytes).map_err(Fault::from)? {
-            JournalRead::Message { length, .. } => length,
-            JournalRead::Absent | JournalRead::TooSmall { .. } => {
-                return Err(Fault(
-                    "message 1 is not in the journal: a stream can be replayed only from its beginning"
-                        .into(),
-                ));
-            }
+    let (mut reader, last) = (bus.reader(1), bus.progress.committed.get());
+    while reader.next_sequence() <= last {
+        let sequence = reader.next_sequence();
+        let StreamRead::Message { length, .. } = reader.read(last, disk, &mut bytes).map_err(Fault::from)?
+        else {
+            return Err(Fault(format!(
+                "message {sequence} is not in the journal: a stream can be replayed only from its beginning"
+            )));
+        };
+        let message = Message::parse(&bytes[..length]).map_err(Fault::from)?;
+        if message.envelope.kind() == Kind::Declare {
+            declared.accept(&Declaration::parse(message.body).map_err(Fault::from)?);
         }
-    } else {
-        match bus.ring.reader(1).read(u64::MAX, &mut bytes) {
-            crate::memory::ring::Read::Message { length, .. } => length,
-            _ => return Ok(None),
-        }
-    };
-    let message = Message::parse(&bytes[..length]).map_err(Fault::from)?;
-    Declaration::parse(message.body).map(Some).map_err(Fault::from)
+    }
+    Ok(declared)
 }
 
 fn replay<S: Surroundings>(

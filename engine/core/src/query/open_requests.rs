@@ -123,7 +123,8 @@ impl OpenRequests {
         if let AnswerBody::Messages(messages) = &answer.body
             && let Renewal::Range { next, .. } | Renewal::Watch { next } = &mut place.renewal
         {
-            *next = answer.sequence + messages.count() as u64;
+            // Whatever number a server says, it must not overflow.
+            *next = answer.sequence.saturating_add(messages.count() as u64);
         }
         if answer.last {
             place.id = None;

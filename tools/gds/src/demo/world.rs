@@ -136,7 +136,7 @@ impl Writers {
         let name = |text: &str| Session::padded(text).expect("the name is short");
         let feed = SubmitterConfig {
             groups: groups.clone(),
-            window_messages: 8192,
+            window_messages: 2048,
             ..SubmitterConfig::new(name("ITCHDEMO"), groups[0])
         };
         let listening = ListenerConfig { seed: arguments.seed, ..ListenerConfig::acknowledgements(network) };
