@@ -10,6 +10,7 @@
 //! | [`bus`] | sessions, ingress, sequencer, publisher, rewinder, gap fill, submission |
 //! | [`store`] | records, transactions, schemas, outcomes, digests |
 //! | [`query`] | SoupBinTCP sessions and the query engine |
+//! | [`mutation`] | faults put in on purpose, for the simulator's own test |
 //! | [`agent`] | the duty cycles that join the above over ports and disks |
 pub mod agent;
 pub mod bus;
@@ -18,6 +19,7 @@ pub mod cursor;
 pub mod disk;
 pub mod journal;
 pub mod memory;
+pub mod mutation;
 pub mod port;
 pub mod query;
 pub mod random;

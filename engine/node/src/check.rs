@@ -19,7 +19,9 @@ pub fn findings(config: &Config) -> Vec<String> {
     users(config, &mut found);
     layout(config, &mut found);
     if found.0.is_empty() {
+        // These compute with values that are known to be possible by now.
         declaration(config, &mut found);
+        retained(config, &mut found);
     }
     found.0
 }
@@ -89,7 +91,7 @@ fn network(config: &Config, found: &mut Findings) {
 }
 
 fn tables(config: &Config, found: &mut Findings) {
-    let mut ids = BTreeSet::new();
+    let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
     found.unless(config.table.len() <= 1024, "table", config.table.len(), "at most 1024 tables");
     for table in &config.table {
         found.unless(
@@ -105,6 +107,8 @@ fn tables(config: &Config, found: &mut Findings) {
             format!("{:?}", table.name),
             "1 to 16 ASCII characters without a space",
         );
+        let once = names.insert(&table.name);
+        found.unless(once, "table.name", format!("{:?}", table.name), "each name once");
     }
     for schema in &config.schema {
         pattern("schema.pattern", &schema.pattern, found);
@@ -217,8 +221,6 @@ fn sizes(config: &Config, found: &mut Findings) {
     found.range("rewinder.requesters_max", config.rewinder.requesters_max, 1, 65_536);
     found.range("query.connections_max", config.query.connections_max, 1, 65_536);
     found.range("query.sessions_max", config.query.sessions_max, 1, 65_536);
-    let least = settings::query(config).retained_bytes_min();
-    found.range("query.retained_bytes", config.query.retained_bytes, least, 1 << 32);
     found.range("query.login_wait_ms", config.query.login_wait_ms, 100, 600_000);
     found.range("query.silence_ms", config.query.silence_ms, 1_500, 600_000);
     let loss = &config.loss;
@@ -232,11 +234,16 @@ fn sizes(config: &Config, found: &mut Findings) {
     }
 }
 
+fn retained(config: &Config, found: &mut Findings) {
+    let least = settings::query(config).retained_bytes_min();
+    found.range("query.retained_bytes", config.query.retained_bytes, least, 1 << 32);
+}
+
 fn users(config: &Config, found: &mut Findings) {
     let mut names = BTreeSet::new();
     for user in &config.user {
         let name = user.name.to_ascii_lowercase();
-        let fits = (1..=6).contains(&name.len()) && name.is_ascii() && !name.contains(' ');
+        let fits = (1..=6).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
         found.unless(fits, "user.name", format!("{:?}", user.name), "1 to 6 ASCII characters, no spaces");
         found.unless(
             names.insert(name),
@@ -244,12 +251,13 @@ fn users(config: &Config, found: &mut Findings) {
             format!("{:?}", user.name),
             "each name once (case does not count)",
         );
-        let fits = (1..=10).contains(&user.password.len()) && user.password.is_ascii();
+        let printable = user.password.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        let fits = (1..=10).contains(&user.password.len()) && printable;
         found.unless(
             fits,
             format!("user.password of {:?}", user.name),
             "(not shown)",
-            "1 to 10 ASCII characters",
+            "1 to 10 printable ASCII characters",
         );
         for right in &user.tables {
             if let TableRight::Word(word) = right {
@@ -328,6 +336,12 @@ mod tests {
             "admission.pattern",
             "*",
         );
+        refused("[query]\nsilence_ms = 9223372036854775807", "query.silence_ms", "600000");
+        refused("[network]\nmax_payload_bytes = 9223372036854775807", "network.max_payload_bytes", "3900");
+        refused("[query]\nretained_bytes = 65536", "query.retained_bytes = 65536", "must be");
+        let twice = "[[table]]\nid = 1\nname = \"x\"\n[[table]]\nid = 2\nname = \"x\"";
+        refused(&format!("schema = []\n{twice}"), "table.name", "each name once");
+        refused("[[user]]\nname = \"\\t\"\npassword = \"x\"\ntables = []", "user.name", "1 to 6");
         refused("[[user]]\nname = \"muchtoolong\"\npassword = \"x\"\ntables = []", "user.name", "1 to 6");
     }
 

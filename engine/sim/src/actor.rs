@@ -25,6 +25,8 @@ use gds_wire::session::Session;
 pub struct Scene<'a> {
     /// The plan.
     pub plan: &'a Plan,
+    /// The stream's session.
+    pub stream: Session,
     /// The time.
     pub now: Time,
     /// What everybody has been shown.

@@ -33,6 +33,11 @@ impl Death {
         self.left = Some(operations);
     }
 
+    /// It will live after all.
+    pub fn disarm(&mut self) {
+        self.left = None;
+    }
+
     /// True once it is dead.
     pub fn is_dead(&self) -> bool {
         self.dead

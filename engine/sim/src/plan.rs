@@ -1,5 +1,6 @@
 //! What one seed decides: sizes, numbers of everything, how bad it gets, and when.
 use crate::network::Faults;
+use crate::node::AgentName;
 use gds_core::agent::start::StartConfig;
 use gds_core::bus::{AdmissionRule, GapPolicy, IngressConfig, Rerequest, SequencerConfig, StartAt};
 use gds_core::disk::BLOCK_BYTES;
@@ -115,6 +116,8 @@ pub struct Plan {
     pub blocks_per_client: u64,
     /// Keys that clients use.
     pub keys: u64,
+    /// They mostly write without asking.
+    pub busy: bool,
     /// Longest value they write.
     pub value_bytes_max: usize,
     /// The feeds.
@@ -129,6 +132,12 @@ pub struct Plan {
     pub faulty_ns: u64,
     /// Longest an idle agent sleeps.
     pub idle_ns_max: u64,
+    /// An agent that always rests so long, where there is one.
+    pub slow: Option<(AgentName, u64)>,
+    /// Longest pause of a client between two bursts.
+    pub pause_ns_max: u64,
+    /// Clients that are done are followed by others, up to so many names.
+    pub names_max: u64,
     /// What goes wrong.
     pub chaos: Chaos,
     /// Most bytes on their way on a connection.
@@ -145,7 +154,8 @@ impl Plan {
         let payload_bytes_max = *pick(random, &[400, 600, 1000, 1400]);
         let feeds = feeds(random);
         let clients = 1 + random.below(3) as usize;
-        let declaration = declaration(random, clients + feeds.len());
+        let chaos = chaos(random);
+        let declaration = declaration(random, clients + feeds.len(), &chaos);
         let later_declaration = random.chance(1, 3).then(|| later(random, &declaration));
         let start = start_config(random, durability, payload_bytes_max, declaration, &feeds);
         Self {
@@ -155,16 +165,23 @@ impl Plan {
             start,
             later_declaration,
             clients,
-            blocks_per_client: 10 + random.below(90),
+            blocks_per_client: *pick(random, &[5, 30, 100]),
             keys: 2 + random.below(30),
+            busy: random.chance(1, 3),
             value_bytes_max: *pick(random, &[8, 60, 300]),
             feeds,
-            messages_per_feed: 20 + random.below(180),
+            messages_per_feed: *pick(random, &[20, 100, 300]),
             listeners: 1 + random.below(3) as usize,
             readers: random.below(3) as usize,
-            faulty_ns: between(random, 5 * MILLISECOND_NS, 150 * MILLISECOND_NS),
+            faulty_ns: MILLISECOND_NS * (5 + *pick(random, &[10, 50, 200])),
             idle_ns_max: *pick(random, &[20 * MICROSECOND_NS, 100 * MICROSECOND_NS, 300 * MICROSECOND_NS]),
-            chaos: chaos(random),
+            slow: random.chance(1, 3).then(|| {
+                let pause_ns = *pick(random, &[100 * MICROSECOND_NS, MILLISECOND_NS, 4 * MILLISECOND_NS]);
+                (*pick(random, &AgentName::ALL), pause_ns)
+            }),
+            pause_ns_max: *pick(random, &[10 * MICROSECOND_NS, MILLISECOND_NS, 5 * MILLISECOND_NS]),
+            names_max: 10 + random.below(40),
+            chaos,
             stream_bytes_max: *pick(random, &[500, 4_000, 64_000]),
             whole_train: random.chance(1, 10),
         }
@@ -219,17 +236,19 @@ fn feeds(random: &mut Random) -> Vec<FeedKind> {
     kinds
 }
 
-fn declaration(random: &mut Random, senders: usize) -> Declaration {
+fn declaration(random: &mut Random, senders: usize, chaos: &Chaos) -> Declaration {
     let tables = [(1, "first"), (2, "second"), (ORDERS_TABLE, "orders"), (ORDERS_TABLE + 1, "stocks")];
     let table = |(table, name): (u16, &str)| TableDeclaration { table, name: name.parse().expect("a name") };
     let tight = random.chance(1, 4);
+    // A name must not be forgotten while packets of its session may still come.
+    let forget: &[u64] = if chaos.faults.delay_max_ns <= 100_000 { &[0, 300, 500] } else { &[0, 100_000] };
     Declaration {
         limits: Limits {
             records_max: *pick(random, &[5, 20, 100, 1000]),
-            bytes_max: *pick(random, &[200, 2_000, 1_000_000]),
-            sessions_max: senders as u32 + if tight { random.below(3) as u32 } else { 60 },
-            session_forget_messages: *pick(random, &[0, 0, 2_000, 100_000]),
-            horizon_messages: *pick(random, &[0, 1, 10, 100, 1_000]),
+            bytes_max: *pick(random, &[200, 2_000, 10_000, 100_000]),
+            sessions_max: senders as u32 + if tight { random.below(3) as u32 } else { 100 },
+            session_forget_messages: *pick(random, forget),
+            horizon_messages: *pick(random, &[0, 1, 10, 100, 400]),
             index_seed: random.next_u64(),
         },
         tables: tables.into_iter().map(table).collect(),

@@ -46,6 +46,7 @@ pub struct Truth {
     shown_last: u64,
     senders: BTreeMap<Session, Sender>,
     declarations: Vec<Declaration>,
+    declared: u64,
     may_end: bool,
     ended_at: u64,
     next_own: u64,
@@ -67,6 +68,7 @@ impl Truth {
             shown_last: 0,
             senders: BTreeMap::new(),
             declarations: Vec::new(),
+            declared: 0,
             may_end: false,
             ended_at: 0,
             next_own: 1,
@@ -97,6 +99,11 @@ impl Truth {
     /// The number of the end of the stream; 0 before.
     pub fn ended_at(&self) -> u64 {
         self.ended_at
+    }
+
+    /// How many declarations there are.
+    pub fn declared(&self) -> u64 {
+        self.declared
     }
 
     /// How often each outcome came.
@@ -132,7 +139,9 @@ impl Truth {
 
     /// The node may declare this from now on.
     pub fn may_declare(&mut self, declaration: &Declaration) {
-        self.declarations.push(declaration.clone());
+        if !self.declarations.contains(declaration) {
+            self.declarations.push(declaration.clone());
+        }
     }
 
     /// The node may end the stream from now on.
@@ -423,8 +432,9 @@ impl Truth {
             _ => false,
         };
         ensure!(legitimate, "uniform integrity", "message {sequence}, {what}: the node had no reason for it");
-        if message.envelope.kind() == Kind::EndOfStream {
-            self.ended_at = sequence;
+        match message.envelope.kind() {
+            Kind::EndOfStream => self.ended_at = sequence,
+            _ => self.declared += 1,
         }
         Ok(gds_wire::checksum(message.body))
     }

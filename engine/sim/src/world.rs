@@ -211,10 +211,25 @@ impl World {
         }
     }
 
-    fn add_client(&mut self) {
+    fn new_client(&mut self) -> Client {
         let number = self.draw_name();
         let (network, session) = (self.network.clone(), acknowledgement_session(self.stream));
-        let client = self.with_scene(|scene| Client::new(number, session, &network, scene));
+        self.with_scene(|scene| Client::new(number, session, &network, scene))
+    }
+
+    /// A client goes; what it has counted stays.
+    fn retire(&mut self, place: usize) {
+        let (client, tally) = (&self.clients[place], &mut self.tally);
+        client.for_each_counter(&mut |set, name, value| tally.add_to(set, name, value));
+        for (reason, count) in client.refusals() {
+            let reason = gds_wire::refusal::RefusalReason::from_u16(*reason);
+            tally.add_to("refusal", &format!("{reason:?}"), *count);
+        }
+        tally.add("world.sessions turned away", u64::from(client.gave_up()));
+    }
+
+    fn add_client(&mut self) {
+        let client = self.new_client();
         self.clients.push(client);
         self.add_slot(Turn::Client(self.clients.len() - 1));
     }
@@ -262,6 +277,11 @@ impl World {
             return 1 + self.random.below(self.plan.chaos.step_ns_max);
         }
         let calm = self.phase != Phase::Faulty;
+        if let (Turn::Agent(agent), Some((slow, pause_ns)), false) = (slot.turn, self.plan.slow, calm)
+            && agent == slow
+        {
+            return self.random.below(pause_ns);
+        }
         let idle_ns_max = if calm { CALM_IDLE_NS_MAX } else { self.plan.idle_ns_max };
         let idle_ns = (2_000u64 << slot.idle.min(20)).min(idle_ns_max);
         500 + self.random.below(if slot.idle == 0 { 3_000 } else { idle_ns })
@@ -276,6 +296,7 @@ impl World {
         let calm = self.phase != Phase::Faulty;
         let mut scene = Scene {
             plan: &self.plan,
+            stream: self.stream,
             now: self.clock.time(),
             truth: &mut self.truth,
             random: &mut self.random,
@@ -296,6 +317,7 @@ impl World {
     fn with_scene<T>(&mut self, act: impl FnOnce(&mut Scene<'_>) -> T) -> T {
         let mut scene = Scene {
             plan: &self.plan,
+            stream: self.stream,
             now: self.clock.time(),
             truth: &mut self.truth,
             random: &mut self.random,
@@ -370,19 +392,10 @@ impl World {
 
     /// Sums up what happened.
     fn add_up(&mut self) {
-        let Self { tally, truth, clients, listeners, readers, feeds, .. } = self;
-        for client in clients.iter() {
-            client.for_each_counter(&mut |set, name, value| tally.add_to(set, name, value));
-            for (reason, count) in client.refusals() {
-                let reason = gds_wire::refusal::RefusalReason::from_u16(*reason);
-                tally.add_to(
-                    "refusal",
-                    &reason.map_or_else(String::new, |reason| format!("{reason}")),
-                    *count,
-                );
-            }
-            tally.add("world.sessions turned away", u64::from(client.gave_up()));
+        for place in 0..self.clients.len() {
+            self.retire(place);
         }
+        let Self { tally, truth, listeners, readers, feeds, .. } = self;
         for listener in listeners.iter() {
             listener.for_each_counter(&mut |set, name, value| tally.add_to(set, name, value));
         }
@@ -399,6 +412,7 @@ impl World {
             tally.add_to("outcome", &outcome, *count);
         }
         tally.add("world.messages", truth.known());
+        tally.add("world.declarations", truth.declared());
         tally.add("world.sessions forgotten", truth.model().sessions().forgotten());
         tally.add("world.tables emptied", truth.model().records().emptied());
         let fates = self.network.borrow().fates;

@@ -3,6 +3,7 @@ use super::{Agent, Fault};
 use crate::bus::publisher::Publisher;
 use crate::cursor::Progress;
 use crate::disk::Disk;
+use crate::mutation::{Mutation, active};
 use crate::port::DatagramPort;
 use crate::time::Time;
 use std::sync::Arc;
@@ -45,7 +46,8 @@ impl<P: DatagramPort, D: Disk> Agent for PublisherAgent<P, D> {
             self.publisher.end_after(bus.ended.get());
             self.ends_with = None;
         }
-        let limit = self.progress.committed.get();
+        let ignores = active(Mutation::PublisherIgnoresCommit);
+        let limit = if ignores { self.progress.sequenced.get() } else { self.progress.committed.get() };
         let sent = self.publisher.duty(now, limit, &mut self.disk, &mut self.port).map_err(Fault::from)?;
         self.progress.published.set(self.publisher.published());
         self.progress.finished.set(u64::from(self.publisher.finished()));

@@ -16,6 +16,7 @@ use crate::journal::{
 };
 use crate::memory::ring::{Ring, RingConfig, RingError, RingIdentity};
 use crate::memory::words::SharedWords;
+use crate::mutation::{Mutation, active};
 use crate::store::{Declared, Store, StoreCapacity, StoreConfig, StoreMemory};
 use crate::time::Time;
 use gds_wire::declaration::Declaration;
@@ -162,7 +163,7 @@ pub fn start<S: Surroundings>(
     let recovered = recover(&mut disk, config.stream, known_last).map_err(Fault::from)?;
     let session = name_of(config, &recovered, &old_ring)?;
     let ring = match old_ring {
-        OldRing::Whole(ring) => {
+        OldRing::Whole(ring) if !active(Mutation::RingForgotten) => {
             check_merge(&ring, &recovered)?;
             ring
         }

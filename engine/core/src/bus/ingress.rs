@@ -24,6 +24,7 @@ pub use sink::{Hold, IngressSink, Standing};
 use super::admission::{GapPolicy, Rerequest, StartAt};
 use super::held::{HeldList, HeldPackets, Holding};
 use super::session_map::{SessionMap, hash_session};
+use crate::mutation::{Mutation, active};
 use crate::random::Random;
 use crate::time::{MICROSECOND_NS, Time};
 use gds_wire::mold::{Kind, Packet, Request};
@@ -191,12 +192,14 @@ impl Ingress {
     ) -> Option<u64> {
         match sink.standing(&packet.session) {
             Standing::Next { next, skip } => {
-                if packet.next_sequence() <= next && packet.count() > 0 {
+                let twice = active(Mutation::IngressTakesTwice);
+                if packet.next_sequence() <= next && packet.count() > 0 && !twice {
                     let late = skip.0 != 0 && packet.sequence <= skip.1 && packet.next_sequence() > skip.0;
                     if late { &self.counters.late } else { &self.counters.duplicates }.increment();
                     return None;
                 }
-                Some(next)
+                let all = twice || active(Mutation::OverlapNotTrimmed) && packet.count() > 0;
+                Some(if all { next.min(packet.sequence) } else { next })
             }
             Standing::New => {
                 let reception =
@@ -443,7 +446,8 @@ impl Ingress {
                 self.due_ns = self.due_ns.min(now_ns + STALL_RETRY_NS);
                 return self.drain(now, slot, sink);
             }
-            self.due_ns = self.due_ns.min(skip_ns);
+            // Nothing may be there to skip yet: its time is then over, and it is looked at again after a while.
+            self.due_ns = self.due_ns.min(skip_ns.max(now_ns.saturating_add(STALL_RETRY_NS)));
         }
         let idle_at_ns = reception.heard_ns.saturating_add(self.config.idle_ns);
         if idle_at_ns <= now_ns {

@@ -9,6 +9,7 @@
 //! Readings M6, M7, M8, M10, M11, M12 in `docs/PROTOCOL.md`.
 use super::missing::{Missing, MissingConfig};
 use super::packet_pool::PacketPool;
+use crate::mutation::{Mutation, active};
 use crate::random::Random;
 use crate::time::{MICROSECOND_NS, MILLISECOND_NS, Time};
 use gds_wire::mold::{Kind, Packet, REQUEST_BYTES, Request};
@@ -185,6 +186,9 @@ impl Receiver {
         if self.next == 0 {
             (self.next, self.known) = (packet.sequence, packet.sequence);
         }
+        if active(Mutation::ReceiverSkipsGaps) && packet.count() > 0 {
+            self.next = self.next.max(packet.sequence);
+        }
         match packet.kind {
             Kind::Heartbeat => self.on_next_expected(now, packet.sequence),
             Kind::EndOfSession => {
@@ -202,7 +206,10 @@ impl Receiver {
     /// Sends the request packets that are due, by `send(rewinder, request)`; returns how many.
     pub fn on_timer(&mut self, now: Time, send: &mut dyn FnMut(SocketAddrV4, &[u8; REQUEST_BYTES])) -> usize {
         let now_ns = now.monotonic_ns;
-        if now_ns < self.missing.due_ns() || self.config.rewinders.is_empty() {
+        if now_ns < self.missing.due_ns()
+            || self.config.rewinders.is_empty()
+            || active(Mutation::ReceiverNeverAsks)
+        {
             return 0;
         }
         let session = self.session.expect("a gap was seen in some session");
@@ -296,7 +303,8 @@ impl Receiver {
 
 /// Delivers what a packet has from `next` on; returns the number wanted then.
 fn deliver_from(packet: &Packet<'_>, next: u64, deliver: &mut dyn FnMut(u64, &[u8])) -> u64 {
-    for (number, message) in packet.messages().skip((next - packet.sequence) as usize) {
+    let known = if active(Mutation::ReceiverDeliversOverlap) { 0 } else { next - packet.sequence };
+    for (number, message) in packet.messages().skip(known as usize) {
         deliver(number, message);
     }
     next.max(packet.next_sequence())

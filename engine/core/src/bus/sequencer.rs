@@ -14,6 +14,7 @@ use super::sessions::{SessionStep, SessionTable};
 use crate::cursor::Progress;
 use crate::journal::Durability;
 use crate::memory::{Ring, RingWriter};
+use crate::mutation::{Mutation, active};
 use crate::port::DatagramPort;
 use crate::time::Time;
 use gds_wire::declaration::{Declaration, DeclarationError, Schema};
@@ -236,6 +237,7 @@ impl Sequencer {
         progress.sequenced.set(sequenced);
         progress.committed.set(match durability {
             Durability::Memory => sequenced,
+            Durability::Fsync if active(Mutation::CommitBeforeDurable) => sequenced,
             Durability::Fsync => progress.durable.get().min(sequenced),
         });
     }
@@ -288,7 +290,8 @@ impl Numbering {
 
     /// The last number that both journals have room for.
     fn look_reserved(&self) -> u64 {
-        let acknowledgements = self.acknowledgements.as_ref().map_or(u64::MAX, |progress| progress.reserved.get());
+        let acknowledgements =
+            self.acknowledgements.as_ref().map_or(u64::MAX, |progress| progress.reserved.get());
         self.progress.reserved.get().min(acknowledgements)
     }
 
@@ -323,7 +326,8 @@ impl Numbering {
             self.counters.ring_full.increment();
             return Err(Hold::NoRoom);
         }
-        let timestamp_ns = self.last_timestamp_ns.max(now.wall_ns);
+        let runs_back = active(Mutation::TimestampsRunBack);
+        let timestamp_ns = if runs_back { now.wall_ns } else { self.last_timestamp_ns.max(now.wall_ns) };
         let envelope = Envelope::new(session, kind, reason, number, timestamp_ns);
         let step = self.table.apply(sequence, &Message { envelope: &envelope, body });
         assert!(

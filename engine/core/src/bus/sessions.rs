@@ -7,6 +7,7 @@
 //!
 //! Memory is taken when a declaration is applied, never otherwise.
 use super::session_map::SessionMap;
+use crate::mutation::{Mutation, active};
 use gds_wire::declaration::{Declaration, SchemaDeclaration};
 use gds_wire::envelope::{Kind, Message, Skip};
 use gds_wire::session::Session;
@@ -278,7 +279,8 @@ impl SessionTable {
         if let Some(slot) = self.slot(&session) {
             self.newest = slot;
             let entry = &self.entries[slot as usize];
-            return if entry.next == number && !entry.ended() {
+            let again = active(Mutation::IngressTakesTwice) || active(Mutation::OverlapNotTrimmed);
+            return if (entry.next == number || again) && !entry.ended() {
                 Ok(slot)
             } else {
                 Err(SessionStep::OutOfOrder)

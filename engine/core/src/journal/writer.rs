@@ -10,6 +10,7 @@ use super::recovery::Recovered;
 use crate::cursor::{Cursor, Progress};
 use crate::disk::{BLOCK_BYTES, Block, Disk, DiskError, DiskWrite};
 use crate::memory::{Read, RingReader};
+use crate::mutation::{Mutation, active};
 use crate::time::{MILLISECOND_NS, Time};
 
 /// How long to wait before a segment is tried again that found no room.
@@ -186,6 +187,7 @@ impl JournalWriter {
 
     fn show(&self, progress: &Progress) {
         let durable = match self.config.durability {
+            Durability::Fsync if active(Mutation::DurableBeforeSync) => self.next - 1,
             Durability::Fsync => self.synced,
             Durability::Memory => self.journalled,
         };
@@ -310,7 +312,9 @@ impl JournalWriter {
         self.checksum = checksum;
         current.used_blocks += count as u64;
         let sync = sync || current.free_blocks() == 0;
-        let write = DiskWrite { segment: current.number, offset, blocks, count, sync };
+        let lost = active(Mutation::JournalLosesGroups) && way.first.is_multiple_of(3);
+        let written = if lost { 0 } else { count };
+        let write = DiskWrite { segment: current.number, offset, blocks, count: written, sync };
         self.counters.groups.increment();
         self.counters.bytes.add((count * BLOCK_BYTES) as u64);
         self.submit(disk, write, way);
@@ -368,12 +372,20 @@ fn set(cursor: &Cursor, value: u64) {
 fn fill(group: &mut GroupBuffer, source: &mut RingReader, limit: u64) -> Result<usize, JournalFault> {
     let mut taken = 0;
     loop {
+        let number = group.next();
         let slot = group.slot();
         if slot.is_empty() {
             group.close();
             return Ok(taken);
         }
-        match source.read(limit, slot) {
+        if active(Mutation::JournalSwapsMessages) {
+            source.seek(number ^ 1);
+        }
+        let read = source.read(limit, slot);
+        if active(Mutation::JournalSwapsMessages) {
+            source.seek(number + u64::from(matches!(read, Read::Message { .. })));
+        }
+        match read {
             Read::Message { length, epoch, .. } => group.take(length, epoch),
             Read::Empty => return Ok(taken),
             Read::TooSmall { length } => {

@@ -6,6 +6,7 @@
 //! the message counts as applied; what was appended stays behind in the log as dead bytes.
 use super::records::{Found, Records};
 use super::tally::Tally;
+use crate::mutation::{Mutation, active};
 use gds_wire::acknowledgement::Outcome;
 use gds_wire::declaration::Limits;
 
@@ -92,6 +93,10 @@ impl<'a> Execution<'a> {
             (true, true) => {
                 self.records.undo();
                 Outcome::BytesLimit
+            }
+            (false, _) if active(Mutation::UndoForgotten) => {
+                self.records.keep();
+                outcome
             }
             (false, _) => {
                 self.records.undo();

@@ -11,6 +11,15 @@ const OPERATIONS_MAX: u64 = 5;
 /// Bytes of a buffer for any transaction made here.
 const BLOCK_BYTES_MAX: usize = 1378;
 
+const KINDS: [OperationKind; 6] = [
+    OperationKind::Put,
+    OperationKind::Put,
+    OperationKind::Insert,
+    OperationKind::Modify,
+    OperationKind::Delete,
+    OperationKind::Check,
+];
+
 /// A client's next block.
 pub fn native(plan: &Plan, truth: &Truth, random: &mut Random) -> Vec<u8> {
     match random.below(60) {
@@ -34,21 +43,12 @@ fn transaction(plan: &Plan, truth: &Truth, random: &mut Random) -> Vec<u8> {
     let mut builder = TransactionBuilder::new(&mut buffer);
     for _ in 0..1 + random.below(OPERATIONS_MAX) {
         let (table, name) = key(plan, random);
-        let kind = *pick(
-            random,
-            &[
-                OperationKind::Put,
-                OperationKind::Put,
-                OperationKind::Insert,
-                OperationKind::Modify,
-                OperationKind::Delete,
-                OperationKind::Check,
-            ],
-        );
+        let plain = plan.busy && random.chance(7, 8);
+        let kind = if plain { OperationKind::Put } else { *pick(random, &KINDS) };
         let length =
             if kind.has_value() { random.below(plan.value_bytes_max as u64 + 1) as usize } else { 0 };
         let value = bytes(random, length);
-        let expected = expected(truth, &(table, name.clone()), random);
+        let expected = if plain { None } else { expected(truth, &(table, name.clone()), random) };
         // What does not fit any more is left out.
         let _ = builder.push(&Operation { kind, table, key: &name, value: &value, expected });
     }

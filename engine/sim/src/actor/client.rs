@@ -24,6 +24,8 @@ pub struct Client {
     unicast: SimulatedPort,
     group: SimulatedPort,
     left: u64,
+    /// It rests until then.
+    rests_until_ns: u64,
     /// Client numbers acknowledged so far: all up to this.
     acknowledged: u64,
     /// It has refused to let the client in since then.
@@ -56,6 +58,7 @@ impl Client {
             unicast: SimulatedPort::open(network, SocketAddrV4::new(host, 1), &[], None),
             group: SimulatedPort::open(network, SocketAddrV4::new(host, 2), &[ACKNOWLEDGEMENTS], None),
             left,
+            rests_until_ns: 0,
             acknowledged: 0,
             full_since_ns: None,
             gave_up: false,
@@ -184,7 +187,10 @@ impl Client {
         }
         let mut submitted = 0;
         // In bursts, with pauses between them.
-        while self.left > 0 && (scene.calm || scene.random.chance(1, 3)) {
+        while self.left > 0 && (scene.calm || scene.now.monotonic_ns >= self.rests_until_ns) {
+            if scene.random.chance(1, 8) {
+                self.rests_until_ns = scene.now.monotonic_ns + scene.random.below(scene.plan.pause_ns_max);
+            }
             let block = blocks::native(scene.plan, scene.truth, scene.random);
             match self.submitter.submit(&block) {
                 Ok(number) => {

@@ -32,7 +32,8 @@ impl Stranger {
         let random = &mut *scene.random;
         let sessions: Vec<Session> = scene.truth.senders().map(|(session, _)| *session).collect();
         let own = Session::padded("STRANGER").expect("a name");
-        let session = match random.below(4) {
+        let session = match random.below(5) {
+            4 => scene.stream,
             0 => Session::NODE,
             1 => Session::BLANK,
             2 if !sessions.is_empty() => *pick(random, &sessions),

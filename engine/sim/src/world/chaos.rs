@@ -17,6 +17,7 @@ impl World {
             return Ok(0);
         }
         self.heal();
+        self.replace_clients();
         let chaos = self.plan.chaos.clone();
         if self.deaths < chaos.deaths_max && self.happens(chaos.death_percent) {
             self.strike();
@@ -145,16 +146,20 @@ impl World {
             return;
         }
         let session = client.session();
-        let tally = &mut self.tally;
-        client.for_each_counter(&mut |set, name, value| tally.add_to(set, name, value));
         self.tell(|| format!("client {session} dies"));
+        self.retire(place);
         self.tally.add("world.client deaths", 1);
         self.dead_clients.push(session);
-        let number = self.draw_name();
-        let (network, stream) = (self.network.clone(), self.stream);
-        let acknowledgements = gds_core::agent::start::acknowledgement_session(stream);
-        let client =
-            self.with_scene(|scene| crate::actor::Client::new(number, acknowledgements, &network, scene));
-        self.clients[place] = client;
+        self.clients[place] = self.new_client();
+    }
+
+    /// Clients that are done are followed by others.
+    fn replace_clients(&mut self) {
+        for place in 0..self.clients.len() {
+            if self.clients[place].is_done() && self.next_name < self.plan.names_max {
+                self.retire(place);
+                self.clients[place] = self.new_client();
+            }
+        }
     }
 }

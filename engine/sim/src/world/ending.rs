@@ -6,7 +6,7 @@ use crate::violation::{Checked, broken, ensure};
 use gds_core::agent::start::acknowledgement_session;
 use gds_core::disk::Disk;
 use gds_core::journal::{Durability, JournalRead, JournalReader};
-use gds_core::store::{Store, StoreCapacity, StoreMemory};
+use gds_core::store::{Declared, Store, StoreCapacity, StoreMemory};
 use gds_wire::session::Session;
 use std::sync::atomic::Ordering;
 
@@ -34,6 +34,9 @@ impl World {
 
     /// Everything is over. What was shown is complete, and what is kept gives the same again.
     pub(super) fn finish(&mut self) -> Checked {
+        if let Some(node) = &self.node {
+            node.death.borrow_mut().disarm();
+        }
         self.truth.check_complete()?;
         self.check_senders()?;
         self.check_store()?;
@@ -92,16 +95,10 @@ impl World {
     fn replay(&mut self, end: u64) -> Checked<u128> {
         let mut disk = SimulatedDisk::new(&self.machine.bus, None);
         let declarations = [Some(&self.plan.start.declaration), self.plan.later_declaration.as_ref()];
-        let capacity = declarations.into_iter().flatten().fold(
-            StoreCapacity { index_words: 0, log_words: 0 },
-            |capacity, declaration| {
-                let needed = StoreCapacity::for_declaration(declaration, &self.plan.start.store);
-                StoreCapacity {
-                    index_words: capacity.index_words.max(needed.index_words),
-                    log_words: capacity.log_words.max(needed.log_words),
-                }
-            },
-        );
+        let mut declared = Declared::default();
+        declarations.into_iter().flatten().for_each(|declaration| declared.accept(declaration));
+        let limits = declared.largest_limits().expect("there is one");
+        let capacity = StoreCapacity::for_limits(limits, &self.plan.start.store);
         let mut store = Store::new(self.plan.start.store.clone(), StoreMemory::heap(&capacity));
         let truth = &mut self.truth;
         read_journal(self.stream, end, &mut disk, &mut |number, message| {

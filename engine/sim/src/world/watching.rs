@@ -2,7 +2,7 @@
 use super::{Turn, World};
 use crate::machine::End;
 use crate::node::{AgentName, Node};
-use crate::violation::{Checked, Violation, broken, ensure};
+use crate::violation::{Checked, broken, ensure};
 use gds_core::agent::start::acknowledgement_session;
 use gds_core::bus::{StreamRead, StreamReader};
 use gds_core::disk::Disk;
@@ -17,6 +17,15 @@ const SIMULATED: &str = "simulated write error";
 impl World {
     /// Starts a process, which may die of it.
     pub(super) fn start_process(&mut self) -> Checked {
+        if let Some(later) = self.plan.later_declaration.clone()
+            && self.machine.incarnations > 1
+        {
+            // Later ones may go back to what was declared first.
+            let declaration =
+                if self.random.chance(1, 3) { self.plan.start.declaration.clone() } else { later };
+            self.truth.may_declare(&declaration);
+            self.machine.config().declaration = declaration;
+        }
         let doomed = self.deaths < self.plan.chaos.deaths_max && self.is_faulty() && self.random.chance(1, 6);
         let death_after = doomed.then(|| self.random.below(60));
         self.tell(|| format!("a process starts; it will die after {death_after:?} operations"));
@@ -259,7 +268,7 @@ fn read_all(
     reader: &mut StreamReader,
     last: u64,
     disk: &mut dyn Disk,
-    visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), Violation>,
+    visit: &mut dyn FnMut(u64, &[u8]) -> Checked,
 ) -> Checked {
     let mut buffer = vec![0; 65_536];
     while reader.next_sequence() <= last {
