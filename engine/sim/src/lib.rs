@@ -13,6 +13,8 @@
 //! | [`actor`] | clients, feeds, listeners, query clients, strangers |
 //! | [`truth`], [`model`] | what was shown, and what it must be |
 //! | [`tally`], [`run`] | what happened, over many seeds |
+//!
+//! With the feature `mutations` the engine can be broken on purpose, to show that it is noticed: `gds-sim mutations`.
 #![forbid(unsafe_code)]
 pub mod actor;
 pub mod clock;
@@ -20,6 +22,8 @@ pub mod death;
 pub mod disk;
 pub mod machine;
 pub mod model;
+#[cfg(feature = "mutations")]
+pub mod mutations;
 pub mod network;
 pub mod node;
 pub mod plan;

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 const USAGE: &str = "\
 gds-sim run [--seeds N] [--first SEED] [--threads N]   runs N seeds (default 2000)
-gds-sim run --seed SEED [--trace]                      runs one seed, telling what happens";
+gds-sim run --seed SEED [--trace]                      runs one seed, telling what happens
+gds-sim mutations                                      breaks the engine on purpose: each way must be caught (feature `mutations`)
+gds-sim run ... --mutation NAME                        runs the engine broken this way (feature `mutations`)";
 
 struct Options {
     seeds: u64,
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
             Ok(options) => run_command(&options),
             Err(error) => wrong(&error),
         },
+        Some((command, [])) if command == "mutations" => mutations_command(),
         _ => wrong("no such command"),
     }
 }
@@ -39,7 +42,11 @@ fn options(arguments: &[String]) -> Result<Options, String> {
             options.trace = true;
             continue;
         }
-        let value = arguments.next().ok_or_else(|| format!("{name} needs a number"))?;
+        let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
+        if name == "--mutation" {
+            set_mutation(value)?;
+            continue;
+        }
         let number: u64 = value.parse().map_err(|_| format!("{name} {value}: not a number"))?;
         match name.as_str() {
             "--seeds" => options.seeds = number,
@@ -99,4 +106,35 @@ fn report(outcome: &Outcome, began: Instant) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+#[cfg(feature = "mutations")]
+fn set_mutation(name: &str) -> Result<(), String> {
+    let mutation = gds_sim::mutations::named(name).ok_or_else(|| format!("{name}: no such mutation"))?;
+    gds_core::mutation::set(mutation);
+    Ok(())
+}
+
+#[cfg(feature = "mutations")]
+fn mutations_command() -> ExitCode {
+    println!("{:<26} {:>6} {:>8}  caught by", "mutation", "seeds", "time");
+    let results = gds_sim::mutations::run_all();
+    for caught in &results {
+        let (name, seconds) = (format!("{:?}", caught.mutation), caught.took.as_secs_f64());
+        println!("{name:<26} {:>6} {seconds:>6.1} s  {}", caught.seeds, caught.check);
+    }
+    if results.iter().all(|caught| caught.seeds > 0) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(not(feature = "mutations"))]
+fn set_mutation(_name: &str) -> Result<(), String> {
+    Err("mutations need the feature of that name: cargo run --release -p gds-sim --features mutations -- ..."
+        .into())
+}
+
+#[cfg(not(feature = "mutations"))]
+fn mutations_command() -> ExitCode {
+    wrong(
+        "mutations need the feature of that name: cargo run --release -p gds-sim --features mutations -- mutations",
+    )
 }

@@ -142,6 +142,8 @@ impl Run {
         // The other clock may run back.
         self.now.wall_ns = 1 + (self.now.monotonic_ns ^ 0x5_0000) % (1 << 40);
         self.sequencer.on_timer(self.now);
+        let due_ns = self.sequencer.ingress().due_ns();
+        assert!(due_ns > self.now.monotonic_ns, "a timer that is due again at once");
     }
 
     /// Publishes, sends, and reads what came on the bus.
@@ -184,7 +186,7 @@ impl Run {
                 assert_eq!(self.sequencer.ingress().counters().held_now.get(), 0);
                 return;
             }
-            self.time(due_ns.saturating_sub(self.now.monotonic_ns));
+            self.time(due_ns.saturating_sub(self.now.monotonic_ns).max(5 * MILLISECOND_NS));
             self.finish_step();
         }
         panic!("something is due for ever: {:?} {:?}", self.sequencer.ingress().counters(), self.sequencer.counters());

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 #[command(name = "gds", version, max_term_width = 110, arg_required_else_help = true)]
 #[command(
     after_help = "Start with `gds demo`: a whole trading day on this machine, no root, no configuration.\n\n\
-Exit codes: 0 done; 1 something failed, or a check found something; 2 unusable arguments or configuration;\n\
-3 the input was cut short or not what it claims to be; 4 no such record."
+Exit codes:\n  0  done\n  1  something failed, or a check found something\n  2  unusable arguments or configuration\n  3  the input was cut short, or is not what it claims to be\n  4  no such record"
 )]
 pub struct Arguments {
     /// What to do.

@@ -25,12 +25,15 @@ fn open(folder: &Path) -> Result<Files, Failure> {
         let hint = "name the folder of one journal, such as gds-data/bus or gds-data/acknowledgements";
         return Err(Failure::usage(format!("{}: no such folder; {hint}", folder.display())));
     }
-    let files = Files::open_to_read(folder).map_err(Failure::failed)?;
+    let mut files = Files::open_to_read(folder).map_err(Failure::failed)?;
     if folder.join("bus").is_dir() {
         return Err(Failure::usage(format!(
             "{0} holds two journals: name {0}/bus or {0}/acknowledgements",
             folder.display()
         )));
+    }
+    if files.segments().map_err(Failure::failed)?.is_empty() {
+        return Err(Failure::usage(format!("{}: no journal segment in this folder", folder.display())));
     }
     Ok(files)
 }

@@ -379,7 +379,7 @@ fn fill(group: &mut GroupBuffer, source: &mut RingReader, limit: u64) -> Result<
             return Ok(taken);
         }
         if active(Mutation::JournalSwapsMessages) {
-            source.seek(number ^ 1);
+            source.seek(((number - 1) ^ 1) + 1);
         }
         let read = source.read(limit, slot);
         if active(Mutation::JournalSwapsMessages) {

@@ -4,8 +4,11 @@
 //! forgotten, a full table of them, records that come, go and are reclaimed.
 //!
 //! Outside of it, on purpose: a reader that was overrun goes to the journal, which lists files; and a disk's errors are made of text.
+#[path = "allocations/blocks.rs"]
 mod blocks;
+#[path = "allocations/counting.rs"]
 mod counting;
+#[path = "allocations/load.rs"]
 mod load;
 
 use counting::{Counting, Counts, watch};
