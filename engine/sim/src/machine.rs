@@ -213,6 +213,7 @@ impl Surroundings for Around {
         if waited_ns > START_NS_MAX {
             self.death.borrow_mut().die();
         }
+        assert!(waited_ns < 2 * START_NS_MAX, "a start does not end, not even with a disk that fails");
         self.clock.node_time()
     }
 

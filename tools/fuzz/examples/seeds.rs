@@ -6,7 +6,9 @@ use gds_wire::acknowledgement::{Acknowledgement, Outcome};
 use gds_wire::declaration::{Declaration, Limits, Schema, SchemaDeclaration, TableDeclaration};
 use gds_wire::envelope::{Envelope, Kind, Reason, Skip, Void};
 use gds_wire::mold::{self, PacketBuilder};
-use gds_wire::query::{self, Answer, AnswerBody, ErrorCode, Key, MessagesBuilder, Query, Record, Request, Status};
+use gds_wire::query::{
+    self, Answer, AnswerBody, ErrorCode, Key, MessagesBuilder, Query, Record, Request, Status,
+};
 use gds_wire::refusal::{Refusal, RefusalReason};
 use gds_wire::session::Session;
 use gds_wire::soup::{self, Login, LoginAccepted, RejectCode};
@@ -89,7 +91,8 @@ fn soups() -> Seeds {
         login_packet[3..].to_vec(),
         nul_padded,
         encoded(&|into| later.encode(into)),
-        [encoded(&|into| accepted.encode(into)), encoded(&|into| soup::encode(b'S', &[b"data"], into))].concat(),
+        [encoded(&|into| accepted.encode(into)), encoded(&|into| soup::encode(b'S', &[b"data"], into))]
+            .concat(),
         RejectCode::NotAuthorized.packet().to_vec(),
         [
             soup::SERVER_HEARTBEAT_PACKET,
@@ -327,7 +330,8 @@ fn block(kind: u32, body: &[u8]) -> Vec<u8> {
 }
 
 fn pcapng(frames: &[Vec<u8>]) -> Vec<u8> {
-    let mut file = block(0x0A0D_0D0A, &[0x1A, 0x2B, 0x3C, 0x4D, 0, 1, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
+    let mut file =
+        block(0x0A0D_0D0A, &[0x1A, 0x2B, 0x3C, 0x4D, 0, 1, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
     file.extend(block(1, &[0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0]));
     file.extend(block(5, b"statistics"));
     for frame in frames {
@@ -362,9 +366,8 @@ fn messages(writer: Writer, session: u8, distance: i8, count: u8) -> Writer {
 
 fn receivers() -> Seeds {
     let settings = |writer: Writer| writer.raw(&[1, 0, 5, 1, 3, 2]);
-    let in_order = (0..4).fold(settings(Writer::default()), |writer, _| {
-        messages(writer.raw(&[0, 0]), 0, 0, 3)
-    });
+    let in_order =
+        (0..4).fold(settings(Writer::default()), |writer, _| messages(writer.raw(&[0, 0]), 0, 0, 3));
     let gaps = messages(settings(Writer::default()).raw(&[0, 0]), 0, 0, 2);
     let gaps = messages(gaps.raw(&[0, 0]), 0, 5, 2).raw(&[3, 100]);
     let gaps = messages(gaps.raw(&[0, 1]), 0, 4, 1).raw(&[3, 100]);
@@ -376,7 +379,8 @@ fn receivers() -> Seeds {
 
 fn arbiters() -> Seeds {
     let settings = Writer::default().raw(&[0, 0, 5, 40, 3, 3]);
-    let lines = (0..5).fold(settings.clone(), |writer, index| messages(writer.raw(&[1, 1, 2]), 0, index % 3, 2));
+    let lines =
+        (0..5).fold(settings.clone(), |writer, index| messages(writer.raw(&[1, 1, 2]), 0, index % 3, 2));
     let gap = messages(settings.raw(&[1, 1, 2]), 0, 0, 1);
     let gap = messages(gap.raw(&[1, 1, 2]), 0, 4, 2).raw(&[100, 1, 2]).raw(&[1, 0]).near(9);
     vec![lines.0, gap.0]
@@ -438,7 +442,8 @@ fn servers() -> Seeds {
     let get = login(settings.clone(), 0).raw(&[4, 0, 1, 0, 0, 1, 3, 0]);
     let several = login(settings.clone(), 0).raw(&[4, 1, 2, 0, 0, 3, 1, 2, 2, 3, 0, 4, 0]);
     let watch = login(settings.clone(), 0).raw(&[4, 3, 3, 0, 1, 0, 0, 9, 64, 9, 255, 4, 4, 3, 0, 0]);
-    let range = login(settings.clone(), 0).raw(&[8, 2, 4, 2, 3, 0, 0xF8, 1, 0xFF, 0, 9, 64, 11, 4, 5, 4, 0, 0]);
+    let range =
+        login(settings.clone(), 0).raw(&[8, 2, 4, 2, 3, 0, 0xF8, 1, 0xFF, 0, 9, 64, 11, 4, 5, 4, 0, 0]);
     let resume = login(login(settings, 0).raw(&[4, 0, 1, 0, 0, 1, 3, 0, 1, 0, 3, 0, 1, 1, 0]), 1);
     vec![get.0, several.0, watch.0, range.0, resume.0]
 }

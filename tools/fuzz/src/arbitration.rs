@@ -26,7 +26,7 @@ pub fn arbiter(data: &[u8]) {
     let mut traffic = Traffic::default();
     let mut order = Order::default();
     let mut timestamp_ns = 0_u64;
-    while let Some(step) = script.next() {
+    while let Some(step) = script.step() {
         timestamp_ns = timestamp_ns.saturating_add_signed(i64::from(step as i8) * 10);
         let host = if script.flag() { Ipv4Addr::new(239, 1, 1, 1) } else { Ipv4Addr::LOCALHOST };
         let destination = SocketAddrV4::new(host, 5 + script.below(4) as u16);

@@ -28,14 +28,20 @@ pub fn capture(data: &[u8]) {
         1 => assert_eq!(read(Cursor::new(gzip(file))), whole, "inside gzip"),
         2 => {
             let (front, back) = file.split_at(file.len() / 2);
-            assert_eq!(read(Cursor::new([gzip(front), gzip(back)].concat())), whole, "inside two gzip members");
+            assert_eq!(
+                read(Cursor::new([gzip(front), gzip(back)].concat())),
+                whole,
+                "inside two gzip members"
+            );
         }
         _ => {
             let packed = gzip(file);
             let kept = packed.len() - 1 - usize::from(*mode) % (packed.len() / 2);
             let short = read(Cursor::new(packed[..kept].to_vec()));
             // What is refused for what its first records hold may pass when they are cut off.
-            assert!(whole.items.starts_with(&short.items) || (whole.error.is_some() && whole.items.is_empty()));
+            assert!(
+                whole.items.starts_with(&short.items) || (whole.error.is_some() && whole.items.is_empty())
+            );
             assert!(short.error.is_some() || short.cut.is_some_and(|cut| cut.in_gzip));
         }
     }

@@ -14,7 +14,7 @@ use crate::server::client_packets;
 pub fn soup_client(data: &[u8]) {
     let mut script = Script::new(data);
     let mut run = Run::new(&mut script);
-    while let Some(step) = script.next() {
+    while let Some(step) = script.step() {
         match step % 12 {
             0 => run.ask(&mut script),
             1 => drop(run.client.cancel(run.some_request(script.byte()))),

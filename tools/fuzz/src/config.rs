@@ -17,7 +17,9 @@ pub fn config(data: &[u8]) {
             build(&config);
         }
         Err(error) => {
-            assert!(!error.findings.is_empty() && error.findings.iter().all(|finding| !finding.trim().is_empty()));
+            assert!(
+                !error.findings.is_empty() && error.findings.iter().all(|finding| !finding.trim().is_empty())
+            );
             assert!(error.to_string().starts_with("input.toml:"));
         }
     }
@@ -39,9 +41,13 @@ fn build(config: &Config) {
     assert!(blocks(segment) && blocks(group as u64), "{:?}", start.journal);
     assert!(segment >= 2 * BLOCK_BYTES as u64 && group <= GROUP_BYTES_MAX, "{:?}", start.journal);
     let query = settings::query(config);
-    assert!(query.retained_bytes >= query.retained_bytes_min(), "retained_bytes: {}", query.retained_bytes_min());
+    assert!(
+        query.retained_bytes >= query.retained_bytes_min(),
+        "retained_bytes: {}",
+        query.retained_bytes_min()
+    );
     drop(settings::users(config));
-    drop(settings::rewinder(config));
+    let _ = settings::rewinder(config);
     drop(settings::interface(config));
     let _ = settings::tcp(config);
     let loss = &config.loss;

@@ -27,7 +27,7 @@ const PATIENCE: usize = 4_000;
 pub fn ingress(data: &[u8]) {
     let mut script = Script::new(data);
     let mut run = Run::new(&mut script);
-    while let Some(step) = script.next() {
+    while let Some(step) = script.step() {
         match step % 8 {
             0..=4 => run.datagram(&mut script),
             5 => run.time(script.number().saturating_mul(100_000).min(1 << 44)),
@@ -156,7 +156,7 @@ impl Run {
         loop {
             match self.reader.read(u64::MAX, &mut into) {
                 Read::Message { sequence, length, .. } => {
-                    assert!(length <= PAYLOAD_BYTES_MAX - 22 && length >= 28, "a message of {length} bytes");
+                    assert!((28..=PAYLOAD_BYTES_MAX - 22).contains(&length), "a message of {length} bytes");
                     let message = Message::parse(&into[..length]).expect("a bus message");
                     self.model.take(sequence, &message, &self.traffic);
                 }
@@ -189,7 +189,11 @@ impl Run {
             self.time(due_ns.saturating_sub(self.now.monotonic_ns).max(5 * MILLISECOND_NS));
             self.finish_step();
         }
-        panic!("something is due for ever: {:?} {:?}", self.sequencer.ingress().counters(), self.sequencer.counters());
+        panic!(
+            "something is due for ever: {:?} {:?}",
+            self.sequencer.ingress().counters(),
+            self.sequencer.counters()
+        );
     }
 }
 

@@ -44,7 +44,10 @@ pub fn journal(data: &[u8]) {
     let recovered = recover(&mut disk, stream, known_last);
     match (walked, recovered) {
         (Ok(walked), Ok(recovered)) => {
-            assert_eq!((walked.first, walked.last, &walked.torn), (recovered.first, recovered.last, &recovered.torn));
+            assert_eq!(
+                (walked.first, walked.last, &walked.torn),
+                (recovered.first, recovered.last, &recovered.torn)
+            );
             read_back(&mut disk, &walked, &seen, true);
             let end = second_recovery(&mut disk, stream, &recovered);
             write_on(disk, &end, seen);
@@ -146,7 +149,9 @@ fn write_on(mut disk: MemoryDisk, recovered: &Recovered, mut seen: Messages) {
     assert!(closed.is_ok());
     let mut found = Messages::new();
     let walked = walk(&mut disk, Some(stream), ring.last(), &mut |group| {
-        found.extend(group.messages().map(|message| (message.sequence, (message.epoch, message.bytes.to_vec()))));
+        found.extend(
+            group.messages().map(|message| (message.sequence, (message.epoch, message.bytes.to_vec()))),
+        );
     })
     .expect("it was closed in order");
     assert_eq!(walked.clean, closed == Ok(true));

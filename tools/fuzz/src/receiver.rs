@@ -18,7 +18,7 @@ const MESSAGES_MAX: usize = 300;
 pub fn receiver(data: &[u8]) {
     let mut script = Script::new(data);
     let mut run = Run::new(&mut script);
-    while let Some(step) = script.next() {
+    while let Some(step) = script.step() {
         match step % 4 {
             0..=2 => run.datagram(&mut script),
             _ => {
@@ -91,7 +91,10 @@ impl Run {
             let request = Request::parse(&request).expect("a request");
             assert_eq!(Some(request.session), self.receiver.session());
             let end = request.sequence + u64::from(request.count);
-            assert!(request.count > 0 && request.sequence >= next && end <= known, "{request:?} in {next}..{known}");
+            assert!(
+                request.count > 0 && request.sequence >= next && end <= known,
+                "{request:?} in {next}..{known}"
+            );
             asked |= request.sequence == next;
         }
         asked
@@ -113,7 +116,7 @@ impl Run {
                 return;
             }
             let asked = (0..PATIENCE).any(|_| {
-                let step_ns = self.now.monotonic_ns + MICROSECOND_NS;
+                let step_ns = self.now.monotonic_ns + 50 * MICROSECOND_NS;
                 self.now.monotonic_ns = step_ns.max(self.receiver.due_ns());
                 self.ask()
             });

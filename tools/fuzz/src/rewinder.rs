@@ -43,12 +43,13 @@ pub fn rewinder(data: &[u8]) {
     let mut rewinder = Rewinder::new(config, vec![RewindSource { session: STREAM, reader, limit }]);
     let mut disk = MemoryDisk::default();
     let mut now = Time::default();
-    while let Some(step) = script.next() {
+    while let Some(step) = script.step() {
         let from = SocketAddrV4::new(Ipv4Addr::LOCALHOST, u16::from(step / 16));
         let datagram = match step % 4 {
             0 => script.bytes().to_vec(),
             1 => {
-                now.monotonic_ns = now.monotonic_ns.saturating_add(script.number().saturating_mul(1_000)).min(1 << 60);
+                now.monotonic_ns =
+                    now.monotonic_ns.saturating_add(script.number().saturating_mul(1_000)).min(1 << 60);
                 continue;
             }
             _ => {
@@ -57,7 +58,8 @@ pub fn rewinder(data: &[u8]) {
                 Request { session, sequence, count: script.u16() }.to_bytes().to_vec()
             }
         };
-        let reply = rewinder.on_datagram(now, from, &datagram, &mut [&mut disk]).expect("there is no journal");
+        let reply =
+            rewinder.on_datagram(now, from, &datagram, &mut [&mut disk]).expect("there is no journal");
         let Some(reply) = reply else { continue };
         let request = Request::parse(&datagram).expect("only a request is answered");
         let packet = Packet::parse(reply).expect("a downstream packet");

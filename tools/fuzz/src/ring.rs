@@ -66,9 +66,10 @@ fn written(script: &mut Script<'_>) -> SharedWords {
             writer.publish();
         }
     }
-    while let Some(place) = script.next() {
+    while let Some(place) = script.step() {
         // The header has few words and many meanings: half of all damage goes there.
-        let at = if place & 1 == 0 { usize::from(place) / 2 % HEADER_WORDS } else { usize::from(script.u16()) };
+        let at =
+            if place & 1 == 0 { usize::from(place) / 2 % HEADER_WORDS } else { usize::from(script.u16()) };
         let at = at % words.words().len();
         store(&words, at, script.near(load(&words, at)));
         if script.flag() {

@@ -20,8 +20,8 @@ impl<'a> Script<'a> {
         self.rest
     }
 
-    /// The next byte; `None` at the end.
-    pub fn next(&mut self) -> Option<u8> {
+    /// The next byte, which says what happens next; `None` at the end.
+    pub fn step(&mut self) -> Option<u8> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(*first)
@@ -29,7 +29,7 @@ impl<'a> Script<'a> {
 
     /// The next byte; 0 at the end.
     pub fn byte(&mut self) -> u8 {
-        self.next().unwrap_or(0)
+        self.step().unwrap_or(0)
     }
 
     /// The next byte, below `bound`.

@@ -3,8 +3,8 @@
 use gds_core::disk::Disk;
 use gds_core::port::ConnectionId;
 use gds_core::query::source::{Found, Reading, Source};
-use gds_core::store::{ReadError, StoreStatus};
 use gds_core::query::{QueryConfig, QueryServer, SameUser, User, Users};
+use gds_core::store::{ReadError, StoreStatus};
 use gds_core::time::{MILLISECOND_NS, Time};
 use gds_wire::query::{Answer, AnswerBody};
 use gds_wire::session::Session;
@@ -24,7 +24,7 @@ const MESSAGE_BYTES_MAX: u64 = 60;
 pub fn query_server(data: &[u8]) {
     let mut script = Script::new(data);
     let mut run = Run::new(&mut script);
-    while let Some(step) = script.next() {
+    while let Some(step) = script.step() {
         let at = usize::from(step >> 4) % CONNECTIONS;
         match step % 12 {
             0 => run.connect(at),
@@ -143,9 +143,12 @@ impl Run {
                 for _ in 0..keys {
                     payload.extend(u16::from(script.byte() % 4).to_be_bytes());
                     let key = script.byte() % 6;
-                    payload.extend([key; 7][..1 + usize::from(key)].iter().enumerate().map(|(index, _)| {
-                        if index == 0 { key } else { b'k' }
-                    }));
+                    payload.extend(
+                        [key; 7][..1 + usize::from(key)]
+                            .iter()
+                            .enumerate()
+                            .map(|(index, _)| if index == 0 { key } else { b'k' }),
+                    );
                 }
             }
             b'R' => {
@@ -167,7 +170,12 @@ impl Run {
 
     /// Every session that was ever granted.
     fn sessions(&self) -> Vec<Session> {
-        self.port.written.values().filter_map(|bytes| packets(bytes).first().copied()).filter_map(accepted).collect()
+        self.port
+            .written
+            .values()
+            .filter_map(|bytes| packets(bytes).first().copied())
+            .filter_map(accepted)
+            .collect()
     }
 
     /// All that was ever written, connection by connection.
@@ -182,7 +190,9 @@ impl Run {
                     (ServerPacket::LoginAccepted(accepted), None) => {
                         at = Some((accepted.session, accepted.sequence));
                     }
-                    (ServerPacket::LoginRejected(_), None) | (ServerPacket::EndOfSession, Some(_)) => over = true,
+                    (ServerPacket::LoginRejected(_), None) | (ServerPacket::EndOfSession, Some(_)) => {
+                        over = true
+                    }
                     (ServerPacket::Heartbeat, Some(_)) => {}
                     (ServerPacket::SequencedData(payload), Some(at)) => {
                         check_answer(payload);
@@ -200,7 +210,8 @@ impl Run {
 /// The whole packets of what was written; the last may be cut off.
 fn packets(mut bytes: &[u8]) -> Vec<soup::Packet<'_>> {
     let mut packets = Vec::new();
-    while let Some((packet, used)) = Decoder::default().decode(bytes).expect("the server frames its packets") {
+    while let Some((packet, used)) = Decoder::default().decode(bytes).expect("the server frames its packets")
+    {
         packets.push(packet);
         bytes = &bytes[used..];
     }

@@ -1,9 +1,7 @@
 //! The store: whatever is on the stream, nodes with different memories find the same outcomes, and a state once read stays as it
 //! was for as long as it may be read.
 use gds_core::store::{ReadBuffer, ReadError, Store, StoreCapacity, StoreConfig, StoreMemory};
-use gds_wire::declaration::{
-    Declaration, Limits, Schema, SchemaDeclaration, TableDeclaration,
-};
+use gds_wire::declaration::{Declaration, Limits, Schema, SchemaDeclaration, TableDeclaration};
 use gds_wire::envelope::{ENVELOPE_BYTES, Envelope, Kind, Message, Reason, Skip, Void};
 use gds_wire::session::Session;
 use gds_wire::transaction::{Operation, OperationKind, TransactionBuilder};
@@ -26,26 +24,33 @@ const SESSIONS: [Session; 5] = [
 pub fn store(data: &[u8]) {
     let mut script = Script::new(data);
     let mut run = Run::new(&mut script);
-    while let Some(step) = script.next() {
+    while let Some(step) = script.step() {
         run.step(step, &mut script);
     }
     assert_eq!(run.small.digest(), run.large.digest());
 }
 
+/// Version and value of every key of every table.
+type State = Vec<Option<(u64, Vec<u8>)>>;
+
 struct Run {
     small: Store,
     large: Store,
     sequence: u64,
+    buffer: ReadBuffer,
     next: BTreeMap<Session, u64>,
     /// What reads said when a state was new.
-    seen: BTreeMap<u64, Vec<Option<(u64, Vec<u8>)>>>,
+    seen: BTreeMap<u64, State>,
 }
 
 impl Run {
     fn new(script: &mut Script<'_>) -> Self {
         let first = declaration(script);
         // Later declarations may ask for no more than these.
-        let most = Declaration { limits: Limits { records_max: 16, bytes_max: 1_024, horizon_messages: 8, ..first.limits }, ..first.clone() };
+        let most = Declaration {
+            limits: Limits { records_max: 16, bytes_max: 1_024, horizon_messages: 8, ..first.limits },
+            ..first.clone()
+        };
         let config = StoreConfig { block_bytes_max: BLOCK_BYTES_MAX };
         let capacity = StoreCapacity::for_declaration(&most, &config);
         let twice =
@@ -55,6 +60,7 @@ impl Run {
             small: store(&capacity),
             large: store(&twice),
             sequence: 0,
+            buffer: ReadBuffer::new(),
             next: BTreeMap::new(),
             seen: BTreeMap::new(),
         };
@@ -119,12 +125,12 @@ impl Run {
     /// Reads the newest state, and one that was read before.
     fn read(&mut self) {
         let reader = self.small.reader();
-        let mut buffer = ReadBuffer::new();
+        let buffer = &mut self.buffer;
         let mut read = |as_of| {
             let mut all = Vec::new();
             for table in TABLES {
                 for key in KEYS {
-                    match reader.get(table, key, as_of, &mut buffer) {
+                    match reader.get(table, key, as_of, buffer) {
                         Ok(reading) => {
                             let value = buffer.value().to_vec();
                             all.push(reading.version.map(|version| (version, value)));
@@ -138,7 +144,9 @@ impl Run {
         };
         let newest = read(self.sequence).expect("the newest state can be read");
         for as_of in [reader.oldest(), self.sequence.saturating_sub(1)] {
-            if as_of >= reader.oldest() && let Some(before) = self.seen.get(&as_of) {
+            if as_of >= reader.oldest()
+                && let Some(before) = self.seen.get(&as_of)
+            {
                 assert_eq!(read(as_of).as_ref(), Ok(before), "the state at {as_of} has changed");
             }
         }
@@ -194,7 +202,8 @@ fn transaction(script: &mut Script<'_>, block: &mut [u8]) -> usize {
         let _ = builder.push(&Operation { kind, table, key, value, expected });
     }
     if builder.count() == 0 {
-        let check = Operation { kind: OperationKind::Check, table: 1, key: b"a", value: &[], expected: Some(0) };
+        let check =
+            Operation { kind: OperationKind::Check, table: 1, key: b"a", value: &[], expected: Some(0) };
         builder.push(&check).expect("it fits an empty block");
     }
     builder.finish()

@@ -16,7 +16,7 @@ const PAYLOAD_BYTES_MAX: usize = 100;
 pub fn submitter(data: &[u8]) {
     let mut script = Script::new(data);
     let mut run = Run::new(&mut script);
-    while let Some(step) = script.next() {
+    while let Some(step) = script.step() {
         match step % 8 {
             0 | 1 => run.submit(script.bytes()),
             2 => run.acknowledge(&mut script),

@@ -5,14 +5,17 @@
 //! nothing twice.
 mod common;
 
+use common::captures::{binary_file, made_up_day};
 use common::load::Load;
-use common::{Node, Place, Settings};
+use common::model::Orders;
+use common::{Node, Place, Settings, orders};
 use gds_core::journal::{Walk, walk};
 use gds_core::random::Random;
 use gds_node::ports::Files;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 /// Kills of one test.
@@ -36,7 +39,12 @@ fn kills(place: &Place, seed: u64, between: &mut dyn FnMut(&mut Random, u64)) {
     let (mut merged, mut torn) = (0, 0);
     for kill in 0..KILLS {
         load.go_on(Duration::from_micros(2_000 + random.below(40_000)));
-        node.kill();
+        if random.chance(1, 8) {
+            // In the middle of an orderly stop.
+            node.stop_and_kill(Duration::from_micros(random.below(40_000)));
+        } else {
+            node.kill();
+        }
         let shown = load.hear_all();
         between(&mut random, shown);
         if random.chance(1, 5) {
@@ -142,7 +150,8 @@ impl Journal {
 
     fn write(&self, segment: u64, offset: u64, bytes: &[u8]) {
         let file = OpenOptions::new().write(true).open(self.path(segment)).expect("the segment is there");
-        file.write_all_at(bytes, offset).expect("the segment can be written");
+        // Synced, because a power cut leaves nothing in the page cache either; direct writes collide with what is dirty there.
+        file.write_all_at(bytes, offset).and_then(|()| file.sync_all()).expect("the segment can be written");
     }
 
     fn read(&self, segment: u64, offset: u64, length: u64) -> Vec<u8> {
@@ -230,7 +239,8 @@ fn tear_group(random: &mut Random, journal: &Journal, group: &Spot) {
         _ => {
             let file = OpenOptions::new().write(true).open(journal.path(group.segment));
             let length = group.offset + random.below(group.length);
-            file.and_then(|file| file.set_len(length)).expect("the segment can be cut");
+            let cut = file.and_then(|file| file.set_len(length).and_then(|()| file.sync_all()));
+            cut.expect("the segment can be cut");
         }
     }
 }
@@ -347,4 +357,40 @@ fn a_stop_in_order_loses_nothing_without_the_ring() {
     let node = Node::start(&place);
     load.check(&place);
     node.stop();
+}
+
+#[test]
+fn a_replay_goes_on_over_kills() {
+    for durability in ["memory", "fsync"] {
+        let place = Place::new(&Settings { horizon_messages: 1, ..settings(durability) });
+        let feed = made_up_day(6, 30_000);
+        let file = place.folder().join("day.bin");
+        fs::write(&file, binary_file(&feed)).expect("the test's folder can be written");
+        let mut node = Node::start(&place);
+        let mut replay = common::gds();
+        replay
+            .arg("replay")
+            .arg(&file)
+            .args(["--json", "--timeout", "30", "--config"])
+            .arg(place.config_file());
+        let mut replay =
+            replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut random = Random::new(7);
+        let mut kills = 0;
+        while replay.try_wait().expect("it is our child").is_none() {
+            std::thread::sleep(Duration::from_micros(5_000 + random.below(30_000)));
+            if kills < 25 {
+                node.kill();
+                node = Node::start(&place);
+                kills += 1;
+            }
+        }
+        let ran = common::Ran::from(replay.wait_with_output().expect("it has ended")).succeeded();
+        assert_eq!((&ran.json()["messages"], &ran.json()["clashes"]), (&30_000.into(), &0.into()));
+        println!("{durability}: {kills} kills during one replay");
+        orders::pass_horizon(&place);
+        let records = orders::check(&place, &Orders::of(feed.iter().map(Vec::as_slice)));
+        assert_eq!(place.settled().records, records);
+        node.stop();
+    }
 }

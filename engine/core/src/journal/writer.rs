@@ -369,6 +369,18 @@ fn set(cursor: &Cursor, value: u64) {
     }
 }
 
+/// Reads the other message of the pair that `number` belongs to, if it is there: what a mutation does.
+fn read_swapped(source: &mut RingReader, number: u64, limit: u64, slot: &mut [u8]) -> Read {
+    source.seek(((number - 1) ^ 1) + 1);
+    let swapped = source.read(limit, slot);
+    source.seek(number);
+    match swapped {
+        Read::Message { .. } => source.seek(number + 1),
+        _ => return source.read(limit, slot),
+    }
+    swapped
+}
+
 fn fill(group: &mut GroupBuffer, source: &mut RingReader, limit: u64) -> Result<usize, JournalFault> {
     let mut taken = 0;
     loop {
@@ -378,13 +390,10 @@ fn fill(group: &mut GroupBuffer, source: &mut RingReader, limit: u64) -> Result<
             group.close();
             return Ok(taken);
         }
-        if active(Mutation::JournalSwapsMessages) {
-            source.seek(((number - 1) ^ 1) + 1);
-        }
-        let read = source.read(limit, slot);
-        if active(Mutation::JournalSwapsMessages) {
-            source.seek(number + u64::from(matches!(read, Read::Message { .. })));
-        }
+        let read = match active(Mutation::JournalSwapsMessages) {
+            true => read_swapped(source, number, limit, slot),
+            false => source.read(limit, slot),
+        };
         match read {
             Read::Message { length, epoch, .. } => group.take(length, epoch),
             Read::Empty => return Ok(taken),

@@ -17,7 +17,7 @@ use std::net::{SocketAddrV4, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -418,26 +418,22 @@ impl Node {
     /// Starts a node, with more arguments.
     pub fn try_start(place: &Place, arguments: &[&str]) -> Result<Self, NotStarted> {
         let mut starting = Starting::begin(place, arguments);
-        let deadline = Instant::now() + READY;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match starting.lines.recv_timeout(left) {
-                Ok(line) => {
-                    let ready: Value = serde_json::from_str(&line)
-                        .unwrap_or_else(|error| panic!("{line:?} is no JSON: {error}"));
-                    assert_eq!(ready["ready"], true, "{ready}");
-                    let Starting { child, lines, errors } = starting;
-                    return Ok(Self { child, lines, errors, ready });
-                }
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    let code = starting.child.wait().expect("it is our child").code().unwrap_or(-1);
-                    return Err(NotStarted { code, err: read(&starting.errors) });
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    kill(&mut starting.child);
-                    let err = format!("not ready after {READY:?}: {}", read(&starting.errors));
-                    return Err(NotStarted { code: -1, err });
-                }
+        match starting.lines.recv_timeout(READY) {
+            Ok(line) => {
+                let ready: Value = serde_json::from_str(&line)
+                    .unwrap_or_else(|error| panic!("{line:?} is no JSON: {error}"));
+                assert_eq!(ready["ready"], true, "{ready}");
+                let Starting { child, lines, errors } = starting;
+                Ok(Self { child, lines, errors, ready })
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let code = starting.child.wait().expect("it is our child").code().unwrap_or(-1);
+                Err(NotStarted { code, err: read(&starting.errors) })
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                kill(&mut starting.child);
+                let err = format!("not ready after {READY:?}: {}", read(&starting.errors));
+                Err(NotStarted { code: -1, err })
             }
         }
     }
@@ -462,9 +458,7 @@ impl Node {
 
     /// SIGTERM; gives what it says at the end, after an orderly stop.
     pub fn stop(mut self) -> Value {
-        let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().expect("`kill` is there");
-        assert!(told.success());
+        self.terminate();
         let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
             panic!("the node does not stop ({error}): {}", read(&self.errors));
         });
@@ -473,6 +467,19 @@ impl Node {
         let stopped: Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(stopped["stopped"], true);
         stopped
+    }
+
+    /// SIGTERM, and `kill -9` so long after it.
+    pub fn stop_and_kill(mut self, after: Duration) {
+        self.terminate();
+        std::thread::sleep(after);
+        kill(&mut self.child);
+    }
+
+    fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().expect("`kill` is there");
+        assert!(told.success());
     }
 
     /// What it has said on standard error.

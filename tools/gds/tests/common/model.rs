@@ -123,16 +123,21 @@ impl Orders {
     }
 }
 
-/// Native records: table and key to version and value, by the operations of docs/PROTOCOL.md.
+/// Table and key of a record.
+pub type Key = (u16, Vec<u8>);
+/// Version and value of a record.
+pub type Record = (u64, Vec<u8>);
+
+/// Native records, by the operations of docs/PROTOCOL.md.
 #[derive(Clone, Default)]
-pub struct Records(pub HashMap<(u16, Vec<u8>), (u64, Vec<u8>)>);
+pub struct Records(pub HashMap<Key, Record>);
 
 impl Records {
     /// Applies a transaction as bus message `sequence`; false when it is rejected, and then nothing has changed.
     pub fn apply(&mut self, sequence: u64, transaction: &[u8]) -> bool {
         assert_eq!(transaction[0], b'T');
         let mut rest = &transaction[2..];
-        let mut changes: HashMap<(u16, Vec<u8>), Option<(u64, Vec<u8>)>> = HashMap::new();
+        let mut changes: HashMap<Key, Option<Record>> = HashMap::new();
         for _ in 0..transaction[1] {
             let (key_length, value_length) = (usize::from(rest[1]), number(&rest[4..6]) as usize);
             let (header, key_and_value) = rest.split_at(16);

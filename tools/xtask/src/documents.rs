@@ -1,0 +1,80 @@
+//! Runs the commands that the documents show.
+//!
+//! In a fence marked `console`, each line that begins with `$ ` is run and must succeed: `cargo …` in the project's own folder, everything
+//! else in a folder that goes away, with the release build of `gds` on the path. A fence marked `console ignore` is only shown
+//! (its commands need a running node, or take as long as the whole check).
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// All documents; what fails is in the log.
+pub fn check(log: &mut File) -> io::Result<bool> {
+    let mut documents = vec![PathBuf::from("README.md")];
+    for entry in fs::read_dir("docs")? {
+        documents.push(entry?.path());
+    }
+    documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    documents.sort();
+    let built = crate::cargo(&["build", "--release", "--package", "gds"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    if !built.success() {
+        writeln!(log, "cargo build --release --package gds failed")?;
+        return Ok(false);
+    }
+    let folder = std::env::temp_dir().join(format!("gds-documents-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    let mut holds = true;
+    for document in documents {
+        for command in commands(&fs::read_to_string(&document)?) {
+            writeln!(log, "{}: {command}", document.display())?;
+            let succeeded = run(&command, &folder, log)?;
+            holds &= succeeded;
+            if !succeeded {
+                writeln!(log, "{}: FAILED: {command}", document.display())?;
+            }
+        }
+    }
+    fs::remove_dir_all(&folder)?;
+    Ok(holds)
+}
+
+/// The commands of all `console` fences, in order.
+fn commands(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut runs = false;
+    let mut inside = false;
+    for line in text.lines() {
+        if let Some(fence) = line.strip_prefix("```") {
+            inside = !inside;
+            runs = inside && fence.trim() == "console";
+        } else if let Some(command) = line.strip_prefix("$ ").filter(|_| runs) {
+            found.push(command.to_owned());
+        }
+    }
+    found
+}
+
+fn run(command: &str, folder: &Path, log: &File) -> io::Result<bool> {
+    let root = std::env::current_dir()?;
+    let path =
+        format!("{}:{}", root.join("target/release").display(), std::env::var("PATH").unwrap_or_default());
+    let place = if command.starts_with("cargo ") { root.as_path() } else { folder };
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).current_dir(place).env("PATH", path).stdin(Stdio::null());
+    let status = shell.stdout(log.try_clone()?).stderr(log.try_clone()?).status()?;
+    Ok(status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_console_fences_are_run() {
+        let text = "```console\n$ a\noutput\n$ b c\n```\n```console ignore\n$ d\n```\n```sh\n$ e\n```\n";
+        assert_eq!(commands(text), ["a", "b c"]);
+    }
+}

@@ -1,0 +1,116 @@
+//! Rules about the shape of the project: dependencies, unsafe code, file lengths.
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Our crates, each with those of ours it may use, lowest first. (`docs/ARCHITECTURE.md`, development view.)
+const ARROWS: &[(&str, &[&str])] = &[
+    ("gds-wire", &[]),
+    ("gds-core", &["gds-wire"]),
+    ("gds-nic", &[]),
+    ("gds-sim", &["gds-core", "gds-wire"]),
+    ("gds-node", &["gds-core", "gds-nic", "gds-wire"]),
+    ("gds-feed", &["gds-wire"]),
+    ("gds-client", &["gds-core", "gds-nic", "gds-node", "gds-wire"]),
+    ("gds", &["gds-client", "gds-core", "gds-feed", "gds-nic", "gds-node", "gds-wire"]),
+    ("gds-fuzz", &["gds-client", "gds-core", "gds-feed", "gds-nic", "gds-node", "gds-wire"]),
+    ("xtask", &[]),
+];
+
+/// What the lowest crates may use of others' code.
+const BASE: &[&str] = &[
+    "arrayvec",
+    "bitflags",
+    "core_affinity",
+    "crc32c",
+    "hdrhistogram",
+    "io-uring",
+    "libc",
+    "loom",
+    "memmap2",
+    "rapidhash",
+    "xxhash-rust",
+    "zerocopy",
+];
+const LOWEST: &[&str] = &["gds-wire", "gds-core", "gds-nic"];
+
+/// Most lines of a source file, tests apart.
+const LINES_MAX: usize = 800;
+
+/// All rules; what breaks them is written to the log.
+pub fn check(log: &mut File) -> io::Result<bool> {
+    let mut found = dependencies()?;
+    for folder in ["engine", "nic", "tools"] {
+        sources(Path::new(folder), &mut found)?;
+    }
+    for line in &found {
+        writeln!(log, "{line}")?;
+    }
+    Ok(found.is_empty())
+}
+
+fn dependencies() -> io::Result<Vec<String>> {
+    let output = crate::cargo(&["metadata", "--no-deps", "--format-version", "1"]).output()?;
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let mut found = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let name = package["name"].as_str().unwrap_or_default();
+        let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == name) else {
+            found.push(format!(
+                "{name}: a new crate has no place in the arrows of tools/xtask/src/structure.rs yet"
+            ));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let used = dependency["name"].as_str().unwrap_or_default();
+            let ours = ARROWS.iter().any(|(known, _)| *known == used);
+            if ours && !allowed.contains(&used) {
+                found.push(format!("{name} uses {used}: arrows point only one way (docs/ARCHITECTURE.md)"));
+            }
+            let for_tests = dependency["kind"] == "dev";
+            if !ours && !for_tests && LOWEST.contains(&name) && !BASE.contains(&used) {
+                found.push(format!("{name} uses {used}: the lowest crates use only {}", BASE.join(", ")));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn sources(folder: &Path, found: &mut Vec<String>) -> io::Result<()> {
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            if path.file_name().is_some_and(|name| name != "target") {
+                sources(&path, found)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            source(&path, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn source(path: &Path, found: &mut Vec<String>) -> io::Result<()> {
+    let text = fs::read_to_string(path)?;
+    let shown = path.display();
+    let tests = path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("tests"));
+    let lines = text.lines().count();
+    if lines > LINES_MAX && !tests {
+        found.push(format!("{shown}: {lines} lines, more than {LINES_MAX}: is it still one noun?"));
+    }
+    // A global allocator that counts cannot be written without it; it is in a test alone.
+    if path.starts_with("nic") || tests {
+        return Ok(());
+    }
+    for (number, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        let words = ["unsafe {", "unsafe fn", "unsafe impl", "allow(unsafe_code)"];
+        if words.iter().any(|word| code.contains(word)) && !code.contains('"') {
+            found.push(format!("{shown}:{}: unsafe code is for nic alone", number + 1));
+        }
+    }
+    Ok(())
+}
