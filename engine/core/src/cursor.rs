@@ -35,6 +35,8 @@ pub struct Progress {
     pub durable: Cursor,
     /// The journal has room for every message up to this number, whatever their sizes. Owner: journal.
     pub reserved: Cursor,
+    /// 1 while the journal finds no room for another segment. Owner: journal.
+    pub full: Cursor,
     /// Committed: may be applied, published, acknowledged and answered. Owner: sequencer.
     pub committed: Cursor,
     /// Applied by the store; queries see exactly this state. Owner: store.

@@ -447,7 +447,8 @@ impl Ingress {
                 return self.drain(now, slot, sink);
             }
             // Nothing may be there to skip yet: its time is then over, and it is looked at again after a while.
-            self.due_ns = self.due_ns.min(skip_ns.max(now_ns.saturating_add(STALL_RETRY_NS)));
+            let look_ns = if skip_ns > now_ns { skip_ns } else { now_ns.saturating_add(STALL_RETRY_NS) };
+            self.due_ns = self.due_ns.min(look_ns);
         }
         let idle_at_ns = reception.heard_ns.saturating_add(self.config.idle_ns);
         if idle_at_ns <= now_ns {

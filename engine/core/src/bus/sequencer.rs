@@ -41,8 +41,10 @@ crate::counter_set! {
         sessions_ended,
         /// Client sequence numbers given up.
         skipped,
-        /// Times that a message was not taken because the journal had no room reserved.
+        /// Times that a message was refused because a journal had no room and found none.
         disk_full,
+        /// Times that a message had to wait because a journal was behind: each that is not in a group yet has a block reserved.
+        journal_behind,
         /// Times that a message was not taken because the ring had no room.
         ring_full,
         /// Duty cycles without receiving because the ring had no room.
@@ -295,6 +297,17 @@ impl Numbering {
         self.progress.reserved.get().min(acknowledgements)
     }
 
+    /// Why nothing more is reserved: a full disk is something that the source should know, a journal that is behind is not.
+    fn no_reserve(&self) -> Hold {
+        let is_full = |progress: &Progress| progress.full.get() > 0;
+        if is_full(&self.progress) || self.acknowledgements.as_deref().is_some_and(is_full) {
+            self.counters.disk_full.increment();
+            return Hold::Refused(RefusalReason::DiskFull);
+        }
+        self.counters.journal_behind.increment();
+        Hold::NoRoom
+    }
+
     fn append_own(&mut self, now: Time, kind: Kind, body: &[u8]) -> Result<u64, Hold> {
         if self.table.stream_ended() {
             return Err(Hold::Refused(RefusalReason::StreamEnded));
@@ -317,8 +330,7 @@ impl Numbering {
         if sequence > self.reserved {
             self.reserved = self.look_reserved();
             if sequence > self.reserved {
-                self.counters.disk_full.increment();
-                return Err(Hold::Refused(RefusalReason::DiskFull));
+                return Err(self.no_reserve());
             }
         }
         let length = ENVELOPE_BYTES + body.len();

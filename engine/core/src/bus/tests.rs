@@ -537,6 +537,7 @@ fn submission(seed: u64, loss_percent: u64) {
         let now = at_us(microseconds);
         if random.chance(1, 6) {
             progress.reserved.set(progress.sequenced.get() + random.below(60));
+            progress.full.set(random.below(2));
         }
         progress.durable.set(progress.sequenced.get());
         for (index, client) in clients.iter_mut().enumerate() {

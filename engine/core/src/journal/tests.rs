@@ -262,6 +262,7 @@ fn should_refuse_numbers_but_not_fail_while_the_disk_is_full_and_recover() {
         assert_eq!(bench.progress.reserved.get(), 11);
         let attempts = bench.writer.counters().disk_full.get();
         assert!(attempts > 0);
+        assert_eq!(bench.progress.full.get(), 1);
         bench.duty().unwrap();
         assert_eq!(bench.writer.counters().disk_full.get(), attempts, "no attempt before 100 ms have passed");
         bench.now.monotonic_ns += 100 * MILLISECOND_NS;
@@ -272,7 +273,7 @@ fn should_refuse_numbers_but_not_fail_while_the_disk_is_full_and_recover() {
         bench.disk.segments_max = 3;
         bench.now.monotonic_ns += 100 * MILLISECOND_NS;
         bench.duty().unwrap();
-        assert_eq!(bench.progress.reserved.get(), 17);
+        assert_eq!((bench.progress.reserved.get(), bench.progress.full.get()), (17, 0));
         for _ in 0..6 {
             assert!(bench.append(MESSAGE_BYTES_MAX));
         }

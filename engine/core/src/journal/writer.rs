@@ -197,6 +197,7 @@ impl JournalWriter {
         set(&progress.journalled, self.journalled);
         set(&progress.durable, durable);
         set(&progress.reserved, self.next - 1 + free.saturating_sub(promised));
+        set(&progress.full, u64::from(self.retry_at_ns.is_some()));
     }
 
     fn cycle(

@@ -30,7 +30,7 @@ pub enum Standing {
 /// Why the sink did not take something. It may take the same thing later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// No room in the ring: nobody is told, room comes in microseconds.
+    /// No room in the ring, or a journal that is behind: nobody is told, room comes in microseconds.
     NoRoom,
     /// For a reason that the source should know.
     Refused(RefusalReason),

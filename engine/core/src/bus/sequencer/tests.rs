@@ -88,6 +88,7 @@ fn should_never_run_timestamps_back() {
 fn should_refuse_what_the_journal_has_no_room_for_and_take_it_later() {
     let (ring, progress) = (ring(1 << 16), roomy());
     progress.reserved.set(3);
+    progress.full.set(1);
     let mut sequencer = sequencer(&ring, vec![AdmissionRule::anyone()], &progress);
     sequencer.declare(at_us(0), &declaration(4, None)).unwrap();
     sequencer.on_packet(at_us(0), address(9), &packet(1, &[b"T1", b"T2", b"T3", b"T4"]));
@@ -99,6 +100,21 @@ fn should_refuse_what_the_journal_has_no_room_for_and_take_it_later() {
     sequencer.on_timer(at_us(100));
     assert_eq!(sequencer.next_sequence(), 6);
     assert_eq!(sequencer.ingress().counters().held_now.get(), 0);
+}
+
+#[test]
+fn should_wait_without_a_word_for_a_journal_that_is_behind() {
+    let (ring, progress) = (ring(1 << 16), roomy());
+    progress.reserved.set(3);
+    let mut sequencer = sequencer(&ring, vec![AdmissionRule::anyone()], &progress);
+    sequencer.declare(at_us(0), &declaration(4, None)).unwrap();
+    sequencer.on_packet(at_us(0), address(9), &packet(1, &[b"T1", b"T2", b"T3", b"T4"]));
+    assert_eq!(refusals(&mut sequencer), []);
+    assert_eq!(sequencer.next_sequence(), 4);
+    progress.reserved.set(100);
+    sequencer.on_timer(at_us(100));
+    assert_eq!(sequencer.next_sequence(), 6, "what was held is taken when the journal has come after");
+    assert_eq!((sequencer.counters().journal_behind.get(), sequencer.counters().disk_full.get()), (1, 0));
 }
 
 #[test]
