@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::journal::MESSAGE_BYTES_MAX;
 use crate::memory::ring::RingWriter;
 use crate::store::Store;
-use crate::time::{MILLISECOND_NS, Time};
+use crate::time::{MICROSECOND_NS, MILLISECOND_NS, Time};
 use gds_wire::acknowledgement::ACKNOWLEDGEMENT_BYTES;
 use gds_wire::envelope::Message;
 use std::sync::Arc;
@@ -15,8 +15,9 @@ use zerocopy::IntoBytes;
 
 /// Messages applied in one duty cycle.
 const MESSAGES_PER_DUTY: usize = 256;
-/// How old the status that readers see may get.
-const STATUS_NS: u64 = 20 * MILLISECOND_NS;
+/// How old the status that readers see may get while there is work, and how old when there is none.
+const STATUS_BUSY_NS: u64 = 20 * MILLISECOND_NS;
+const STATUS_IDLE_NS: u64 = 200 * MICROSECOND_NS;
 
 counter_set! {
     /// What the store's agent counts.
@@ -36,7 +37,7 @@ pub struct StoreAgent<D> {
     acknowledgement_progress: Arc<Progress>,
     message: Box<[u8]>,
     last_timestamp_ns: u64,
-    status_due_ns: u64,
+    status_shown_ns: u64,
     status_applied: u64,
     counters: Arc<StoreAgentCounters>,
 }
@@ -62,7 +63,7 @@ impl<D: Disk> StoreAgent<D> {
             acknowledgement_progress,
             message: vec![0; MESSAGE_BYTES_MAX].into_boxed_slice(),
             last_timestamp_ns: 0,
-            status_due_ns: 0,
+            status_shown_ns: 0,
             status_applied: u64::MAX,
             counters: Arc::default(),
         }
@@ -145,8 +146,9 @@ impl<D: Disk> Agent for StoreAgent<D> {
                 self.progress.ended.set(self.store.applied());
             }
         }
-        if now.monotonic_ns >= self.status_due_ns && self.status_applied != self.store.applied() {
-            self.status_due_ns = now.monotonic_ns + STATUS_NS;
+        let status_ns = if applied > 0 { STATUS_BUSY_NS } else { STATUS_IDLE_NS };
+        if self.status_applied != self.store.applied() && now.monotonic_ns >= self.status_shown_ns + status_ns {
+            self.status_shown_ns = now.monotonic_ns;
             self.status_applied = self.store.applied();
             self.store.publish_status();
         }
