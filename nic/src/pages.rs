@@ -178,8 +178,9 @@ impl Pages {
             ));
         }
         let wanted_huge = !hugetlbfs && policy.huge == HugePages::Prefer;
-        let fallback = wanted_huge
-            .then(|| format!("{} is on ordinary pages; a hugetlbfs mount would give hugepages", path.display()));
+        let fallback = wanted_huge.then(|| {
+            format!("{} is on ordinary pages; a hugetlbfs mount would give hugepages", path.display())
+        });
         let have = file.metadata().map_err(failed("read the length of"))?.len() as usize;
         let existed = have > 0;
         if !existed {

@@ -147,7 +147,8 @@ impl<D: Disk> Agent for StoreAgent<D> {
             }
         }
         let status_ns = if applied > 0 { STATUS_BUSY_NS } else { STATUS_IDLE_NS };
-        if self.status_applied != self.store.applied() && now.monotonic_ns >= self.status_shown_ns + status_ns {
+        if self.status_applied != self.store.applied() && now.monotonic_ns >= self.status_shown_ns + status_ns
+        {
             self.status_shown_ns = now.monotonic_ns;
             self.status_applied = self.store.applied();
             self.store.publish_status();
