@@ -115,6 +115,15 @@ impl Platter {
         }
     }
 
+    /// Changes one byte of the first block of a segment that is not the last, or of the first there is. Done twice it is undone.
+    pub fn flip(&mut self, choice: u64) -> Option<u64> {
+        let count = self.segments.len().saturating_sub(1).max(1) as u64;
+        let (number, segment) = self.segments.iter_mut().nth((choice % count) as usize)?;
+        let offset = (choice / count) as usize % BLOCK_BYTES;
+        segment.seen[offset] ^= 0x10;
+        Some(*number)
+    }
+
     fn take(&mut self, write: &DiskWrite, blocks: usize) {
         let segment =
             self.segments.get_mut(&write.segment).expect("a write goes to a segment that was created");

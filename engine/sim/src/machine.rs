@@ -54,6 +54,8 @@ pub struct Machine {
     network: SharedNetwork,
     /// The words of the last process's ring, when they outlived it.
     ring: Option<SharedWords>,
+    /// ... and when they are out of sight.
+    hidden: Option<SharedWords>,
     random: Random,
 }
 
@@ -73,6 +75,7 @@ impl Machine {
             clock: clock.clone(),
             network: network.clone(),
             ring: None,
+            hidden: None,
             random: Random::new(plan.seed ^ 0x51A7),
         }
     }
@@ -91,7 +94,7 @@ impl Machine {
         // A new name for each attempt at a new stream, as the clock would give.
         let name = format!("{:010}", 1_700_000_000 + self.incarnations);
         self.config.new_stream = Session::padded(&name).expect("ten digits");
-        let death = Death::of_process(ring.clone());
+        let death = Death::of_process(ring.clone(), self.random.next_u64());
         if let Some(operations) = death_after {
             death.borrow_mut().arm(operations);
         }
@@ -133,6 +136,17 @@ impl Machine {
                 Err(NotStarted { fault, killed })
             }
         }
+    }
+
+    /// The ring that outlived the last process is lost, as far as the next start can see. False when there is none.
+    pub fn hide_ring(&mut self) -> bool {
+        self.hidden = self.ring.take();
+        self.hidden.is_some()
+    }
+
+    /// It was not lost after all.
+    pub fn find_ring(&mut self) {
+        self.ring = self.hidden.take();
     }
 
     /// A process is gone; what outlives it is as its end left it.

@@ -18,6 +18,8 @@ use std::rc::Rc;
 pub struct Faults {
     /// Datagrams lost, per thousand.
     pub loss_per_mille: u64,
+    /// Datagrams that the sending port does not take, per thousand.
+    pub refuse_per_mille: u64,
     /// Datagrams delivered twice, per thousand.
     pub duplicate_per_mille: u64,
     /// Shortest way.
@@ -28,8 +30,13 @@ pub struct Faults {
 
 impl Faults {
     /// A network on its good days.
-    pub const NONE: Self =
-        Self { loss_per_mille: 0, duplicate_per_mille: 0, delay_min_ns: 5_000, delay_max_ns: 5_000 };
+    pub const NONE: Self = Self {
+        loss_per_mille: 0,
+        refuse_per_mille: 0,
+        duplicate_per_mille: 0,
+        delay_min_ns: 5_000,
+        delay_max_ns: 5_000,
+    };
 }
 
 /// What the network did to datagrams.
@@ -249,8 +256,13 @@ impl DatagramPort for SimulatedPort {
     }
 
     fn send(&mut self, to: SocketAddrV4, datagram: &[u8]) -> bool {
+        let mut network = self.network.borrow_mut();
+        let refused = network.faults.refuse_per_mille;
+        if network.random.chance(refused, 1000) {
+            return false;
+        }
         if self.lives() {
-            self.network.borrow_mut().send(self.address, to, datagram);
+            network.send(self.address, to, datagram);
         }
         true
     }

@@ -158,7 +158,7 @@ impl Plan {
         let declaration = declaration(random, clients + feeds.len(), &chaos);
         let later_declaration = random.chance(1, 3).then(|| later(random, &declaration));
         let start = start_config(random, durability, payload_bytes_max, declaration, &feeds);
-        Self {
+        let mut plan = Self {
             seed,
             durability,
             payload_bytes_max,
@@ -184,7 +184,21 @@ impl Plan {
             chaos,
             stream_bytes_max: *pick(random, &[500, 4_000, 64_000]),
             whole_train: random.chance(1, 10),
+        };
+        if random.chance(1, 16) {
+            plan.fill_the_log();
         }
+        plan
+    }
+
+    /// Much is written to few records, so that the store's log comes round.
+    fn fill_the_log(&mut self) {
+        let limits = &mut self.start.declaration.limits;
+        (limits.records_max, limits.bytes_max, limits.horizon_messages) = (20, 2_000, 1);
+        self.later_declaration = None;
+        (self.busy, self.keys, self.value_bytes_max) = (true, 6, 60);
+        (self.blocks_per_client, self.pause_ns_max, self.names_max) = (400, 1_000, 50);
+        self.faulty_ns = self.faulty_ns.max(150 * MILLISECOND_NS);
     }
 
     /// All of it, for people.
@@ -356,11 +370,12 @@ fn chaos(random: &mut Random) -> Chaos {
     Chaos {
         faults: Faults {
             loss_per_mille: if lossy { *pick(random, &[5, 50, 200, 400]) } else { 0 },
+            refuse_per_mille: *pick(random, &[0, 0, 30]),
             duplicate_per_mille: *pick(random, &[0, 0, 20, 200]),
             delay_min_ns: *pick(random, &[1_000, 20_000]),
             delay_max_ns: *pick(random, &[20_000, 100_000, 3_000_000]),
         },
-        disk_delay_max_ns: *pick(random, &[0, 30_000, 1_000_000]),
+        disk_delay_max_ns: *pick(random, &[0, 30_000, 1_000_000, 10_000_000]),
         step_ns_max: *pick(random, &[500_000, 3_000_000]),
         deaths_max: random.below(8),
         death_percent: percent(random, 20),

@@ -253,6 +253,11 @@ impl Truth {
         if let Some(record) = self.records.first() {
             return broken("answers", format!("{record:?} shows a state that never was"));
         }
+        Ok(())
+    }
+
+    /// Every message has been acknowledged to somebody.
+    pub fn check_acknowledged(&self) -> Checked {
         let missing = self.acknowledgements.iter().position(Option::is_none);
         ensure!(
             missing.is_none() && self.acknowledgements.len() as u64 == self.known(),

@@ -51,7 +51,30 @@ impl World {
         self.end_process(LAST_STARTS)?;
         let digest = self.replay(end)?;
         self.truth.show_digest("a replay of the whole journal", end, digest)?;
-        self.check_acknowledgement_journal(end)
+        self.check_acknowledgement_journal(end)?;
+        self.truth.check_acknowledged()?;
+        self.check_damage(end)
+    }
+
+    /// A journal with a damaged middle is not taken for one with a torn tail.
+    fn check_damage(&mut self, end: u64) -> Checked {
+        let choice = self.random.next_u64();
+        let segment = self.machine.bus.borrow_mut().flip(choice);
+        let started = self.machine.start(&self.plan, None);
+        self.tally.add("world.damaged journals refused", 1);
+        match started {
+            Err(not_started) if not_started.fault.0.contains("damaged in simulated segment") => Ok(()),
+            // The mark of the clean end was hit, and without it nobody knows whether the ring had more.
+            Err(not_started) if not_started.fault.0.contains("are lost") => Ok(()),
+            Err(not_started) => {
+                broken("damage", format!("segment {segment:?} is damaged: {}", not_started.fault))
+            }
+            // Only the mark of the clean end was there.
+            Ok(node) if node.report.journalled == end => Ok(()),
+            Ok(node) => {
+                broken("damage", format!("segment {segment:?} is damaged; it started: {:?}", node.report))
+            }
+        }
     }
 
     /// The digest that the running store says it has, once it says so for the last message.

@@ -26,7 +26,13 @@ impl World {
             self.truth.may_declare(&declaration);
             self.machine.config().declaration = declaration;
         }
-        let doomed = self.deaths < self.plan.chaos.deaths_max && self.is_faulty() && self.random.chance(1, 6);
+        let blind = self.plan.durability == Durability::Memory
+            && self.random.chance(1, 12)
+            && self.machine.hide_ring();
+        let doomed = !blind
+            && self.deaths < self.plan.chaos.deaths_max
+            && self.is_faulty()
+            && self.random.chance(1, 6);
         let death_after = doomed.then(|| self.random.below(60));
         self.tell(|| format!("a process starts; it will die after {death_after:?} operations"));
         let started = self.machine.start(&self.plan, death_after);
@@ -58,6 +64,14 @@ impl World {
                     self.deaths += 1;
                     self.tally.add("world.deaths during start", 1);
                     self.start_at_ns = self.clock.now_ns() + self.random.below(2_000_000);
+                    return Ok(());
+                }
+                if blind {
+                    self.machine.find_ring();
+                }
+                if blind && fault.0.contains("are lost") {
+                    // Rightly so: nobody may give numbers again that were given.
+                    self.tally.add("world.starts refused without the ring", 1);
                     return Ok(());
                 }
                 if fault.0.contains(SIMULATED) {
