@@ -1,4 +1,4 @@
-//! Runs the commands that the documents show.
+//! Runs the commands that the documents show, and looks for the files that they name.
 //!
 //! In a fence marked `console`, each line that begins with `$ ` is run and must succeed: `cargo …` in the project's own folder, everything
 //! else in a folder that goes away, with the release build of `gds` on the path. A fence marked `console ignore` is only shown
@@ -28,7 +28,12 @@ pub fn check(log: &mut File) -> io::Result<bool> {
     fs::create_dir_all(&folder)?;
     let mut holds = true;
     for document in documents {
-        for command in commands(&fs::read_to_string(&document)?) {
+        let text = fs::read_to_string(&document)?;
+        for name in missing(&document, &text) {
+            writeln!(log, "{}: FAILED: names {name}, which is not there", document.display())?;
+            holds = false;
+        }
+        for command in commands(&text) {
             writeln!(log, "{}: {command}", document.display())?;
             let succeeded = run(&command, &folder, log)?;
             holds &= succeeded;
@@ -39,6 +44,20 @@ pub fn check(log: &mut File) -> io::Result<bool> {
     }
     fs::remove_dir_all(&folder)?;
     Ok(holds)
+}
+
+/// Files that the document links to, or names in backticks by their path from the project's folder, and that do not exist.
+fn missing(document: &Path, text: &str) -> Vec<String> {
+    let folder = document.parent().unwrap_or(Path::new(""));
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    let links =
+        links.filter(|link| !link.is_empty() && !link.contains("://")).map(|link| (link, folder.join(link)));
+    let named = text.split('`').skip(1).step_by(2).filter(|name| {
+        let ours = ["engine/", "nic/", "tools/", "docs/"].iter().any(|top| name.starts_with(top));
+        ours && !name.contains([' ', '*', '{', '<'])
+    });
+    let named = named.map(|name| (name, PathBuf::from(name)));
+    links.chain(named).filter(|(_, path)| !path.exists()).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// The commands of all `console` fences, in order.
@@ -59,8 +78,9 @@ fn commands(text: &str) -> Vec<String> {
 
 fn run(command: &str, folder: &Path, log: &File) -> io::Result<bool> {
     let root = std::env::current_dir()?;
-    let path =
-        format!("{}:{}", root.join("target/release").display(), std::env::var("PATH").unwrap_or_default());
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or("target".into());
+    let built = root.join(target).join("release");
+    let path = format!("{}:{}", built.display(), std::env::var("PATH").unwrap_or_default());
     let place = if command.starts_with("cargo ") { root.as_path() } else { folder };
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).current_dir(place).env("PATH", path).stdin(Stdio::null());
@@ -76,5 +96,12 @@ mod tests {
     fn only_console_fences_are_run() {
         let text = "```console\n$ a\noutput\n$ b c\n```\n```console ignore\n$ d\n```\n```sh\n$ e\n```\n";
         assert_eq!(commands(text), ["a", "b c"]);
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_found() {
+        let text =
+            "[a](NOTHING.md) [b](https://example.org/x) [c](#here) `tools/nothing.rs` `engine/*` `SYSTEM`";
+        assert_eq!(missing(Path::new("README.md"), text), ["NOTHING.md", "tools/nothing.rs"]);
     }
 }
