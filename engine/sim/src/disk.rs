@@ -279,3 +279,83 @@ fn dead() -> DiskError {
 fn missing(operation: &str, segment: u64) -> DiskError {
     DiskError::Failed(format!("{operation} of simulated segment {segment}: there is none"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use gds_core::disk::Block;
+
+    fn write(segment: u64, block: u64, byte: u8, sync: bool) -> DiskWrite {
+        let offset = block * BLOCK_BYTES as u64;
+        DiskWrite { segment, offset, blocks: vec![Block([byte; BLOCK_BYTES])], count: 1, sync }
+    }
+
+    fn first_bytes(disk: &mut SimulatedDisk) -> [u8; 3] {
+        std::array::from_fn(|block| {
+            let mut byte = [0];
+            disk.read(1, (block * BLOCK_BYTES) as u64, &mut byte).unwrap();
+            byte[0]
+        })
+    }
+
+    #[test]
+    fn should_keep_what_was_synced_and_all_before_it_in_the_segment() {
+        for seed in 0..50 {
+            let platter = Platter::new(seed, &Default::default());
+            let mut disk = SimulatedDisk::new(&platter, None);
+            disk.create(1, 3 * BLOCK_BYTES as u64).unwrap();
+            disk.submit(write(1, 0, 1, false));
+            disk.submit(write(1, 1, 2, true));
+            while disk.wait().is_some() {}
+            disk.submit(write(1, 2, 3, true));
+            platter.borrow_mut().cut_power();
+            let [first, second, third] = first_bytes(&mut disk);
+            assert_eq!([first, second], [1, 2]);
+            assert!(third == 0 || third == 3);
+        }
+    }
+
+    #[test]
+    fn should_lose_what_was_not_synced_only_with_the_power() {
+        let lost = (0..50).filter(|&seed| {
+            let platter = Platter::new(seed, &Default::default());
+            let mut disk = SimulatedDisk::new(&platter, None);
+            disk.create(1, 3 * BLOCK_BYTES as u64).unwrap();
+            disk.submit(write(1, 0, 1, false));
+            disk.wait().unwrap().1.unwrap();
+            platter.borrow_mut().kill();
+            assert_eq!(first_bytes(&mut disk), [1, 0, 0]);
+            platter.borrow_mut().cut_power();
+            first_bytes(&mut disk) == [0, 0, 0]
+        });
+        assert!((5..45).contains(&lost.count()));
+    }
+
+    #[test]
+    fn should_finish_writes_in_order_when_their_time_has_come() {
+        let clock: SharedClock = SharedClock::new(Clock::default());
+        let platter = Platter::new(3, &clock);
+        platter.borrow_mut().delay_max_ns = 1_000;
+        let mut disk = SimulatedDisk::new(&platter, None);
+        disk.create(1, 3 * BLOCK_BYTES as u64).unwrap();
+        disk.submit(write(1, 0, 1, false));
+        disk.submit(write(1, 1, 2, false));
+        clock.advance(1_001);
+        assert_eq!(disk.poll().unwrap().0.offset, 0);
+        assert_eq!(disk.poll().unwrap().0.offset, BLOCK_BYTES as u64);
+        assert!(disk.poll().is_none());
+    }
+
+    #[test]
+    fn should_refuse_segments_beyond_its_room_and_fail_a_write_when_told() {
+        let platter = Platter::new(1, &Default::default());
+        platter.borrow_mut().segments_max = 1;
+        let mut disk = SimulatedDisk::new(&platter, None);
+        disk.create(1, BLOCK_BYTES as u64).unwrap();
+        assert_eq!(disk.create(2, BLOCK_BYTES as u64), Err(DiskError::Full));
+        platter.borrow_mut().fails = true;
+        disk.submit(write(1, 0, 1, true));
+        assert!(disk.wait().unwrap().1.is_err());
+    }
+}

@@ -4,6 +4,7 @@
 //! more, and everything must come to its end. All that leaves the node is held against the [`Truth`](crate::truth::Truth).
 mod chaos;
 mod ending;
+mod schedule;
 mod watching;
 
 use crate::actor::{Client, Feed, Listener, Reader, Scene, Stranger};
@@ -20,32 +21,12 @@ use gds_core::random::Random;
 use gds_core::time::SECOND_NS;
 use gds_wire::acknowledgement::Outcome;
 use gds_wire::session::Session;
+use schedule::{Schedule, Slot, Turn};
 
 /// Everything must be done so long after the faults have stopped.
 const CALM_NS_MAX: u64 = 60 * SECOND_NS;
 /// Longest an idle part sleeps when nothing goes wrong any more.
 const CALM_IDLE_NS_MAX: u64 = 2_000_000;
-
-/// Whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    Agent(AgentName),
-    Client(usize),
-    Feed(usize),
-    Listener(usize),
-    Reader(usize),
-    Stranger,
-    Chaos,
-}
-
-/// When it is whose turn.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    turn: Turn,
-    due_ns: u64,
-    /// Duty cycles without work, in a row.
-    idle: u32,
-}
 
 /// How far the world is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +69,7 @@ pub struct World {
     readers: Vec<Reader>,
     stranger: Stranger,
     dead_clients: Vec<Session>,
-    slots: Vec<Slot>,
+    schedule: Schedule,
     phase: Phase,
     calm_since_ns: u64,
     random: Random,
@@ -117,9 +98,9 @@ impl World {
         let mut truth = Truth::new(plan.payload_bytes_max);
         truth.may_declare(&plan.start.declaration);
         let stranger = Stranger::new(&network);
-        let mut slots: Vec<Slot> = Vec::new();
+        let mut schedule = Schedule::default();
         let turns = AgentName::ALL.map(Turn::Agent).into_iter().chain([Turn::Stranger, Turn::Chaos]);
-        slots.extend(turns.map(|turn| Slot { turn, due_ns: 0, idle: 0 }));
+        turns.for_each(|turn| schedule.add(turn, 0));
         Self {
             random: Random::new(plan.seed ^ 0xD1CE),
             clock,
@@ -137,7 +118,7 @@ impl World {
             readers: Vec::new(),
             stranger,
             dead_clients: Vec::new(),
-            slots,
+            schedule,
             phase: Phase::Faulty,
             calm_since_ns: 0,
             next_name: 1,
@@ -244,7 +225,7 @@ impl World {
 
     fn add_slot(&mut self, turn: Turn) {
         let due_ns = self.clock.now_ns() + self.random.below(100_000);
-        self.slots.push(Slot { turn, due_ns, idle: 0 });
+        self.schedule.add(turn, due_ns);
     }
 
     fn draw_name(&mut self) -> u64 {
@@ -254,9 +235,8 @@ impl World {
 
     /// Gives whoever is due first its turn.
     fn step(&mut self) -> Checked {
-        let due = |slot: &(usize, &Slot)| slot.1.due_ns;
-        let (index, slot) = self.slots.iter().enumerate().min_by_key(due).expect("there is always chaos");
-        let slot = *slot;
+        let index = self.schedule.next();
+        let slot = self.schedule.slot(index);
         self.clock.advance_to(slot.due_ns);
         if self.node.is_none() && self.clock.now_ns() >= self.start_at_ns {
             self.start_process()?;
@@ -266,9 +246,9 @@ impl World {
         let slot = Slot { idle: if work > 0 { 0 } else { slot.idle + 1 }, ..slot };
         let pause_ns = self.pause_ns(&slot);
         let now_ns = self.clock.now_ns();
-        if let Some(place) = self.slots.get_mut(index) {
-            *place = Slot { due_ns: place.due_ns.max(now_ns + pause_ns), ..slot };
-        }
+        // Its own turn may have had it stand still.
+        let due_ns = self.schedule.slot(index).due_ns.max(now_ns + pause_ns);
+        self.schedule.set(index, due_ns, slot.idle);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! What goes wrong, and when.
-use super::{Phase, Turn, World};
+use super::schedule::Turn;
+use super::{Phase, World};
 use crate::network::Faults;
 use crate::plan::{NODE_HOST, between};
 use crate::violation::Checked;
@@ -126,13 +127,12 @@ impl World {
 
     /// An agent, or somebody else, stands still for a while.
     fn stall(&mut self) {
-        let place = self.random.below(self.slots.len() as u64) as usize;
+        let place = self.random.below(self.schedule.len() as u64) as usize;
         let pause_ns = self.random.below(20 * MILLISECOND_NS);
         let now_ns = self.clock.now_ns();
-        let slot = &mut self.slots[place];
-        if slot.turn != Turn::Chaos {
-            slot.due_ns = now_ns + pause_ns;
-            let turn = slot.turn;
+        let turn = self.schedule.slot(place).turn;
+        if turn != Turn::Chaos {
+            self.schedule.set(place, now_ns + pause_ns, 0);
             self.tally.add("world.agent stalls", 1);
             self.tell(|| format!("{turn:?} stands still for {pause_ns} ns"));
         }

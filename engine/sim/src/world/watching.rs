@@ -1,5 +1,6 @@
 //! Starting and driving the node's processes, and watching what leaves them.
-use super::{Turn, World};
+use super::World;
+use super::schedule::Turn;
 use crate::machine::End;
 use crate::node::{AgentName, Node};
 use crate::violation::{Checked, broken, ensure};
@@ -50,9 +51,9 @@ impl World {
                 self.check_start()?;
                 self.order_end();
                 let now_ns = self.clock.now_ns();
-                for slot in &mut self.slots {
-                    if matches!(slot.turn, Turn::Agent(_)) {
-                        (slot.due_ns, slot.idle) = (now_ns, 0);
+                for place in 0..self.schedule.len() {
+                    if matches!(self.schedule.slot(place).turn, Turn::Agent(_)) {
+                        self.schedule.set(place, now_ns, 0);
                     }
                 }
                 Ok(())
