@@ -3,7 +3,8 @@ use crate::death::SharedDeath;
 use crate::disk::{SharedPlatter, SimulatedDisk};
 use crate::network::{SharedNetwork, SimulatedPort, SimulatedStreams};
 use crate::plan::{
-    ACKNOWLEDGEMENTS, DOWNSTREAM, INGRESS_A, INGRESS_B, NODE_HOST, Plan, QUERIES, REWINDER, pick,
+    ACKNOWLEDGEMENTS, DOWNSTREAM, DOWNSTREAM_B, INGRESS_A, INGRESS_B, NODE_HOST, Plan, QUERIES, REWINDER,
+    pick,
 };
 use gds_core::agent::start::{StartReport, Started, Stream};
 use gds_core::agent::{
@@ -204,7 +205,12 @@ fn publisher(
     bus_messages: bool,
     random: &mut Random,
 ) -> Publisher {
+    let mut groups = vec![group];
+    if bus_messages && plan.two_lines {
+        groups.push(DOWNSTREAM_B);
+    }
     let config = PublisherConfig {
+        groups,
         payload_bytes_max: plan.payload_bytes_max,
         packets_max: *pick(random, &[1, 4, 64]),
         bus_messages,

@@ -33,6 +33,8 @@ pub const INGRESS_A: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 1
 pub const INGRESS_B: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 2), 5002);
 /// Where the stream is published.
 pub const DOWNSTREAM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 3), 5003);
+/// ... and in some worlds on a second line.
+pub const DOWNSTREAM_B: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 5), 5005);
 /// Where acknowledgements are published.
 pub const ACKNOWLEDGEMENTS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 4), 5004);
 /// The node's rewinder.
@@ -124,6 +126,8 @@ pub struct Plan {
     pub feeds: Vec<FeedKind>,
     /// Messages per feed.
     pub messages_per_feed: u64,
+    /// The stream is published on two lines.
+    pub two_lines: bool,
     /// Listeners from the start.
     pub listeners: usize,
     /// Query clients.
@@ -171,6 +175,7 @@ impl Plan {
             value_bytes_max: *pick(random, &[8, 60, 300]),
             feeds,
             messages_per_feed: *pick(random, &[20, 100, 300]),
+            two_lines: random.chance(1, 4),
             listeners: 1 + random.below(3) as usize,
             readers: random.below(3) as usize,
             faulty_ns: MILLISECOND_NS * (5 + *pick(random, &[10, 50, 200])),

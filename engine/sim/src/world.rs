@@ -340,6 +340,7 @@ impl World {
 
     fn calm_down(&mut self) {
         self.phase = Phase::Calm;
+        self.stranger.hang_up();
         self.calm_since_ns = self.clock.now_ns();
         self.stop_faults();
         self.tell(|| "nothing goes wrong any more".into());

@@ -1,7 +1,7 @@
 //! A listener: follows the stream with gap fill.
 use super::{Scene, receive, receiver_config};
 use crate::network::{SharedNetwork, SimulatedPort};
-use crate::plan::{DOWNSTREAM, LISTENER_NET, pick};
+use crate::plan::{DOWNSTREAM, DOWNSTREAM_B, LISTENER_NET, pick};
 use crate::violation::{Checked, ensure};
 use gds_core::bus::Receiver;
 use gds_core::port::DatagramPort;
@@ -32,7 +32,7 @@ impl Listener {
             name: format!("listener {number}"),
             host,
             receiver: Receiver::new(receiver_config(stream, next, scene.random)),
-            port: SimulatedPort::open(network, SocketAddrV4::new(host, 1), &[DOWNSTREAM], None),
+            port: SimulatedPort::open(network, SocketAddrV4::new(host, 1), &[DOWNSTREAM, DOWNSTREAM_B], None),
         }
     }
 
