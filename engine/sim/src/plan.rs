@@ -66,6 +66,8 @@ pub struct Chaos {
     pub step_ns_max: u64,
     /// How many processes die, at most.
     pub deaths_max: u64,
+    /// Starts that are doomed, per hundred.
+    pub doomed_percent: u64,
     /// Per hundred steps each.
     pub death_percent: u64,
     /// An orderly restart.
@@ -193,7 +195,17 @@ impl Plan {
         if random.chance(1, 16) {
             plan.fill_the_log();
         }
+        if random.chance(1, 12) {
+            plan.die_often();
+        }
         plan
+    }
+
+    /// Processes hardly live, and starts hardly end.
+    fn die_often(&mut self) {
+        let chaos = &mut self.chaos;
+        (chaos.deaths_max, chaos.death_percent, chaos.restart_percent) = (40, 30, 10);
+        (chaos.step_ns_max, chaos.doomed_percent) = (1_000_000, 50);
     }
 
     /// Much is written to few records, so that the store's log comes round.
@@ -383,6 +395,7 @@ fn chaos(random: &mut Random) -> Chaos {
         disk_delay_max_ns: *pick(random, &[0, 30_000, 1_000_000, 10_000_000]),
         step_ns_max: *pick(random, &[500_000, 3_000_000]),
         deaths_max: random.below(8),
+        doomed_percent: 16,
         death_percent: percent(random, 20),
         restart_percent: percent(random, 8),
         cut_percent: percent(random, 15),

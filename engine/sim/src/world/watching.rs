@@ -33,7 +33,7 @@ impl World {
         let doomed = !blind
             && self.deaths < self.plan.chaos.deaths_max
             && self.is_faulty()
-            && self.random.chance(1, 6);
+            && self.random.chance(self.plan.chaos.doomed_percent, 100);
         let death_after = doomed.then(|| self.random.below(60));
         self.tell(|| format!("a process starts; it will die after {death_after:?} operations"));
         let started = self.machine.start(&self.plan, death_after);
