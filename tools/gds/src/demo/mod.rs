@@ -115,28 +115,52 @@ pub struct Answers {
     pub queries: u64,
     /// Records read.
     pub records: u64,
+    /// Digest of keys and values, without versions: the same for every run of one seed, however the clients' packets met.
+    pub content: u64,
     /// How long all of it took.
     pub seconds: f64,
+}
+
+impl Answers {
+    fn take(&mut self, records: &[Option<gds_client::Record>]) {
+        self.queries += 1;
+        self.records += records.len() as u64;
+        for record in records.iter().flatten() {
+            let of = |bytes: &[u8]| u64::from(gds_wire::checksum(bytes));
+            let link = of(&record.key) << 32 | of(&record.value);
+            // A sum, so that the order in which keys are asked for does not count.
+            self.content = self
+                .content
+                .wrapping_add((link ^ u64::from(record.table)).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        }
+    }
 }
 
 /// Asks for every live order and for native records, and holds the answers against what the feed and the client know.
 fn ask(network: &Network, fed: &Fed, checks: &mut Checks) -> Result<Answers, gds_client::ClientError> {
     let started = Instant::now();
     let mut reader = Reader::open(network, "reader", "reader", QUERY)?;
-    let mut answers = Answers { queries: 0, records: 0, seconds: 0.0 };
+    let mut answers = Answers { queries: 0, records: 0, content: 0, seconds: 0.0 };
     let mut right = true;
     let references: Vec<[u8; 8]> = fed.live.iter().map(|order| order.reference.to_be_bytes()).collect();
     for (orders, keys) in fed.live.chunks(KEYS).zip(references.chunks(KEYS)) {
         let keys: Vec<Key<'_>> = keys.iter().map(|key| Key { table: place::ORDERS, key }).collect();
         let records = reader.get_all(&keys, 0, fed.last)?;
-        answers.queries += 1;
-        answers.records += records.len() as u64;
+        answers.take(&records);
         let same = |(order, record): (&LiveOrder, &Option<gds_client::Record>)| {
             record.as_ref().is_some_and(|record| listener::is_order(&record.value, order))
         };
         right &= orders.iter().zip(&records).all(same);
     }
     checks.add("every live order of the day is in the store, with its shares and price", right);
+    let mut found = 0;
+    for keys in fed.native_keys.chunks(KEYS) {
+        let keys: Vec<Key<'_>> = keys.iter().map(|key| Key { table: place::RECORDS, key }).collect();
+        let records = reader.get_all(&keys, 0, fed.last)?;
+        answers.take(&records);
+        found += records.iter().flatten().count();
+    }
+    checks.add("every key that the client wrote is in the store", found == fed.native_keys.len());
     let native = reader.get(place::RECORDS, &fed.native_key, 0, fed.last)?;
     let before = fed
         .native_before

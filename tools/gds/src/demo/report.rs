@@ -115,6 +115,10 @@ impl Report {
         println!("agreement");
         println!("  digest of the node       {:032x}", self.digest);
         println!("  digest of the listener   {:032x}", heard.store_digest);
+        println!(
+            "  digest of the content    {:016x} (the same for each run of this seed and length)",
+            answers.content
+        );
         for (what, holds) in &self.checks.0 {
             println!("  {} {what}", if *holds { "✓" } else { "✗ NOT SO:" });
         }
@@ -161,6 +165,7 @@ impl Report {
             "records_read": answers.records,
             "acknowledgement_latency": { "loaded": latency(&fed.loaded), "alone": latency(&fed.alone) },
             "digest": format!("{:032x}", self.digest),
+            "content_digest": format!("{:016x}", answers.content),
             "listener_digest": format!("{:032x}", heard.store_digest),
             "counters": counters,
         })

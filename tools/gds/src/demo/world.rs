@@ -1,13 +1,12 @@
 //! The outside world that writes: an exchange feed on its lines A and B, and a client with transactions of its own in between.
 //!
-//! Both are ordinary clients of the bus. The feed goes as fast as its window lets it. The client's transactions are sent
-//! on a schedule while the feed runs (a latency counts from the scheduled time, whether or not the client was late), and one at a time
-//! after it.
+//! Both are ordinary clients of the bus. The feed goes as fast as its window lets it. The client's transactions are due after every so many
+//! messages of the feed (a latency counts from then, whether or not the client was late), and one at a time after it.
 use crate::arguments::Demo;
 use gds_client::{Listener, ListenerConfig, Network};
 use gds_core::bus::{SubmitError, SubmitEvent, Submitter, SubmitterConfig};
 use gds_core::port::DatagramPort;
-use gds_core::time::{MILLISECOND_NS, SECOND_NS};
+use gds_core::time::SECOND_NS;
 use gds_feed::day::{Day, MESSAGE_BYTES_MAX};
 use gds_feed::orders::LiveOrder;
 use gds_nic::clock;
@@ -17,13 +16,13 @@ use gds_wire::acknowledgement::Outcome;
 use gds_wire::session::Session;
 use gds_wire::transaction::{Operation, OperationKind, TransactionBuilder};
 use hdrhistogram::Histogram;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::thread::JoinHandle;
 
 use super::place::RECORDS;
 
-/// One native transaction every so often while the feed runs.
-const NATIVE_EVERY_NS: u64 = MILLISECOND_NS;
+/// One native transaction is due after so many messages of the feed.
+const NATIVE_EVERY_MESSAGES: u64 = 200;
 /// Native transactions one at a time, after the feed.
 const ALONE: u64 = 5_000;
 /// Different keys of the client.
@@ -55,7 +54,9 @@ pub struct Fed {
     pub last: u64,
     /// The orders that must be live now.
     pub live: Vec<LiveOrder>,
-    /// A key of the client.
+    /// All keys of the client.
+    pub native_keys: Vec<Vec<u8>>,
+    /// The key it wrote last.
     pub native_key: Vec<u8>,
     /// Its value now.
     pub native_value: Vec<u8>,
@@ -174,22 +175,27 @@ impl Writers {
         let mut message = [0; MESSAGE_BYTES_MAX];
         let mut waiting = day.next_message(&mut message);
         let mut messages = 0;
-        let mut native_due_ns = started_ns;
-        while waiting.is_some() || self.feed.unacknowledged() > 0 {
+        // When each native transaction that is not submitted yet was due.
+        let mut due_ns = VecDeque::new();
+        while waiting.is_some() || self.feed.unacknowledged() > 0 || !due_ns.is_empty() {
             for _ in 0..FEED_BATCH {
                 let Some(length) = waiting else { break };
                 match self.feed.submit(&message[..length]) {
-                    Ok(_) => messages += 1,
+                    Ok(_) => {
+                        messages += 1;
+                        if messages % NATIVE_EVERY_MESSAGES == 0 {
+                            due_ns.push_back(clock::monotonic_ns());
+                        }
+                    }
                     Err(SubmitError::Full) => break,
                     Err(error) => return Err(error.to_string()),
                 }
                 waiting = day.next_message(&mut message);
             }
-            if clock::monotonic_ns() >= native_due_ns
-                && waiting.is_some()
-                && self.submit_native(native_due_ns)?
+            while let Some(&scheduled_ns) = due_ns.front()
+                && self.submit_native(scheduled_ns)?
             {
-                native_due_ns += NATIVE_EVERY_NS;
+                due_ns.pop_front();
             }
             self.poll()?;
         }
@@ -216,6 +222,7 @@ impl Writers {
             resent: self.feed.counters().resent.get() + self.client.counters().resent.get(),
             last: self.last,
             live,
+            native_keys: (0..KEYS.min(number)).map(key).collect(),
             native_key: key(number),
             native_value: value(number),
             native_version: self.native.version,
