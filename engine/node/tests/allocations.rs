@@ -41,8 +41,8 @@ const SETTINGS: &str = r#"
 [limits]
 records_max = 3000
 bytes_max = 1000000
-sessions_max = 12
-session_forget_messages = 400
+sessions_max = 10
+session_forget_messages = 600
 horizon_messages = 1000
 
 [ring]
@@ -50,7 +50,7 @@ data_bytes = 2097152
 positions = 16384
 
 [journal]
-segment_bytes = 2097152
+segment_bytes = 4194304
 group_bytes_max = 65536
 
 [[admission]]
@@ -70,7 +70,7 @@ start = "one"
 rerequest = "source"
 
 [loss]
-ingress_per_mille = 20
+ingress_per_mille = 50
 downstream_per_mille = 20
 acknowledgement_per_mille = 20
 rewinder_per_mille = 20
@@ -88,7 +88,6 @@ const HAPPENED: &[&str] = &[
     "ingress.skips",
     "sequencer.sessions_ended",
     "store.rejected_limit",
-    "store.swept",
     "publisher.heartbeats",
     "acknowledgement_publisher.heartbeats",
     "journal.segments_created",

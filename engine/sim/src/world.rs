@@ -62,6 +62,8 @@ pub struct World {
     truth: Truth,
     /// The last number that any process committed.
     committed: u64,
+    /// The last number that the last process journalled.
+    journalled: u64,
     stream: Session,
     clients: Vec<Client>,
     feeds: Vec<Feed>,
@@ -111,6 +113,7 @@ impl World {
             draining: false,
             truth,
             committed: 0,
+            journalled: 0,
             stream: Session::BLANK,
             clients: Vec::new(),
             feeds: Vec::new(),
@@ -429,6 +432,7 @@ impl World {
         let tally = &mut self.tally;
         node.for_each_counter(&mut |set, name, value| tally.add_to(set, name, value));
         self.committed = self.committed.max(node.bus.progress.committed.get());
+        self.journalled = node.bus.progress.journalled.get();
         let death = node.death.clone();
         death.borrow_mut().die();
         drop(node);

@@ -17,10 +17,14 @@ use std::time::{Duration, Instant};
 
 /// Writers at a time; their sessions and the feeds' are more than the node's table holds until it has forgotten some.
 const WRITERS: usize = 6;
+/// The feeds are let in before the writers, who leave no place free for long: the bus has got so far then.
+const FEEDS_FIRST: u64 = 200;
 /// Blocks of a writer's session before it ends.
 const SESSION_BLOCKS: u64 = 100;
 /// Blocks submitted per writer and round.
 const ROUND_BLOCKS: usize = 5;
+/// Blocks of one session that wait for their acknowledgement: so few that no session has the node for itself.
+const WINDOW: usize = 64;
 /// Without progress for this long the test has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -90,11 +94,7 @@ impl Load {
             delivered: 0,
             outcomes: BTreeMap::new(),
         };
-        load.writers.push(load.submitter("ITCH000001"));
-        for _ in 0..WRITERS {
-            let next = load.next_writer();
-            load.writers.push(next);
-        }
+        load.writers.push(load.submitter("ITCH000001", load.lines.clone()));
         load
     }
 
@@ -128,21 +128,25 @@ impl Load {
         }
     }
 
-    fn submitter(&self, name: &str) -> Submitter {
+    fn submitter(&self, name: &str, groups: Vec<SocketAddrV4>) -> Submitter {
         let session = Session::padded(name).expect("a name");
-        Submitter::new(SubmitterConfig {
-            groups: self.lines.clone(),
-            ..SubmitterConfig::new(session, self.lines[0])
-        })
+        let usual = SubmitterConfig::new(session, self.lines[0]);
+        Submitter::new(SubmitterConfig { groups, window_messages: WINDOW, ..usual })
     }
 
     fn next_writer(&mut self) -> Submitter {
         self.sessions += 1;
-        self.submitter(&format!("W{:09}", self.sessions))
+        // On one of the lines alone, so that what is lost there is missing.
+        let line = self.lines[self.sessions as usize % self.lines.len()];
+        self.submitter(&format!("W{:09}", self.sessions), vec![line])
     }
 
     /// Gives every session a few blocks; ends those that have had enough, and replaces those that are over.
     fn submit(&mut self) {
+        if self.writers.len() <= WRITERS && self.delivered > FEEDS_FIRST {
+            let next = self.next_writer();
+            self.writers.push(next);
+        }
         for at in 0..self.writers.len() {
             let feed = at == 0;
             if self.writers[at].finished() {

@@ -27,7 +27,9 @@ impl World {
             self.truth.may_declare(&declaration);
             self.machine.config().declaration = declaration;
         }
+        // A journal without a message cannot tell that there ever was a stream.
         let blind = self.plan.durability == Durability::Memory
+            && self.journalled > 0
             && self.random.chance(1, 12)
             && self.machine.hide_ring();
         let doomed = !blind
