@@ -19,14 +19,17 @@ use recording::{Frame, Recording};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::LazyLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-const INGRESS: u16 = 27_300;
-const DOWNSTREAM: u16 = 27_301;
-const ACKNOWLEDGEMENTS: u16 = 27_302;
-const REWINDER: u16 = 27_303;
-const QUERY: u16 = 27_304;
+/// Ports and groups of this process's own: other checkouts on this machine may run the same test.
+static OWN: LazyLock<u16> = LazyLock::new(|| (std::process::id() % 100) as u16);
+static INGRESS: LazyLock<u16> = LazyLock::new(|| 30_000 + *OWN * 10);
+static DOWNSTREAM: LazyLock<u16> = LazyLock::new(|| *INGRESS + 1);
+static ACKNOWLEDGEMENTS: LazyLock<u16> = LazyLock::new(|| *INGRESS + 2);
+static REWINDER: LazyLock<u16> = LazyLock::new(|| *INGRESS + 3);
+static QUERY: LazyLock<u16> = LazyLock::new(|| *INGRESS + 4);
 
 const WRITERS: usize = 2;
 const BLOCKS: u64 = 1_500;
@@ -78,7 +81,7 @@ const FIELDS: [&str; 21] = [
 #[test]
 fn should_be_understood_by_a_dissector_that_is_not_ours() {
     let place = tempfile::tempdir_in("/var/tmp").expect("a folder");
-    let recording = match Recording::begin(place.path(), (INGRESS, REWINDER), QUERY) {
+    let recording = match Recording::begin(place.path(), (*INGRESS, *REWINDER), *QUERY) {
         Ok(recording) => recording,
         Err(why) => {
             println!("skipped: {why}");
@@ -87,10 +90,10 @@ fn should_be_understood_by_a_dissector_that_is_not_ours() {
     };
     let day = Day::live(&configuration(place.path()));
     let mut settings: Vec<String> = Vec::new();
-    for port in [INGRESS, DOWNSTREAM, ACKNOWLEDGEMENTS, REWINDER] {
+    for port in [*INGRESS, *DOWNSTREAM, *ACKNOWLEDGEMENTS, *REWINDER] {
         settings.extend(["-d".into(), format!("udp.port=={port},moldudp64")]);
     }
-    settings.extend(["-d".into(), format!("tcp.port=={QUERY},soupbintcp")]);
+    settings.extend(["-d".into(), format!("tcp.port=={},soupbintcp", *QUERY)]);
     let frames = recording.end(&settings, &FIELDS);
     println!("{} packets recorded", frames.len());
 
@@ -102,12 +105,14 @@ fn should_be_understood_by_a_dissector_that_is_not_ours() {
 }
 
 fn configuration(directory: &std::path::Path) -> Config {
+    let (own, ingress) = (*OWN, *INGRESS);
+    let (downstream, acknowledgements, rewinder, query) = (*DOWNSTREAM, *ACKNOWLEDGEMENTS, *REWINDER, *QUERY);
     let text = format!(
         "[stream]\ndirectory = {:?}\n\
-         [network]\ningress_groups = [\"239.192.73.1\", \"239.192.73.2\"]\ningress_port = {INGRESS}\n\
-         downstream_group = \"239.192.73.3\"\ndownstream_port = {DOWNSTREAM}\n\
-         acknowledgement_group = \"239.192.73.4\"\nacknowledgement_port = {ACKNOWLEDGEMENTS}\n\
-         rewinder_port = {REWINDER}\nquery_port = {QUERY}\n\
+         [network]\ningress_groups = [\"239.193.1{own:02}.1\", \"239.193.1{own:02}.2\"]\ningress_port = {ingress}\n\
+         downstream_group = \"239.193.1{own:02}.3\"\ndownstream_port = {downstream}\n\
+         acknowledgement_group = \"239.193.1{own:02}.4\"\nacknowledgement_port = {acknowledgements}\n\
+         rewinder_port = {rewinder}\nquery_port = {query}\n\
          [limits]\nrecords_max = 10000\nbytes_max = 4000000\n\
          [ring]\ndata_bytes = 4194304\npositions = 16384\n[journal]\nsegment_bytes = 33554432\n\
          [loss]\ningress_per_mille = 100",
@@ -181,8 +186,8 @@ impl Day {
     /// Both groups carry each number once, and what they carry is what the listener had.
     fn holds_downstream(&self, frames: &[Frame]) {
         let streams = [
-            (DOWNSTREAM, &self.sessions.0, "publisher"),
-            (ACKNOWLEDGEMENTS, &self.sessions.1, "acknowledgement_publisher"),
+            (*DOWNSTREAM, &self.sessions.0, "publisher"),
+            (*ACKNOWLEDGEMENTS, &self.sessions.1, "acknowledgement_publisher"),
         ];
         for (port, session, set) in streams {
             let packets: Vec<&Frame> =
@@ -222,7 +227,8 @@ impl Day {
                 assert_eq!(frame.number("moldudp64.sequence"), Some(messages + 1), "{set}: end of session");
             }
         }
-        let downstream = frames.iter().filter(|frame| frame.number("udp.dstport") == Some(DOWNSTREAM.into()));
+        let downstream =
+            frames.iter().filter(|frame| frame.number("udp.dstport") == Some(u64::from(*DOWNSTREAM)));
         let bodies = downstream.flat_map(|frame| frame.all("moldudp64.msgdata"));
         assert!(bodies.eq(self.delivered.iter().map(|message| hex(message))), "the messages themselves");
     }
@@ -234,13 +240,13 @@ impl Day {
             from.filter(|frame| is_request(frame)).count() as u64
         };
         assert!(self.requests > 10, "few packets were lost");
-        assert_eq!(requests("udp.dstport", REWINDER), self.requests);
+        assert_eq!(requests("udp.dstport", *REWINDER), self.requests);
         assert_eq!(self.counted("rewinder.requests"), self.requests);
         assert!(self.counted("ingress.requests") > 0, "no client packet was asked for");
-        assert_eq!(requests("udp.srcport", INGRESS), self.counted("ingress.requests"));
+        assert_eq!(requests("udp.srcport", *INGRESS), self.counted("ingress.requests"));
 
         let replies: Vec<&Frame> =
-            frames.iter().filter(|frame| frame.number("udp.srcport") == Some(REWINDER.into())).collect();
+            frames.iter().filter(|frame| frame.number("udp.srcport") == Some(u64::from(*REWINDER))).collect();
         let messages =
             replies.iter().map(|frame| frame.numbers("moldudp64.msgseq").count() as u64).sum::<u64>();
         assert_eq!(replies.len() as u64, self.counted("rewinder.replies"));
@@ -251,7 +257,7 @@ impl Day {
     fn holds_ingress(&self, frames: &[Frame]) {
         let mut numbers: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
         let mut ended = BTreeSet::new();
-        for frame in frames.iter().filter(|frame| frame.number("udp.dstport") == Some(INGRESS.into())) {
+        for frame in frames.iter().filter(|frame| frame.number("udp.dstport") == Some(u64::from(*INGRESS))) {
             let session = frame.all("moldudp64.session").next().expect("a session");
             numbers.entry(session).or_default().extend(frame.numbers("moldudp64.msgseq"));
             if frame.number("moldudp64.count") == Some(END_OF_SESSION) {
@@ -267,7 +273,7 @@ impl Day {
     fn holds_soup(&self, frames: &[Frame]) {
         let mut seen: BTreeMap<(bool, char), u64> = BTreeMap::new();
         for frame in frames {
-            let from_server = frame.number("tcp.srcport") == Some(QUERY.into());
+            let from_server = frame.number("tcp.srcport") == Some(u64::from(*QUERY));
             for kind in frame.all("soupbintcp.packet_type") {
                 *seen.entry((from_server, character(kind))).or_default() += 1;
             }
