@@ -13,7 +13,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gds-node", &["gds-core", "gds-nic", "gds-wire"]),
     ("gds-feed", &["gds-wire"]),
     ("gds-client", &["gds-core", "gds-nic", "gds-node", "gds-wire"]),
-    ("gds", &["gds-client", "gds-core", "gds-feed", "gds-nic", "gds-node", "gds-wire"]),
+    ("gds-bench", &["gds-client", "gds-core", "gds-feed", "gds-nic", "gds-node", "gds-wire"]),
+    ("gds", &["gds-bench", "gds-client", "gds-core", "gds-feed", "gds-nic", "gds-node", "gds-wire"]),
     ("gds-fuzz", &["gds-client", "gds-core", "gds-feed", "gds-nic", "gds-node", "gds-wire"]),
     ("xtask", &[]),
 ];
@@ -52,7 +53,7 @@ const LINES_MAX: usize = 800;
 /// All rules; what breaks them is written to the log.
 pub fn check(log: &mut File) -> io::Result<bool> {
     let mut found = dependencies()?;
-    for folder in ["engine", "nic", "tools"] {
+    for folder in ["bench", "engine", "nic", "tools"] {
         sources(Path::new(folder), &mut found)?;
     }
     for line in &found {
