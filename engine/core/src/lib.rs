@@ -11,6 +11,7 @@
 //! | [`store`] | records, transactions, schemas, outcomes, digests |
 //! | [`query`] | SoupBinTCP sessions and the query engine |
 //! | [`mutation`] | faults put in on purpose, for the simulator's own test |
+//! | [`stages`] | where a message's time goes, stage by stage |
 //! | [`agent`] | the duty cycles that join the above over ports and disks |
 pub mod agent;
 pub mod bus;
@@ -23,5 +24,6 @@ pub mod mutation;
 pub mod port;
 pub mod query;
 pub mod random;
+pub mod stages;
 pub mod store;
 pub mod time;

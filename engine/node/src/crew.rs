@@ -2,6 +2,7 @@
 use crate::config;
 use gds_core::agent::{Agent, Fault};
 use gds_core::counter_set;
+use gds_core::stages::{Receipts, StageWatch};
 use gds_core::time::Time;
 use gds_nic::{Idle, IdleStrategy, clock, cores};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -28,7 +29,36 @@ pub struct CorePlan {
     /// What it counts.
     pub counters: Arc<CoreCounters>,
     /// Its agents, in the order in which they run.
-    pub agents: Vec<Box<dyn Agent + Send>>,
+    pub agents: Vec<Seat>,
+}
+
+/// An agent's place on a core.
+pub struct Seat {
+    /// The agent.
+    pub agent: Box<dyn Agent + Send>,
+    /// The stage that messages have reached when it has done something; none for agents off a message's way.
+    pub stamp: Option<Stamp>,
+}
+
+/// Notes how long messages took to a stage.
+pub struct Stamp {
+    /// The sequencer also notes when they were received.
+    pub receipts: Option<Receipts>,
+    /// The stage.
+    pub watch: StageWatch,
+    /// The cursor that says how far the stage has come.
+    pub reached: Box<dyn Fn() -> u64 + Send>,
+}
+
+impl Stamp {
+    /// The agent's duty cycle, which began at `began_ns`, has done something.
+    fn note(&mut self, began_ns: u64) {
+        let reached = (self.reached)();
+        if let Some(receipts) = &mut self.receipts {
+            receipts.note(reached, began_ns);
+        }
+        self.watch.note(reached, clock::monotonic_ns());
+    }
 }
 
 const RUNNING: u8 = 0;
@@ -118,7 +148,7 @@ pub fn now() -> Time {
 fn run(plan: CorePlan, control: &Control, ready: &Sender<Result<(), Fault>>) {
     let counters = plan.counters.clone();
     let made = prepare(plan);
-    let (mut agents, mut idle) = match made {
+    let (mut seats, mut idle) = match made {
         Ok(made) => {
             let _ = ready.send(Ok(()));
             made
@@ -128,12 +158,12 @@ fn run(plan: CorePlan, control: &Control, ready: &Sender<Result<(), Fault>>) {
             return;
         }
     };
-    if let Err(fault) = laps(&mut agents, &mut idle, control, &counters) {
+    if let Err(fault) = laps(&mut seats, &mut idle, control, &counters) {
         control.fail(fault);
     }
 }
 
-type Prepared = (Vec<Box<dyn Agent + Send>>, Idle);
+type Prepared = (Vec<Seat>, Idle);
 
 fn prepare(plan: CorePlan) -> Result<Prepared, Fault> {
     if let Ok(cpu) = usize::try_from(plan.core.cpu) {
@@ -148,7 +178,7 @@ fn prepare(plan: CorePlan) -> Result<Prepared, Fault> {
 }
 
 fn laps(
-    agents: &mut [Box<dyn Agent + Send>],
+    seats: &mut [Seat],
     idle: &mut Idle,
     control: &Control,
     counters: &CoreCounters,
@@ -156,8 +186,14 @@ fn laps(
     let mut time = now();
     loop {
         let mut work = 0;
-        for agent in agents.iter_mut() {
-            work += agent.duty(time)?;
+        for Seat { agent, stamp } in seats.iter_mut() {
+            let done = agent.duty(time)?;
+            if done > 0
+                && let Some(stamp) = stamp
+            {
+                stamp.note(time.monotonic_ns);
+            }
+            work += done;
         }
         counters.laps.increment();
         idle.idle(work);
@@ -176,7 +212,7 @@ fn laps(
             _ => return Ok(()),
         }
     }
-    for agent in agents.iter_mut() {
+    for Seat { agent, .. } in seats.iter_mut() {
         agent.close(now())?;
     }
     Ok(())

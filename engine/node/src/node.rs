@@ -8,7 +8,7 @@
 //! node.stop().expect("nothing failed");
 //! ```
 use crate::config::{self, AgentName, Config};
-use crate::crew::{CoreCounters, CorePlan, Crew};
+use crate::crew::{CoreCounters, CorePlan, Crew, Seat, Stamp};
 use crate::ports::{Datagrams, Files, Streams};
 use crate::surroundings::{Place, ReplayProgress};
 use crate::{check, settings};
@@ -18,8 +18,10 @@ use gds_core::agent::{
 };
 use gds_core::bus::{Publisher, PublisherConfig, RewindSource, Rewinder};
 use gds_core::counters::CounterSet;
+use gds_core::cursor::{Cursor, Progress};
 use gds_core::query::node_source::NodeSource;
 use gds_core::query::{CounterSets, QueryConfig, QueryServer};
+use gds_core::stages::{Stage, Stages};
 use gds_core::store::StoreReader;
 use gds_core::time::SECOND_NS;
 use gds_nic::{NicError, TcpPort, UdpConfig, UdpPort, clock};
@@ -98,6 +100,7 @@ impl Node {
         let mut ports = Ports::open(config, &Addresses::of(config, interface.address), interface.address)?;
         let new_stream = new_stream();
         let memory = place.ring_memory(config)?;
+        let stages = place.stages(config)?;
         let started =
             start::start(&settings::start(config, place.boot_id(), new_stream), memory, &mut place)?;
 
@@ -114,14 +117,14 @@ impl Node {
         }
         let mut agents = Assembly { config, place: &mut place, orders: &orders, counters: &mut counters }
             .agents(started, ports.udp)?;
+        let mut seat = |name: &AgentName| Seat {
+            agent: agents.remove(name).expect("the check has seen it"),
+            stamp: stamp(*name, &stages, &bus, &acknowledgements),
+        };
         let plan = |(core, counters): (&config::Core, Arc<CoreCounters>)| CorePlan {
             core: core.clone(),
             counters,
-            agents: core
-                .agents
-                .iter()
-                .map(|name| agents.remove(name).expect("the check has seen it"))
-                .collect(),
+            agents: core.agents.iter().map(&mut seat).collect(),
         };
         let crew = Crew::start(config.core.iter().zip(cores).map(plan).collect())?;
         let mut notices = place.take_notices();
@@ -220,6 +223,28 @@ impl Node {
 fn new_stream() -> Session {
     let seconds = clock::wall_ns() / SECOND_NS;
     Session::padded(&format!("{seconds:010}")).expect("ten digits are a name")
+}
+
+/// What an agent's core notes of the stage that messages reach by it.
+fn stamp(name: AgentName, stages: &Stages, bus: &Stream, acknowledgements: &Stream) -> Option<Stamp> {
+    let (stage, stream, cursor): (_, _, fn(&Progress) -> &Cursor) = match name {
+        AgentName::Sequencer => (Stage::Sequenced, bus, |progress| &progress.sequenced),
+        AgentName::Store => (Stage::Applied, bus, |progress| &progress.applied),
+        AgentName::AcknowledgementPublisher => {
+            (Stage::Acknowledged, acknowledgements, |progress| &progress.published)
+        }
+        AgentName::Publisher => (Stage::Published, bus, |progress| &progress.published),
+        AgentName::Journal => (Stage::Journalled, bus, |progress| &progress.journalled),
+        AgentName::AcknowledgementJournal | AgentName::Rewinder | AgentName::Query => return None,
+    };
+    let last = bus.progress.sequenced.get();
+    let progress = stream.progress.clone();
+    Some(Stamp {
+        receipts: (name == AgentName::Sequencer).then(|| stages.receipts(last)),
+        // What is there already was received before this start.
+        watch: stages.watch(stage, last),
+        reached: Box::new(move || cursor(&progress).get()),
+    })
 }
 
 fn component_counters<D: gds_core::disk::Disk>(started: &Started<D>) -> CounterSets {

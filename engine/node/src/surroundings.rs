@@ -7,13 +7,15 @@ use gds_core::agent::Fault;
 use gds_core::agent::start::{JournalName, StartMemory, Surroundings};
 use gds_core::disk::DiskError;
 use gds_core::memory::ring::{Ring, RingConfig};
-use gds_core::memory::words::{SharedWords, WORD_BYTES};
+use gds_core::memory::words::{HeapWords, SharedWords, WORD_BYTES};
+use gds_core::stages::Stages;
 use gds_core::store::{StoreCapacity, StoreMemory};
 use gds_core::time::Time;
-use gds_nic::{Backend, Directory, DirectoryConfig, PagePolicy, Pages};
+use gds_nic::{Backend, Directory, DirectoryConfig, HugePages, PagePolicy, Pages};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Is told how far a replay has come.
 pub type ReplayProgress<'a> = dyn FnMut(Replayed) + 'a;
@@ -79,6 +81,18 @@ impl<'a> Place<'a> {
         Ok(StartMemory { ring, ring_existed, acknowledgement_ring })
     }
 
+    /// Memory for the stages: a file beside the ring's, which anybody may read while the node runs.
+    pub fn stages(&mut self, config: &Config) -> Result<Stages, Fault> {
+        let (path, bytes) = (stages_file(config)?, Stages::WORDS * WORD_BYTES);
+        // What another version left there may be too short.
+        if fs::metadata(&path).is_ok_and(|about| about.len() < bytes as u64) {
+            fs::remove_file(&path).map_err(|error| Fault(format!("{}: {error}", path.display())))?;
+        }
+        let policy = PagePolicy { huge: HugePages::Never, ..PagePolicy::default() };
+        let pages = Pages::file(&path, bytes, policy).map_err(Fault::from)?;
+        Ok(Stages::create(self.words(pages)))
+    }
+
     fn memory(&mut self, bytes: usize) -> Result<SharedWords, Fault> {
         let pages = Pages::anonymous(bytes, PagePolicy::default()).map_err(Fault::from)?;
         Ok(self.words(pages))
@@ -107,15 +121,43 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The ring file of a node: named after its journal directory, so that two nodes of a machine never share one.
+/// The ring file of a node.
 pub fn ring_file(config: &Config) -> Result<PathBuf, Fault> {
+    memory_file(config, "ring")
+}
+
+/// The file in which a node keeps its stages.
+pub fn stages_file(config: &Config) -> Result<PathBuf, Fault> {
+    memory_file(config, "stages")
+}
+
+/// The stages of the node of this configuration, as of now. Reads the file alone: the node is not disturbed, and need not be running.
+pub fn read_stages(config: &Config) -> Result<Stages, Fault> {
+    let path = stages_file(config)?;
+    let failed = |error: &dyn std::fmt::Display| {
+        Fault(format!(
+            "{}: {error}; has a node of this configuration been started on this machine?",
+            path.display()
+        ))
+    };
+    let bytes = fs::read(&path).map_err(|error| failed(&error))?;
+    let (words, _) = bytes.as_chunks::<WORD_BYTES>();
+    let copy = HeapWords::shared(words.len());
+    for (word, bytes) in copy.words().iter().zip(words) {
+        word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+    }
+    Stages::open(copy).map_err(|error| failed(&error))
+}
+
+/// A file in memory, named after the node's journal directory, so that two nodes of a machine never share one.
+fn memory_file(config: &Config, kind: &str) -> Result<PathBuf, Fault> {
     let directory = &config.stream.directory;
     let whole = fs::canonicalize(directory)
         .map_err(|error| Fault(format!("stream.directory = {}: {error}", directory.display())))?;
     let text = whole.to_string_lossy();
     let last = whole.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name: String = last.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
-    let file = format!("gds-{name}-{:08x}.ring", gds_wire::checksum(text.as_bytes()));
+    let file = format!("gds-{name}-{:08x}.{kind}", gds_wire::checksum(text.as_bytes()));
     Ok(Path::new(&config.stream.ring_directory).join(file))
 }
 
