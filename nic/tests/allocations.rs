@@ -68,6 +68,11 @@ fn should_not_allocate_after_opening() {
             while got < 100 {
                 got += b.receive(64, &mut |_, _| {});
             }
+            assert_eq!(a.send_segments(to, b"many datagrams in one call", 2), 13);
+            let mut got = 0;
+            while got < 13 {
+                got += b.receive(4, &mut |_, _| {});
+            }
         });
         assert_eq!(count, 0, "{transport}");
     }

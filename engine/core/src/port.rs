@@ -11,6 +11,12 @@ pub trait DatagramPort {
     /// Sends one datagram. False when it was not taken (a full queue, a transient refusal): it is then lost like any
     /// other lost packet and whoever misses it asks again; the port counts it.
     fn send(&mut self, to: SocketAddrV4, datagram: &[u8]) -> bool;
+
+    /// Sends a burst: datagrams of `segment_bytes` (not 0) each, one behind another in `datagrams`, of which the last may be shorter.
+    /// Returns how many were taken; the others are lost as with [`DatagramPort::send`]. A port may have a cheaper way than one by one.
+    fn send_segments(&mut self, to: SocketAddrV4, datagrams: &[u8], segment_bytes: usize) -> usize {
+        datagrams.chunks(segment_bytes).map(|datagram| usize::from(self.send(to, datagram))).sum()
+    }
 }
 
 /// Names one connection of a [`StreamPort`]; never used again after its close.

@@ -67,6 +67,8 @@ pub struct Network {
     pub query_port: u16,
     /// Largest UDP payload sent.
     pub max_payload_bytes: usize,
+    /// Bursts with one system call.
+    pub segmentation: bool,
     /// Socket receive buffer asked for.
     pub receive_buffer_bytes: usize,
     /// Socket send buffer asked for.

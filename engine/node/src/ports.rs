@@ -82,6 +82,11 @@ impl DatagramPort for Datagrams {
         self.count();
         self.port.send(to, datagram)
     }
+
+    fn send_segments(&mut self, to: SocketAddrV4, datagrams: &[u8], segment_bytes: usize) -> usize {
+        self.count();
+        self.port.send_segments(to, datagrams, segment_bytes)
+    }
 }
 
 /// Connections over TCP sockets.

@@ -182,6 +182,8 @@ pub fn udp(config: &Config, bind: SocketAddrV4, join: &[Ipv4Addr]) -> UdpConfig 
         },
         join: join.to_vec(),
         interface: interface(config),
+        segmentation: config.network.segmentation,
+        coalescing: config.network.segmentation,
         receive_buffer_bytes: config.network.receive_buffer_bytes,
         send_buffer_bytes: config.network.send_buffer_bytes,
         ..UdpConfig::new(bind)

@@ -144,3 +144,52 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, to: SocketAddrV4, datagram: &[u8]) -> 
     };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Room for the one control message we send or receive: a header and an integer, padded as the kernel wants it.
+pub(crate) const CONTROL_BYTES: usize = CONTROL_HEAD_BYTES + 8;
+const CONTROL_HEAD_BYTES: usize = size_of::<libc::cmsghdr>();
+const _: () = assert!(CONTROL_HEAD_BYTES == 16, "length, level and type, without padding");
+
+/// The control message that tells the kernel where to cut.
+fn cut_at(segment_bytes: u16) -> [u8; CONTROL_BYTES] {
+    let mut control = [0; CONTROL_BYTES];
+    control[..8].copy_from_slice(&(CONTROL_HEAD_BYTES + size_of::<u16>()).to_ne_bytes());
+    control[8..12].copy_from_slice(&libc::SOL_UDP.to_ne_bytes());
+    control[12..16].copy_from_slice(&libc::UDP_SEGMENT.to_ne_bytes());
+    control[16..18].copy_from_slice(&segment_bytes.to_ne_bytes());
+    control
+}
+
+/// Where to cut what was received with this control data; none when it is one datagram.
+#[inline]
+pub(crate) fn cut_of(control: &[u8]) -> Option<usize> {
+    let (head, rest) = control.split_first_chunk::<CONTROL_HEAD_BYTES>()?;
+    let value = i32::from_ne_bytes(*rest.first_chunk()?);
+    let word = |at: usize| i32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    (word(8) == libc::SOL_UDP && word(12) == libc::UDP_GRO && value > 0).then_some(value as usize)
+}
+
+/// Sends datagrams of `segment_bytes`, one behind another in `bytes`, without waiting: all or none.
+#[inline]
+pub(crate) fn send_segments(
+    fd: BorrowedFd<'_>,
+    to: SocketAddrV4,
+    bytes: &[u8],
+    segment_bytes: u16,
+) -> io::Result<()> {
+    let mut raw = to_raw(to);
+    let mut control = cut_at(segment_bytes);
+    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: a msghdr of zeros is valid: null pointers with lengths 0.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = (&raw mut raw).cast();
+    message.msg_namelen = ADDRESS_BYTES;
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = CONTROL_BYTES;
+    // SAFETY: message leads to an address, a vector, its bytes and control data that are live and of the lengths stated; the
+    // kernel only reads them, before it returns.
+    let sent = unsafe { libc::sendmsg(fd.as_raw_fd(), &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

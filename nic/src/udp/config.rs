@@ -69,12 +69,22 @@ pub struct UdpConfig {
     pub multicast_ttl: u8,
     /// May other sockets have the same address? Always so when groups are joined.
     pub share_address: bool,
+    /// May [`UdpPort::send_segments`](super::UdpPort::send_segments) give the kernel many datagrams in one call (UDP_SEGMENT)?
+    /// Where the kernel cannot, each is sent by itself.
+    pub segmentation: bool,
+    /// May the kernel hand over many datagrams that came as one burst in one piece (UDP_GRO)? They are delivered one by one all
+    /// the same. Buffers are then [`COALESCED_BYTES`] each and fewer: see [`UdpConfig::buffers_held`].
+    pub coalescing: bool,
     /// Packets to drop on purpose.
     pub loss: Option<LossConfig>,
 }
 
-/// Most datagrams the socket backend takes with one system call.
+/// Most datagrams the socket backend takes with one system call; a quarter of that many pieces when they may be coalesced.
 pub const SOCKET_BATCH: usize = 64;
+/// Room for one coalesced piece: the longest UDP payload.
+pub const COALESCED_BYTES: usize = 65_507;
+/// Most buffers of that size that the io_uring backend holds: 4 MiB.
+const COALESCED_BUFFERS: u16 = 64;
 
 impl UdpConfig {
     /// A port at this address on the loopback interface, with 4 MiB buffers and room for 1024 datagrams of 2048 bytes.
@@ -91,6 +101,8 @@ impl UdpConfig {
             multicast_loop: true,
             multicast_ttl: 1,
             share_address: false,
+            segmentation: true,
+            coalescing: true,
             loss: None,
         }
     }
@@ -98,6 +110,16 @@ impl UdpConfig {
     /// The same, receiving one group at its port.
     pub fn group(group: SocketAddrV4) -> Self {
         Self { join: vec![*group.ip()], ..Self::new(group) }
+    }
+
+    /// Buffers the io_uring backend holds: `buffers`, but no more than 64 when each has room for a coalesced piece.
+    pub fn buffers_held(&self) -> u16 {
+        if self.coalescing { self.buffers.min(COALESCED_BUFFERS) } else { self.buffers }
+    }
+
+    /// What one buffer has room for.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        if self.coalescing { COALESCED_BYTES } else { self.datagram_bytes_max }
     }
 
     /// What is wrong with it, if anything.

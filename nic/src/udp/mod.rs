@@ -9,10 +9,16 @@
 //! A port may be opened in one thread and used in another. With io_uring, the thread that first calls
 //! [`UdpPort::receive`] is from then on the only one that may.
 //!
+//! # Bursts
+//! [`UdpPort::send_segments`] gives the kernel up to [`SEGMENTS_MAX`] datagrams of equal length with one call, and what left as one
+//! burst arrives as one piece where the receiving port takes such: most of the cost of a datagram is then paid once a burst. What is
+//! on the wire is the same. [`UdpPort::receive`] cuts pieces up and keeps the rest of one for its next call, so its limit holds.
+//!
 //! # When datagrams come faster than they are taken
 //! They wait in the kernel's receive buffer; beyond it the kernel drops them, and [`UdpPort::drops`] tells how many.
 mod batch;
 mod config;
+mod piece;
 #[cfg(test)]
 mod tests;
 mod uring;
@@ -22,11 +28,14 @@ use crate::interface::ResolvedInterface;
 use crate::loss::Loss;
 use crate::sys::socket;
 use batch::Batch;
-pub use config::{SOCKET_BATCH, Transport, UdpConfig};
+pub use config::{COALESCED_BYTES, SOCKET_BATCH, Transport, UdpConfig};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
 use uring::Uring;
+
+/// Most datagrams the kernel takes with one call.
+pub const SEGMENTS_MAX: usize = 64;
 
 /// Receives source and bytes of one datagram.
 type Deliver<'a> = dyn FnMut(SocketAddrV4, &[u8]) + 'a;
@@ -69,6 +78,10 @@ pub struct UdpPort {
     send_buffer_bytes: usize,
     notices: Vec<String>,
     reason: String,
+    /// Does the kernel cut bursts?
+    segmentation: bool,
+    segmentation_reason: String,
+    coalescing_reason: String,
     loss: Option<Loss>,
     counters: UdpCounters,
     last_send_error: Option<i32>,
@@ -76,7 +89,7 @@ pub struct UdpPort {
 
 impl UdpPort {
     /// Opens, binds and joins. The error says what failed, on what, and what to do.
-    pub fn open(config: UdpConfig) -> Result<Self, NicError> {
+    pub fn open(mut config: UdpConfig) -> Result<Self, NicError> {
         config
             .check()
             .map_err(|what| NicError::Setting { what: format!("UDP port {}: {what}", config.bind) })?;
@@ -89,6 +102,7 @@ impl UdpPort {
             ask_buffer(&socket, &config, Buffer::RECEIVE, config.receive_buffer_bytes, &mut notices)?;
         let send_buffer_bytes =
             ask_buffer(&socket, &config, Buffer::SEND, config.send_buffer_bytes, &mut notices)?;
+        let (segmentation_reason, coalescing_reason) = settle_bursts(&mut config, &socket, &mut notices);
         let (receiver, reason) = open_receiver(&config, &socket)?;
         Ok(Self {
             receiver,
@@ -98,6 +112,9 @@ impl UdpPort {
             send_buffer_bytes,
             notices,
             reason,
+            segmentation: config.segmentation,
+            segmentation_reason,
+            coalescing_reason,
             loss: config.loss.map(Loss::new),
             counters: UdpCounters::default(),
             last_send_error: None,
@@ -139,24 +156,97 @@ impl UdpPort {
             self.counters.loss_sent += 1;
             return true; // Lost on its way, as far as the caller can tell.
         }
+        self.send_one(to, datagram)
+    }
+
+    /// Sends datagrams of `segment_bytes` that lie one behind another in `bytes`; the last may be shorter. Never waits. Returns how
+    /// many the kernel took; the others are lost like any lost packet, and counted.
+    ///
+    /// # Panics
+    /// When `segment_bytes` is 0.
+    pub fn send_segments(&mut self, to: SocketAddrV4, bytes: &[u8], segment_bytes: usize) -> usize {
+        assert!(segment_bytes > 0, "datagrams of no length cannot lie one behind another");
+        if self.loss.is_some() {
+            return self.send_lossy(to, bytes, segment_bytes);
+        }
+        self.send_all(to, bytes, segment_bytes)
+    }
+
+    /// The same with loss: what lies between two that are lost leaves as a burst.
+    fn send_lossy(&mut self, to: SocketAddrV4, bytes: &[u8], segment_bytes: usize) -> usize {
+        let (mut start, mut taken) = (0, 0);
+        for (index, segment) in bytes.chunks(segment_bytes).enumerate() {
+            if self.loss.as_mut().is_some_and(Loss::drops_sent) {
+                let at = index * segment_bytes;
+                taken += 1 + self.send_all(to, &bytes[start..at], segment_bytes);
+                self.counters.loss_sent += 1;
+                start = at + segment.len();
+            }
+        }
+        taken + self.send_all(to, &bytes[start..], segment_bytes)
+    }
+
+    fn send_all(&mut self, to: SocketAddrV4, bytes: &[u8], segment_bytes: usize) -> usize {
+        let per_call = (COALESCED_BYTES / segment_bytes).clamp(1, SEGMENTS_MAX);
+        bytes.chunks(per_call * segment_bytes).map(|burst| self.send_burst(to, burst, segment_bytes)).sum()
+    }
+
+    /// Sends what fits one call.
+    #[inline]
+    fn send_burst(&mut self, to: SocketAddrV4, burst: &[u8], segment_bytes: usize) -> usize {
+        if !self.segmentation || burst.len() <= segment_bytes {
+            return burst
+                .chunks(segment_bytes)
+                .map(|datagram| usize::from(self.send_one(to, datagram)))
+                .sum();
+        }
+        let count = burst.len().div_ceil(segment_bytes);
+        // Above one segment and at most COALESCED_BYTES in all, so it fits.
+        match socket::send_segments(self.socket.as_fd(), to, burst, segment_bytes as u16) {
+            Ok(()) => {
+                self.counters.sent += count as u64;
+                count
+            }
+            Err(error) if cannot_segment(&error) => {
+                let taken = self.send_each(to, burst, segment_bytes);
+                // When none can be sent by itself either, it was not the burst.
+                if taken > 0 {
+                    self.segmentation = false;
+                    self.segmentation_reason = format!("no UDP_SEGMENT: a burst was refused: {error}");
+                }
+                taken
+            }
+            Err(error) => {
+                self.refused(&error, count as u64);
+                0
+            }
+        }
+    }
+
+    fn send_each(&mut self, to: SocketAddrV4, burst: &[u8], segment_bytes: usize) -> usize {
+        burst.chunks(segment_bytes).map(|datagram| usize::from(self.send_one(to, datagram))).sum()
+    }
+
+    #[inline]
+    fn send_one(&mut self, to: SocketAddrV4, datagram: &[u8]) -> bool {
         match socket::send_to(self.socket.as_fd(), to, datagram) {
             Ok(()) => {
                 self.counters.sent += 1;
                 true
             }
             Err(error) => {
-                self.refused(&error);
+                self.refused(&error, 1);
                 false
             }
         }
     }
 
     #[cold]
-    fn refused(&mut self, error: &io::Error) {
+    fn refused(&mut self, error: &io::Error, datagrams: u64) {
         match error.raw_os_error() {
-            Some(libc::EAGAIN | libc::ENOBUFS) => self.counters.send_full += 1,
+            Some(libc::EAGAIN | libc::ENOBUFS) => self.counters.send_full += datagrams,
             code => {
-                self.counters.send_failed += 1;
+                self.counters.send_failed += datagrams;
                 self.last_send_error = code;
             }
         }
@@ -183,6 +273,16 @@ impl UdpPort {
     /// Why that was taken, in words.
     pub fn transport_reason(&self) -> &str {
         &self.reason
+    }
+
+    /// Whether bursts leave with one call, and if not, why, in words. Changes when the first burst is refused for good.
+    pub fn segmentation_reason(&self) -> &str {
+        &self.segmentation_reason
+    }
+
+    /// Whether bursts arrive in one piece, and if not, why, in words.
+    pub fn coalescing_reason(&self) -> &str {
+        &self.coalescing_reason
     }
 
     /// Lines an operator should see: what was asked for and not given.
@@ -304,14 +404,47 @@ fn ask_buffer(
     Ok(given)
 }
 
+/// Will this socket or device never take a burst, so that each datagram must go by itself? EMSGSIZE and EINVAL also say that one
+/// segment is longer than the device takes: by itself it leaves in fragments.
+fn cannot_segment(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP | libc::ENOPROTOOPT)
+    )
+}
+
+/// Turns off what the kernel does not have; returns why, or what it has: for bursts out and in.
+fn settle_bursts(config: &mut UdpConfig, socket: &OwnedFd, notices: &mut Vec<String>) -> (String, String) {
+    let fd = socket.as_fd();
+    let mut settle = |wanted: &mut bool, name: &str, result: &dyn Fn() -> io::Result<()>| {
+        let refused = if *wanted { result().err() } else { None };
+        let reason = match &refused {
+            Some(error) => format!("no {name}: {error}"),
+            None if *wanted => name.to_owned(),
+            None => format!("no {name}: configured"),
+        };
+        if refused.is_some() {
+            notices.push(format!("bursts: {reason}; each datagram is handled by itself"));
+            *wanted = false;
+        }
+        reason
+    };
+    let probe = || socket::option(fd, libc::SOL_UDP, libc::UDP_SEGMENT).map(|_| ());
+    let enable = || socket::set_option(fd, libc::SOL_UDP, libc::UDP_GRO, 1);
+    (
+        settle(&mut config.segmentation, "UDP_SEGMENT", &probe),
+        settle(&mut config.coalescing, "UDP_GRO", &enable),
+    )
+}
+
 /// The receiving side and why it is the one.
 fn open_receiver(config: &UdpConfig, socket: &OwnedFd) -> Result<(Receiver, String), NicError> {
     let plain = || {
-        Batch::new(config.datagram_bytes_max)
+        Batch::new(config)
             .map(Receiver::Socket)
             .map_err(NicError::socket("allocate receive buffers", config.bind))
     };
-    let ring = || Uring::open(socket, config.buffers, config.datagram_bytes_max);
+    let ring = || Uring::open(socket, config);
     match config.transport {
         Transport::Socket => Ok((plain()?, "socket: configured".into())),
         Transport::IoUring => Ok((Receiver::IoUring(Box::new(ring()?)), "io_uring: configured".into())),

@@ -297,3 +297,106 @@ fn should_explain_why_it_cannot_open() {
         assert!(error.to_string().contains("igmp_max_memberships"), "{error}");
     }
 }
+
+/// `count` datagrams of `bytes`, each filled with its number, the last one `last` long, one behind another.
+fn burst(count: usize, bytes: usize, last: usize) -> Vec<u8> {
+    let mut burst: Vec<u8> = (0..count).flat_map(|number| vec![number as u8; bytes]).collect();
+    burst.truncate((count - 1) * bytes + last);
+    burst
+}
+
+/// Each backend with and without coalescing.
+fn ways() -> Vec<(Transport, bool)> {
+    transports().into_iter().flat_map(|transport| [(transport, false), (transport, true)]).collect()
+}
+
+#[test]
+fn should_deliver_the_datagrams_of_a_burst_one_by_one() {
+    for (transport, coalescing) in ways() {
+        for segmentation in [false, true] {
+            let mut receiver = open(transport, UdpConfig { coalescing, ..UdpConfig::new(own()) });
+            let mut sender = open(transport, UdpConfig { segmentation, ..UdpConfig::new(own()) });
+            // More than one call takes by number; by bytes; the last one as long; only one; one that is shorter than a segment.
+            for (count, bytes, last) in
+                [(150, 40, 7), (100, 1400, 1), (64, 1000, 1000), (1, 500, 500), (1, 500, 3)]
+            {
+                let sent = burst(count, bytes, last);
+                assert_eq!(sender.send_segments(receiver.local_address(), &sent, bytes), count);
+                let got = collect(&mut receiver, count);
+                assert!(got.iter().all(|(source, _)| *source == sender.local_address()));
+                let expected: Vec<Vec<u8>> = sent.chunks(bytes).map(<[u8]>::to_vec).collect();
+                let got: Vec<Vec<u8>> = got.into_iter().map(|(_, bytes)| bytes).collect();
+                assert!(got == expected, "{transport}, coalescing {coalescing}, {count} of {bytes}");
+            }
+            assert_eq!(silence(&mut receiver), 0);
+            assert_eq!((sender.counters().sent, receiver.counters().received), (316, 316));
+            assert_eq!(sender.send_segments(receiver.local_address(), &[], 100), 0);
+        }
+    }
+}
+
+#[test]
+fn should_hand_out_the_rest_of_a_burst_later() {
+    for (transport, coalescing) in ways() {
+        let mut receiver = open(transport, UdpConfig { coalescing, ..UdpConfig::new(own()) });
+        let mut sender = open(transport, UdpConfig::new(own()));
+        let sent = burst(60, 100, 100);
+        assert_eq!(sender.send_segments(receiver.local_address(), &sent, 100), 60);
+        assert!(sender.send(receiver.local_address(), &[60]));
+        std::thread::sleep(Duration::from_millis(5));
+        let mut numbers = Vec::new();
+        while numbers.len() < 61 {
+            let got = receiver.receive(7, &mut |_, bytes| numbers.push(bytes[0]));
+            assert_eq!(got, 7.min(61 - (numbers.len() - got)), "{transport}, coalescing {coalescing}");
+        }
+        assert_eq!(numbers, (0..61).collect::<Vec<u8>>());
+        assert_eq!(receiver.receive(7, &mut |_, _| {}), 0);
+    }
+}
+
+#[test]
+fn should_lose_single_datagrams_of_a_burst_in_both_directions() {
+    for (transport, coalescing) in ways() {
+        let loss = Some(LossConfig { seed: 9, receive_per_mille: 100, send_per_mille: 100 });
+        let mut lossy = open(transport, UdpConfig { loss, coalescing, ..UdpConfig::new(own()) });
+        let mut other = open(transport, UdpConfig { coalescing, ..UdpConfig::new(own()) });
+        let sent = burst(250, 200, 9);
+        assert_eq!(lossy.send_segments(other.local_address(), &sent, 200), 250);
+        assert_eq!(other.send_segments(lossy.local_address(), &sent, 200), 250);
+        let arrived = collect(&mut other, 250 - lossy.counters().loss_sent as usize);
+        let numbers: Vec<u8> = arrived.iter().map(|(_, bytes)| bytes[0]).collect();
+        assert!(numbers.is_sorted() && silence(&mut other) == 0);
+        assert!((5..60).contains(&lossy.counters().loss_sent), "{:?}", lossy.counters());
+        assert_eq!(lossy.counters().sent + lossy.counters().loss_sent, 250);
+        let received = silence(&mut lossy) as u64;
+        assert!((5..60).contains(&lossy.counters().loss_received), "{:?}", lossy.counters());
+        assert_eq!(received + lossy.counters().loss_received, 250);
+    }
+}
+
+#[test]
+fn should_drop_and_count_each_datagram_of_a_burst_that_is_longer_than_the_limit() {
+    for (transport, coalescing) in ways() {
+        let mut receiver =
+            open(transport, UdpConfig { datagram_bytes_max: 100, coalescing, ..UdpConfig::new(own()) });
+        let mut sender = open(transport, UdpConfig::new(own()));
+        assert_eq!(sender.send_segments(receiver.local_address(), &burst(5, 101, 50), 101), 5);
+        assert_eq!(sender.send_segments(receiver.local_address(), &burst(3, 100, 1), 100), 3);
+        let lengths: Vec<usize> = collect(&mut receiver, 4).iter().map(|(_, bytes)| bytes.len()).collect();
+        assert_eq!(lengths, [50, 100, 100, 1], "{transport}, coalescing {coalescing}");
+        assert_eq!(receiver.counters().oversize, 4);
+    }
+}
+
+#[test]
+fn should_go_on_with_bursts_after_an_address_that_takes_nothing_and_explain_itself() {
+    let mut sender = open(Transport::Socket, UdpConfig::new(own()));
+    let before = sender.segmentation_reason().to_owned();
+    assert_eq!(sender.send_segments(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), &burst(9, 10, 10), 10), 0);
+    assert_eq!(sender.counters().send_failed, 9);
+    assert_eq!(sender.segmentation_reason(), before);
+    let configured = UdpConfig { segmentation: false, coalescing: false, ..UdpConfig::new(own()) };
+    let configured = open(Transport::Socket, configured);
+    assert_eq!(configured.segmentation_reason(), "no UDP_SEGMENT: configured");
+    assert_eq!(configured.coalescing_reason(), "no UDP_GRO: configured");
+}

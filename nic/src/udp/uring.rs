@@ -7,20 +7,20 @@
 //!
 //! `DEFER_TASKRUN` is also what makes the buffers safe: the kernel writes to them only inside `io_uring_enter` on this ring.
 #![allow(unsafe_code)] // Reason: memory shared with the kernel; the crate io-uring leaves its validity to the caller.
-use super::{Deliver, UdpCounters};
+use super::piece::{Piece, spread};
+use super::{Deliver, UdpConfig, UdpCounters};
 use crate::error::NicError;
-use crate::sys::socket::{ADDRESS_BYTES, from_raw};
+use crate::sys::socket::{ADDRESS_BYTES, CONTROL_BYTES, cut_of, from_raw};
 use io_uring::types::{BufRingEntry, Fd, RecvMsgOut};
 use io_uring::{IoUring, cqueue, opcode};
 use memmap2::{MmapMut, MmapOptions};
 use std::io;
-use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The only buffer group of a ring.
 const GROUP: u16 = 0;
-/// Before each datagram the kernel puts a header of 16 bytes and the source.
+/// Before each piece the kernel puts a header of 16 bytes, the source, and the control data where there is room for it.
 const HEAD_BYTES: usize = 16 + ADDRESS_BYTES as usize;
 
 /// One ring receiving from one socket.
@@ -33,6 +33,17 @@ pub(super) struct Uring {
     socket: OwnedFd,
     enabled: bool,
     armed: bool,
+    datagram_bytes_max: usize,
+    /// A piece of which not all has been handed out.
+    open: Option<Open>,
+}
+
+/// Where to go on in a piece: its buffer, how much of that is filled, and the first byte not handed out.
+#[derive(Clone, Copy)]
+struct Open {
+    buffer: u16,
+    length: usize,
+    offset: usize,
 }
 
 // SAFETY: `form` holds null pointers only; `pool` is owned memory; the ring may be used by one thread, and which one that is
@@ -40,8 +51,10 @@ pub(super) struct Uring {
 unsafe impl Send for Uring {}
 
 impl Uring {
-    /// Sets up a ring over `socket` with `buffers` (a power of two) of `datagram_bytes_max`.
-    pub(super) fn open(socket: &OwnedFd, buffers: u16, datagram_bytes_max: usize) -> Result<Self, NicError> {
+    /// Sets up a ring over `socket` with room for what the configuration lets in.
+    pub(super) fn open(socket: &OwnedFd, config: &UdpConfig) -> Result<Self, NicError> {
+        let buffers = config.buffers_held();
+        let control_bytes = if config.coalescing { CONTROL_BYTES } else { 0 };
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -50,8 +63,8 @@ impl Uring {
             .setup_cqsize(u32::from(buffers) * 2)
             .build(8)
             .map_err(NicError::uring("set up a ring"))?;
-        let pool =
-            Pool::new(buffers, datagram_bytes_max).map_err(NicError::uring("allocate receive buffers"))?;
+        let pool = Pool::new(buffers, HEAD_BYTES + control_bytes + config.buffer_bytes())
+            .map_err(NicError::uring("allocate receive buffers"))?;
         // SAFETY: the pool's entries are `buffers` many, page-aligned, and live until the ring is dropped (field order).
         let registered = unsafe {
             ring.submitter().register_buf_ring_with_flags(pool.entries_address(), buffers, GROUP, 0)
@@ -60,8 +73,10 @@ impl Uring {
         // SAFETY: a msghdr of zeros is valid: null pointers with lengths 0.
         let mut form: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
         form.msg_namelen = ADDRESS_BYTES;
+        form.msg_controllen = control_bytes;
         let socket = socket.as_fd().try_clone_to_owned().map_err(NicError::uring("share the socket"))?;
-        Ok(Self { ring, pool, form, socket, enabled: false, armed: false })
+        let datagram_bytes_max = config.datagram_bytes_max;
+        Ok(Self { ring, pool, form, socket, enabled: false, armed: false, datagram_bytes_max, open: None })
     }
 
     /// See [`UdpPort::receive`](super::UdpPort::receive).
@@ -131,7 +146,7 @@ impl Uring {
         self.enter();
     }
 
-    /// Hands out up to `limit` datagrams that completed; returns (handed, completions seen).
+    /// Hands out up to `limit` datagrams that completed; returns (handed, pieces seen).
     #[inline]
     fn take(
         &mut self,
@@ -139,44 +154,64 @@ impl Uring {
         counters: &mut UdpCounters,
         deliver: &mut Deliver<'_>,
     ) -> (usize, usize) {
-        let Self { ring, pool, form, armed, .. } = self;
+        let Self { ring, pool, form, armed, datagram_bytes_max, open, .. } = self;
         let (mut handed, mut seen) = (0, 0);
         let mut completions = ring.completion();
         while handed < limit {
-            let Some(completion) = completions.next() else { break };
-            seen += 1;
-            if !cqueue::more(completion.flags()) {
-                *armed = false;
-            }
-            let Some(buffer) = cqueue::buffer_select(completion.flags()) else {
-                match -completion.result() {
-                    libc::ENOBUFS => counters.rearmed += 1,
-                    libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
-                    _ => counters.receive_failed += 1,
+            let now = match open.take() {
+                Some(rest) => rest,
+                None => {
+                    let Some(completion) = completions.next() else { break };
+                    seen += 1;
+                    if !cqueue::more(completion.flags()) {
+                        *armed = false;
+                    }
+                    let Some(buffer) = cqueue::buffer_select(completion.flags()) else {
+                        count_failure(-completion.result(), counters);
+                        continue;
+                    };
+                    let length = usize::try_from(completion.result()).unwrap_or(0);
+                    Open { buffer, length, offset: 0 }
                 }
-                continue;
             };
-            let length = usize::try_from(completion.result()).unwrap_or(0);
-            match datagram(pool.buffer(buffer, length), form) {
-                Some((source, bytes)) => {
-                    handed += 1;
-                    deliver(source, bytes);
+            let rest = match piece(pool.buffer(now.buffer, now.length), form) {
+                Some(piece) => {
+                    let (count, rest) =
+                        piece.hand_out(now.offset, limit - handed, *datagram_bytes_max, counters, deliver);
+                    handed += count;
+                    rest
                 }
-                None => counters.oversize += 1,
+                None => {
+                    counters.oversize += 1;
+                    None
+                }
+            };
+            match rest {
+                Some(offset) => *open = Some(Open { offset, ..now }),
+                None => pool.give_back(now.buffer),
             }
-            pool.give_back(buffer);
         }
         drop(completions);
-        if seen > 0 {
+        if handed > 0 || seen > 0 {
             pool.publish();
         }
         (handed, seen)
     }
 }
 
-/// Source and bytes of a filled buffer; none when the datagram was longer than there was room.
+/// A receive that brought nothing.
+#[cold]
+fn count_failure(code: i32, counters: &mut UdpCounters) {
+    match code {
+        libc::ENOBUFS => counters.rearmed += 1,
+        libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
+        _ => counters.receive_failed += 1,
+    }
+}
+
+/// What a filled buffer holds; none when that was longer than there was room.
 #[inline]
-fn datagram<'a>(filled: &'a [u8], form: &libc::msghdr) -> Option<(SocketAddrV4, &'a [u8])> {
+fn piece<'a>(filled: &'a [u8], form: &libc::msghdr) -> Option<Piece<'a>> {
     let out = RecvMsgOut::parse(filled, form).ok()?;
     if out.is_payload_truncated() || out.name_data().len() < ADDRESS_BYTES as usize {
         return None;
@@ -184,8 +219,8 @@ fn datagram<'a>(filled: &'a [u8], form: &libc::msghdr) -> Option<(SocketAddrV4, 
     // SAFETY: at least ADDRESS_BYTES are there; sockaddr_in is plain integers; read_unaligned asks nothing of alignment.
     let source = unsafe { out.name_data().as_ptr().cast::<libc::sockaddr_in>().read_unaligned() };
     // Parsing borrows `out`, but its payload is a part of `filled`: cut it out there, to live as long.
-    let length = out.payload_data().len();
-    Some((from_raw(&source), &filled[HEAD_BYTES..HEAD_BYTES + length]))
+    let (length, start) = (out.payload_data().len(), HEAD_BYTES + form.msg_controllen);
+    Some(Piece::new(from_raw(&source), &filled[start..start + length], cut_of(out.control_data())))
 }
 
 /// The buffers, and the ring by which they are lent to the kernel.
@@ -194,17 +229,16 @@ struct Pool {
     bytes: MmapMut,
     /// Distance between buffers.
     stride: usize,
-    /// What a buffer holds: head and datagram and not a byte more, or datagrams over the limit would be let in.
+    /// What a buffer holds: head and piece and not a byte more, or datagrams over the limit would be let in.
     room: usize,
     count: u16,
     tail: u16,
 }
 
 impl Pool {
-    fn new(count: u16, datagram_bytes_max: usize) -> io::Result<Self> {
+    fn new(count: u16, room: usize) -> io::Result<Self> {
         assert!(count.is_power_of_two());
-        let room = HEAD_BYTES + datagram_bytes_max;
-        let stride = room.next_multiple_of(64);
+        let stride = spread(room);
         let entries =
             MmapOptions::new().len(usize::from(count) * size_of::<BufRingEntry>()).populate().map_anon()?;
         let bytes = MmapOptions::new().len(usize::from(count) * stride).populate().map_anon()?;

@@ -56,9 +56,11 @@ pub const FRAME_HEADER_BYTES: usize = FRAME_HEADER_WORDS * WORD_BYTES;
 const NUMBER_MAX: u64 = 1 << 62;
 
 const FRAME_HEADER_WORDS: usize = 3;
+/// Where in a frame its checksum is: CRC-32C of all its words, padding included, with this field as 0.
+const FRAME_CHECKSUM: std::ops::Range<usize> = 4..8;
 /// The first word of every ring.
 const MAGIC: u64 = u64::from_le_bytes(*b"GDS ring");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 const MAGIC_AT: usize = 0;
 const VERSION_AT: usize = 1;
@@ -314,13 +316,4 @@ fn fixed_words(config: &RingConfig, identity: &RingIdentity, first_sequence: u64
 
 fn fixed_checksum(fixed: &[u64; CHECKSUM_AT + 1]) -> u32 {
     fixed[..CHECKSUM_AT].iter().fold(0, |crc, word| crc32c::crc32c_append(crc, &word.to_le_bytes()))
-}
-
-/// Completes the checksum of a message's bytes with what else the frame says about it.
-fn frame_checksum(of_bytes: u32, length: u32, sequence: u64, epoch: u32) -> u32 {
-    let mut end = [0; 16];
-    end[..8].copy_from_slice(&sequence.to_le_bytes());
-    end[8..12].copy_from_slice(&epoch.to_le_bytes());
-    end[12..].copy_from_slice(&length.to_le_bytes());
-    crc32c::crc32c_append(of_bytes, &end)
 }

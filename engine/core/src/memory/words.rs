@@ -127,6 +127,14 @@ impl<'a> Span<'a> {
         load_run(span.second, far);
     }
 
+    /// Copies bytes in from the beginning of the span; their length is whole words.
+    pub fn copy_from(self, bytes: &[u8]) {
+        assert!(bytes.len().is_multiple_of(WORD_BYTES), "{} bytes are not whole words", bytes.len());
+        let (near, far) = bytes.split_at((self.first.len() * WORD_BYTES).min(bytes.len()));
+        store_run(self.first, near);
+        store_run(self.second, far);
+    }
+
     /// Whether the span begins with these bytes.
     pub fn starts_with(self, bytes: &[u8]) -> bool {
         let (near, far) = bytes.split_at((self.first.len() * WORD_BYTES).min(bytes.len()));

@@ -136,7 +136,7 @@ struct Whole {
 /// From `last` backwards while each message is whole and ends where the next begins. None when not even
 /// `last` is.
 fn walk_back(parts: &Parts<'_>, origin: u64, last: u64) -> Option<Whole> {
-    let mut scratch = vec![0; MAX_MESSAGE_BYTES.min(parts.data.len() * WORD_BYTES)];
+    let mut scratch = vec![0; Ring::frame_bytes(MAX_MESSAGE_BYTES).min(parts.data.len() * WORD_BYTES)];
     let position = parts.position_of(last).load(Relaxed);
     let end = whole_frame_end(parts, position, last, &mut scratch)?;
     let lap_start = end.saturating_sub((parts.data.len() * WORD_BYTES) as u64);
@@ -169,9 +169,9 @@ fn whole_frame_end(parts: &Parts<'_>, position: u64, sequence: u64, scratch: &mu
     {
         return None;
     }
-    let epoch = u32::try_from(header.load(2)).ok()?;
-    let bytes = &mut scratch[..length as usize];
-    parts.span(position, frame_bytes / WORD_BYTES).skip(FRAME_HEADER_WORDS).copy_to(0, bytes);
-    (frame_checksum(crc32c::crc32c(bytes), length, sequence, epoch) == checksum)
-        .then_some(position + frame_bytes as u64)
+    u32::try_from(header.load(2)).ok()?;
+    let frame = &mut scratch[..frame_bytes];
+    parts.span(position, frame_bytes / WORD_BYTES).copy_to(0, frame);
+    frame[FRAME_CHECKSUM].fill(0);
+    (crc32c::crc32c(frame) == checksum).then_some(position + frame_bytes as u64)
 }

@@ -1,6 +1,6 @@
 //! The writing end of a ring.
-use super::super::words::SpanWriter;
 use super::*;
+use zerocopy::IntoBytes;
 
 /// Appends messages. Dropping it drops what was not published; the ring then takes another writer.
 pub struct RingWriter {
@@ -15,6 +15,8 @@ pub struct RingWriter {
     limit_sequence: u64,
     claimed: u64,
     claimed_sequence: u64,
+    /// A frame is put together here, whole words, so that one pass checksums it and one pass stores it.
+    frame: Box<[u64]>,
 }
 
 impl RingWriter {
@@ -33,6 +35,7 @@ impl RingWriter {
             limit_sequence: claimed_sequence.max(ring.floor - 1 + ring.config.positions as u64),
             claimed,
             claimed_sequence,
+            frame: vec![0; FRAME_HEADER_WORDS + words_for(MAX_MESSAGE_BYTES)].into_boxed_slice(),
             ring,
         }
     }
@@ -86,12 +89,6 @@ impl RingWriter {
             end <= self.limit && sequence <= self.limit_sequence,
             "append without room for {length} bytes"
         );
-        let mut checksum = 0;
-        for part in parts {
-            checksum = crc32c::crc32c_append(checksum, part);
-        }
-        checksum = frame_checksum(checksum, length as u32, sequence, epoch);
-
         if end > self.claimed || sequence > self.claimed_sequence {
             self.claim(end);
         }
@@ -101,14 +98,8 @@ impl RingWriter {
         fence(Release);
         let area = self.ring.parts();
         area.position_of(sequence).store(self.position, Relaxed);
-        let mut writer = SpanWriter::new(area.span(self.position, frame_bytes / WORD_BYTES));
-        writer.push_word(length as u64 | u64::from(checksum) << 32);
-        writer.push_word(sequence);
-        writer.push_word(u64::from(epoch));
-        for part in parts {
-            writer.push(part);
-        }
-        writer.finish();
+        let frame = build(&mut self.frame, length, sequence, epoch, parts);
+        area.span(self.position, frame.len() / WORD_BYTES).copy_from(frame);
         self.next = sequence + 1;
         self.position = end;
         sequence
@@ -137,6 +128,33 @@ impl RingWriter {
         header[PUBLISHED_AT].store(self.next - 1, Release);
         self.published = self.next - 1;
     }
+}
+
+/// Puts a frame together in `words`; returns its bytes.
+fn build<'a>(
+    words: &'a mut [u64],
+    length: usize,
+    sequence: u64,
+    epoch: u32,
+    parts: &[&[u8]],
+) -> &'a mut [u8] {
+    let words = &mut words[..FRAME_HEADER_WORDS + words_for(length)];
+    // What pads the last word is zero.
+    *words.last_mut().expect("a frame has a header") = 0;
+    words[..FRAME_HEADER_WORDS].copy_from_slice(&[
+        (length as u64).to_le(),
+        sequence.to_le(),
+        u64::from(epoch).to_le(),
+    ]);
+    let frame = words.as_mut_bytes();
+    let mut at = FRAME_HEADER_BYTES;
+    for part in parts {
+        frame[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    let checksum = crc32c::crc32c(frame);
+    frame[FRAME_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+    frame
 }
 
 impl Drop for RingWriter {

@@ -1,0 +1,16 @@
+//! Two revisions compared on a noisy machine: is one slower, and how sure is that?
+//!
+//! ```text
+//! revision A ─▶ worktree ─▶ gds ─┐  measured in turn, A B, B A, A B ...
+//!                                ├─▶ pairs (a, b) of each metric ─▶ ratio b / a, its interval, verdict
+//! revision B ─▶ worktree ─▶ gds ─┘  until the verdict stands
+//! ```
+//!
+//! What disturbs a machine disturbs both halves of a pair, and the order within pairs alternates, so that a drift cancels out. [`pairs`] has the
+//! statistics, [`build`] the builds, [`driver`] joins them.
+pub mod build;
+pub mod driver;
+pub mod pairs;
+
+pub use driver::{Metric, Outcome, compare_binaries, text};
+pub use pairs::{Comparison, Direction, Verdict};

@@ -1,0 +1,48 @@
+//! Which processor does what: the system under test (or the far side of a floor) on one, the load on another.
+use gds_nic::cores;
+
+/// Two processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cores {
+    /// Where the system under test runs, or the floor's far side; `None`: wherever the kernel puts it.
+    pub system: Option<usize>,
+    /// Where the load comes from.
+    pub load: Option<usize>,
+}
+
+impl Cores {
+    /// Isolated ones if there are two, else the last two this process may use; unpinned where there is but one.
+    pub fn choose() -> Self {
+        let isolated = cores::isolated();
+        let list = if isolated.len() >= 2 { isolated } else { cores::allowed() };
+        match list[..] {
+            [.., load, system] => Self { system: Some(system), load: Some(load) },
+            _ => Self::unpinned(),
+        }
+    }
+
+    /// No pinning: for tests beside others.
+    pub fn unpinned() -> Self {
+        Self { system: None, load: None }
+    }
+}
+
+/// Does `work` in a thread of its own, on that processor, and waits for it. The calling thread stays free to run anywhere, and so do the
+/// processes it starts.
+///
+/// # Errors
+/// What `work` says, or why the processor cannot be had.
+pub fn on_core<T: Send>(
+    core: Option<usize>,
+    work: impl FnOnce() -> Result<T, String> + Send,
+) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            if let Some(core) = core {
+                cores::pin(core).map_err(|error| error.to_string())?;
+            }
+            work()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

@@ -1,0 +1,136 @@
+//! The echo in its thread.
+use super::{EchoConfig, Faults, Way, receiving, sending};
+use gds_nic::{Idle, LossConfig, UdpConfig, UdpPort, clock, cores};
+use std::collections::VecDeque;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Datagrams taken in one lap.
+const DATAGRAMS_PER_LAP: usize = 64;
+
+/// A running echo; it ends when dropped.
+pub struct Echo {
+    config: EchoConfig,
+    way: Way,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Echo {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// What could not be opened, or that its processor is not to be had.
+    pub fn start(config: EchoConfig) -> Result<Self, String> {
+        let way = Way::find(config.cast)?;
+        let stop = Arc::<AtomicBool>::default();
+        let (ready, made) = channel();
+        let flag = stop.clone();
+        let thread = std::thread::Builder::new()
+            .name("echo".into())
+            .spawn(move || match Ports::open(&config, way) {
+                Ok(mut ports) => {
+                    let _ = ready.send(Ok(()));
+                    ports.run(&config, &flag);
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            })
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
+        let echo = Self { config, way, stop, thread: Some(thread) };
+        made.recv().unwrap_or_else(|_| Err("the echo died at its start".into()))?;
+        Ok(echo)
+    }
+
+    /// What it was started with.
+    pub fn config(&self) -> &EchoConfig {
+        &self.config
+    }
+
+    pub(super) fn way(&self) -> Way {
+        self.way
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Answers that wait for their time, oldest first.
+type Held = VecDeque<(u64, SocketAddrV4, Box<[u8]>)>;
+
+struct Ports {
+    requests: UdpPort,
+    answers: UdpPort,
+    way: Way,
+}
+
+impl Ports {
+    fn open(config: &EchoConfig, way: Way) -> Result<Self, String> {
+        if let Some(core) = config.core {
+            cores::pin(core).map_err(|error| error.to_string())?;
+        }
+        let loss = (config.faults.loss_per_mille > 0).then_some(LossConfig {
+            seed: 1,
+            receive_per_mille: 0,
+            send_per_mille: config.faults.loss_per_mille,
+        });
+        let open = |config: UdpConfig| UdpPort::open(config).map_err(|error| error.to_string());
+        Ok(Self {
+            requests: open(receiving(way.requests, config.transport))?,
+            answers: open(UdpConfig { loss, ..sending(config.transport) })?,
+            way,
+        })
+    }
+
+    fn run(&mut self, config: &EchoConfig, stop: &AtomicBool) {
+        let mut idle = Idle::new(config.idle);
+        let mut held = Held::new();
+        let mut stall_ns = config.faults.stall.map(|(every, _)| clock::monotonic_ns() + ns(every));
+        while !stop.load(Ordering::Acquire) {
+            if let (Some(due_ns), Some((every, length))) = (stall_ns, config.faults.stall)
+                && clock::monotonic_ns() >= due_ns
+            {
+                std::thread::sleep(length);
+                stall_ns = Some(clock::monotonic_ns() + ns(every));
+            }
+            idle.idle(self.lap(&config.faults, &mut held));
+        }
+    }
+
+    fn lap(&mut self, faults: &Faults, held: &mut Held) -> usize {
+        let Self { requests, answers, way } = self;
+        if faults.delay.is_zero() {
+            return requests.receive(DATAGRAMS_PER_LAP, &mut |_, datagram| {
+                answers.send(way.answers, datagram);
+            });
+        }
+        let now_ns = clock::monotonic_ns();
+        let mut work = requests.receive(DATAGRAMS_PER_LAP, &mut |_, datagram| {
+            held.push_back((now_ns + ns(faults.delay), way.answers, datagram.into()));
+        });
+        while let Some((due_ns, to, _)) = held.front()
+            && *due_ns <= now_ns
+        {
+            let to = *to;
+            let (_, _, datagram) = held.pop_front().expect("there is a front");
+            answers.send(to, &datagram);
+            work += 1;
+        }
+        work
+    }
+}
+
+fn ns(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
+}
