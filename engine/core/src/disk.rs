@@ -55,8 +55,15 @@ pub trait Disk {
     /// The segments there are, ascending.
     fn segments(&mut self) -> Result<Vec<u64>, DiskError>;
 
-    /// Makes an empty segment of `bytes` zeros and makes its name durable. [`DiskError::Full`] leaves nothing behind.
+    /// Makes an empty segment of `bytes` zeros and makes its name durable; waits for that, also when [`Disk::prepare`] has begun it.
+    /// [`DiskError::Full`] leaves nothing behind.
     fn create(&mut self, segment: u64, bytes: u64) -> Result<(), DiskError>;
+
+    /// Like [`Disk::create`], but without waiting: true once the segment is there, false while it is being made. Then it is asked for
+    /// again, and no other segment before.
+    fn prepare(&mut self, segment: u64, bytes: u64) -> Result<bool, DiskError> {
+        self.create(segment, bytes).map(|()| true)
+    }
 
     /// Length of a segment in bytes.
     fn length(&mut self, segment: u64) -> Result<u64, DiskError>;

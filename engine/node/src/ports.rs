@@ -151,6 +151,10 @@ impl Disk for Files {
         self.0.create(segment, bytes).map_err(disk_error)
     }
 
+    fn prepare(&mut self, segment: u64, bytes: u64) -> Result<bool, DiskError> {
+        self.0.prepare(segment, bytes).map_err(disk_error)
+    }
+
     fn length(&mut self, segment: u64) -> Result<u64, DiskError> {
         self.0.length(segment).map_err(disk_error)
     }

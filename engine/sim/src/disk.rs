@@ -166,6 +166,8 @@ pub struct SimulatedDisk {
     death: Option<SharedDeath>,
     /// Writes that a dead process believes to have made.
     lost: VecDeque<DiskWrite>,
+    /// The segment that is being made, and when it is known to be there.
+    preparing: Option<(u64, u64)>,
 }
 
 impl SimulatedDisk {
@@ -173,7 +175,7 @@ impl SimulatedDisk {
     pub fn new(platter: &SharedPlatter, death: Option<SharedDeath>) -> Self {
         platter.borrow_mut().handles += 1;
         let number = platter.borrow().handles;
-        Self { platter: platter.clone(), number, death, lost: VecDeque::new() }
+        Self { platter: platter.clone(), number, death, lost: VecDeque::new(), preparing: None }
     }
 
     fn alive(&self) -> Result<(), DiskError> {
@@ -199,7 +201,11 @@ impl Disk for SimulatedDisk {
 
     fn create(&mut self, segment: u64, bytes: u64) -> Result<(), DiskError> {
         self.alive()?;
+        let waited_for = self.preparing.take();
         let mut platter = self.platter.borrow_mut();
+        if waited_for.is_some() && platter.segments.contains_key(&segment) {
+            return Ok(());
+        }
         if platter.segments.len() >= platter.segments_max {
             platter.refused += 1;
             return Err(DiskError::Full);
@@ -209,6 +215,32 @@ impl Disk for SimulatedDisk {
         let before = platter.segments.insert(segment, fresh);
         assert!(before.is_none(), "segment {segment} is created twice");
         Ok(())
+    }
+
+    fn prepare(&mut self, segment: u64, bytes: u64) -> Result<bool, DiskError> {
+        let now_ns = self.platter.borrow().clock.now_ns();
+        match self.preparing {
+            None => {
+                let (early, due_ns) = {
+                    let mut platter = self.platter.borrow_mut();
+                    let longest_ns = platter.delay_max_ns;
+                    (platter.random.chance(1, 2), now_ns + platter.random.below(longest_ns + 1))
+                };
+                // A process may die when the segment is there already and it does not know.
+                if early {
+                    self.create(segment, bytes)?;
+                }
+                self.preparing = Some((segment, due_ns));
+                Ok(false)
+            }
+            Some((number, due_ns)) => {
+                assert_eq!(number, segment, "another segment is being made");
+                if now_ns < due_ns {
+                    return Ok(false);
+                }
+                self.create(segment, bytes).map(|()| true)
+            }
+        }
     }
 
     fn length(&mut self, segment: u64) -> Result<u64, DiskError> {

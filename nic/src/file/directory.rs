@@ -1,9 +1,9 @@
 //! One directory of numbered files.
+use super::maker::{self, Maker};
 use super::plain::PlainWrites;
 use super::uring::{Durability, UringWrites};
 use super::{BLOCK_BYTES, FileError};
 use crate::error::uring_advice;
-use crate::sys::storage;
 use memmap2::{MmapMut, MmapOptions};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -12,6 +12,7 @@ use std::ops::Deref;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How writes reach the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,8 @@ impl DirectoryConfig {
 
 /// Files kept open at a time.
 const OPEN_MAX: usize = 8;
+/// How often [`Directory::create`] looks whether the file is there.
+const LOOK: Duration = Duration::from_micros(200);
 /// The number of a place for an open file that holds none.
 const NONE: u64 = u64::MAX;
 /// Bytes read at once for a reader, aligned as direct I/O wants it.
@@ -103,8 +106,10 @@ pub struct Directory<B: AsRef<[u8]> + 'static> {
     direct: bool,
     /// The files used last, the newest at the end; always [`OPEN_MAX`] places.
     open: Vec<(u64, Arc<OpenFile>)>,
-    /// Where the names of files to be opened, made and renamed are written, so that this takes nothing from the heap.
-    names: [PathBuf; 2],
+    /// Where the names of files to be opened are written, so that this takes nothing from the heap.
+    name: PathBuf,
+    /// None where files are only read.
+    maker: Option<Maker>,
     /// Numbers of the files of writes in flight, for their errors' sake.
     submitted: std::collections::VecDeque<u64>,
     bounce: MmapMut,
@@ -120,15 +125,18 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
             fs::create_dir_all(&config.path).map_err(failed.clone()("make the directory"))?;
         }
         let (writes, reason) = Self::open_writes(&config)?;
-        let bounce =
-            MmapOptions::new().len(READ_BYTES).map_anon().map_err(failed("allocate a read buffer for"))?;
+        let bounce = MmapOptions::new()
+            .len(READ_BYTES)
+            .map_anon()
+            .map_err(failed.clone()("allocate a read buffer for"))?;
         let mut directory = Self {
             direct: matches!(writes, Writes::Uring(_)),
             writes,
             reason,
             notices: Vec::new(),
             open: std::iter::repeat_with(|| (NONE, Arc::default())).take(OPEN_MAX).collect(),
-            names: [name_buffer(&config), name_buffer(&config)],
+            name: name_buffer(&config.path, &config.suffix),
+            maker: None,
             submitted: std::collections::VecDeque::with_capacity(config.depth),
             bounce,
             config,
@@ -142,6 +150,8 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
             fs::remove_file(&path).map_err(|cause| FileError::new("remove", &path, cause))?;
         }
         directory.probe_direct()?;
+        let started = Maker::start(&directory.config.path, &directory.config.suffix, directory.config.fill);
+        directory.maker = Some(started.map_err(failed("start the thread that makes files in"))?);
         Ok(directory)
     }
 
@@ -234,26 +244,26 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
     }
 
     /// Makes a file of `bytes` zeros (whole blocks) and makes it and its name durable; waits for the disk. On an error
-    /// nothing is left behind. A file of this number must not exist.
+    /// nothing is left behind. A file of this number must not exist, unless [`Directory::prepare`] is making it: then that is waited for.
     pub fn create(&mut self, number: u64, bytes: u64) -> Result<(), FileError> {
+        while !self.prepare(number, bytes)? {
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Has a file made like [`Directory::create`] by a thread of the directory's own, without waiting: true once it is there, false
+    /// while it is being made; then ask again, with the same number, and for no other one before.
+    ///
+    /// # Panics
+    /// When `bytes` are not whole blocks, or another file is being made.
+    pub fn prepare(&mut self, number: u64, bytes: u64) -> Result<bool, FileError> {
         assert!(
             bytes > 0 && bytes.is_multiple_of(BLOCK_BYTES as u64),
             "a file of {bytes} bytes is not whole blocks"
         );
-        let [unfinished, path] = &mut self.names;
-        write_name(unfinished, number, "new");
-        write_name(path, number, &self.config.suffix);
-        if path.exists() {
-            return Err(FileError::new("create", path, io::ErrorKind::AlreadyExists.into()));
-        }
-        let made = make(unfinished, bytes, self.config.fill, &mut self.bounce).and_then(|()| {
-            fs::rename(&unfinished, &path)?;
-            sync_directory(&self.config.path)
-        });
-        made.map_err(|cause| {
-            let _ = fs::remove_file(&unfinished);
-            FileError::new("create", path, cause)
-        })
+        let maker = self.maker.as_ref().expect("a directory that is only read makes no files");
+        maker.prepare(number, bytes).map_err(|cause| FileError::new("create", &self.path(number), cause))
     }
 
     /// Length of a file in bytes.
@@ -272,7 +282,7 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
         }
         let path = self.path(number);
         fs::remove_file(&path)
-            .and_then(|()| sync_directory(&self.config.path))
+            .and_then(|()| maker::sync_directory(&self.config.path))
             .map_err(|cause| FileError::new("remove", &path, cause))
     }
 
@@ -282,7 +292,7 @@ impl<B: AsRef<[u8]> + 'static> Directory<B> {
             self.open[found..].rotate_left(1);
         } else {
             let flags = if self.direct { libc::O_DIRECT } else { 0 };
-            let name = &mut self.names[0];
+            let name = &mut self.name;
             write_name(name, number, &self.config.suffix);
             let mut options = OpenOptions::new();
             let file = options.read(true).write(!self.config.read_only).custom_flags(flags).open(name)?;
@@ -387,35 +397,15 @@ fn place_for((number, place): &mut (u64, Arc<OpenFile>)) -> &mut OpenFile {
     Arc::get_mut(place).expect("nobody else holds it")
 }
 
-/// Room for the name of any file of the directory.
-fn name_buffer(config: &DirectoryConfig) -> PathBuf {
-    let mut name = config.path.join(format!("{:020}.{}", 0, config.suffix));
+/// Room for the name of any file of a directory.
+pub(super) fn name_buffer(directory: &Path, suffix: &str) -> PathBuf {
+    let mut name = directory.join(format!("{:020}.{suffix}", 0));
     name.reserve_exact(16);
     name
 }
 
 /// Writes the name of another file of the same directory.
-fn write_name(name: &mut PathBuf, number: u64, suffix: &str) {
+pub(super) fn write_name(name: &mut PathBuf, number: u64, suffix: &str) {
     name.set_file_name("");
     write!(name.as_mut_os_string(), "{number:020}.{suffix}").expect("a path takes any text");
-}
-
-fn make(path: &Path, bytes: u64, fill: Fill, zeros: &mut [u8]) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path)?;
-    storage::reserve(&file, bytes)?;
-    if fill == Fill::Zeros {
-        zeros.fill(0);
-        let mut offset = 0;
-        while offset < bytes {
-            let count = (bytes - offset).min(zeros.len() as u64);
-            file.write_all_at(&zeros[..count as usize], offset)?;
-            offset += count;
-        }
-    }
-    file.sync_all()
-}
-
-/// Makes names durable.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }

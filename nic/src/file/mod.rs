@@ -5,8 +5,11 @@
 //! | io_uring | direct I/O past the page cache, in flight while the thread goes on | the same with `RWF_DSYNC`, or followed by `fdatasync` |
 //! | plain | into the page cache at once (write-behind); the kernel brings it to the disk | waits for the disk |
 //!
+//! Files are made by a thread of the directory's own, since that takes a disk tens of milliseconds.
+//!
 //! A durable write is complete when it would survive a power cut. Completions come in the order of submission.
 mod directory;
+mod maker;
 mod plain;
 #[cfg(test)]
 mod tests;

@@ -235,6 +235,38 @@ fn should_say_that_the_disk_is_full_and_leave_nothing_behind() {
 }
 
 #[test]
+fn should_make_files_without_keeping_the_caller_waiting() {
+    let place = tempfile::tempdir_in("/var/tmp").unwrap();
+    for backend in backends() {
+        let mut directory = open(&place.path().join(format!("{backend:?}")), backend).unwrap();
+        let bytes = 8 * BLOCK_BYTES as u64;
+        assert!(!directory.prepare(1, bytes).unwrap(), "ordered, not made");
+        while !directory.prepare(1, bytes).unwrap() {
+            std::thread::yield_now();
+        }
+        assert_eq!((directory.numbers().unwrap(), directory.length(1).unwrap()), (vec![1], bytes));
+        // One that is being made is waited for, and one that cannot be made says why.
+        assert!(!directory.prepare(2, bytes).unwrap());
+        directory.create(2, bytes).unwrap();
+        assert!(!directory.prepare(1, bytes).unwrap());
+        let error = loop {
+            match directory.prepare(1, bytes) {
+                Ok(made) => assert!(!made, "file 1 exists"),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(error.contains("cannot create") && error.contains("exists"), "{error}");
+        // What was ordered before the end is finished.
+        assert!(!directory.prepare(3, bytes).unwrap());
+        drop(directory);
+        assert_eq!(
+            open(&place.path().join(format!("{backend:?}")), backend).unwrap().numbers().unwrap(),
+            [1, 2, 3]
+        );
+    }
+}
+
+#[test]
 fn should_explain_what_was_taken() {
     let place = tempfile::tempdir_in("/var/tmp").unwrap();
     let directory = open(place.path(), Backend::Plain).unwrap();

@@ -24,7 +24,7 @@ impl<D: Disk> JournalAgent<D> {
 
     /// Nothing is on its way to the disk.
     pub(super) fn is_quiet(&self) -> bool {
-        self.writer.in_flight() == 0
+        self.writer.is_quiet()
     }
 
     /// Goes on with another handle to the same disk.

@@ -14,7 +14,7 @@ use crate::disk::{Disk, DiskError};
 use crate::journal::{
     Durability, JournalConfig, JournalReader, JournalWriter, MESSAGE_BYTES_MAX, Recovered, TornTail, recover,
 };
-use crate::memory::ring::{Ring, RingConfig, RingError, RingIdentity};
+use crate::memory::ring::{Ring, RingConfig, RingError, RingIdentity, RingReader};
 use crate::memory::words::SharedWords;
 use crate::mutation::{Mutation, active};
 use crate::store::{Declared, Store, StoreCapacity, StoreConfig, StoreMemory};
@@ -192,10 +192,7 @@ pub fn start<S: Surroundings>(
 
     let mut journal_writer = JournalWriter::new(config.journal, session, &recovered);
     let mut source = bus.ring.reader(recovered.last + 1);
-    // Once before the sequencer: it looks at what the journal has reserved.
-    journal_writer
-        .duty(around.now(), &mut source, u64::MAX, &mut disk, &bus.progress)
-        .map_err(Fault::from)?;
+    settle(&mut journal_writer, &mut source, &mut disk, &bus.progress, around)?;
     let mut journal = JournalAgent::new(journal_writer, source, disk, bus.progress.clone());
     let table = store.store().sessions().clone();
     let mut sequencer = Sequencer::resume(
@@ -317,9 +314,25 @@ fn open_acknowledgements<S: Surroundings>(
     progress.published.set(last);
     let mut writer = JournalWriter::new(config.acknowledgement_journal, session, &recovered);
     let mut source = ring.reader(last + 1);
-    writer.duty(around.now(), &mut source, u64::MAX, &mut disk, &progress).map_err(Fault::from)?;
+    settle(&mut writer, &mut source, &mut disk, &progress, around)?;
     let journal = JournalAgent::new(writer, source, disk, progress.clone());
     Ok((Stream { session, ring, progress, publish_from: last + 1 }, journal, recovered.torn))
+}
+
+/// A journal's first duty cycles, before there is a sequencer, which looks at what is reserved: until its segments are there.
+fn settle<S: Surroundings>(
+    writer: &mut JournalWriter,
+    source: &mut RingReader,
+    disk: &mut S::Disk,
+    progress: &Progress,
+    around: &mut S,
+) -> Result<(), Fault> {
+    loop {
+        writer.duty(around.now(), source, u64::MAX, disk, progress).map_err(Fault::from)?;
+        if writer.is_quiet() {
+            return Ok(());
+        }
+    }
 }
 
 fn open_store<S: Surroundings>(

@@ -53,6 +53,8 @@ pub struct JournalWriter {
     checksum: u32,
     current: Option<Segment>,
     ahead: Option<Segment>,
+    /// The segment ahead is being made.
+    preparing: bool,
     next_segment: u64,
     retry_at_ns: Option<u64>,
     /// Handed to the operating system up to here.
@@ -94,6 +96,7 @@ impl JournalWriter {
             next_segment: current.map_or(1, |segment| segment.number + 1),
             current,
             ahead: None,
+            preparing: false,
             retry_at_ns: None,
             journalled: recovered.last,
             synced: recovered.last,
@@ -112,9 +115,9 @@ impl JournalWriter {
         self.next
     }
 
-    /// Writes on their way to the disk.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
+    /// Nothing is on its way to the disk, neither a write nor a segment.
+    pub fn is_quiet(&self) -> bool {
+        self.in_flight.is_empty() && !self.preparing
     }
 
     /// One duty cycle: takes finished writes, makes the next segment when it is time, groups what `source` has up to
@@ -217,7 +220,7 @@ impl JournalWriter {
             done += 1;
         }
         loop {
-            done += self.make_room(now, disk)?;
+            done += self.make_room(now, disk, flush)?;
             done += self.take(now, source, limit)?;
             if !self.write_if_due(now, disk, flush) {
                 return Ok(done);
@@ -226,16 +229,24 @@ impl JournalWriter {
         }
     }
 
-    /// Goes on to the segment made ahead when the current one is full, and makes the next when the current one is half full.
-    fn make_room(&mut self, now: Time, disk: &mut dyn Disk) -> Result<usize, JournalFault> {
+    /// Goes on to the segment made ahead when the current one is full, and has the next made when the current one is half full. Only
+    /// with `flush` is it waited for.
+    fn make_room(&mut self, now: Time, disk: &mut dyn Disk, flush: bool) -> Result<usize, JournalFault> {
         let half_full = self.current.is_none_or(|segment| segment.free_blocks() * 2 <= segment.blocks);
         let due = self.retry_at_ns.is_none_or(|retry_at_ns| now.monotonic_ns >= retry_at_ns);
         let mut done = 0;
-        if self.ahead.is_none() && half_full && due {
-            self.retry_at_ns = None;
-            match disk.create(self.next_segment, self.config.segment_bytes) {
-                Ok(()) => {
-                    let blocks = self.config.segment_bytes / BLOCK_BYTES as u64;
+        if self.ahead.is_none() && (half_full && due || self.preparing) {
+            let bytes = self.config.segment_bytes;
+            let made = match flush {
+                true => disk.create(self.next_segment, bytes).map(|()| true),
+                false => disk.prepare(self.next_segment, bytes),
+            };
+            self.preparing = made == Ok(false);
+            match made {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.retry_at_ns = None;
+                    let blocks = bytes / BLOCK_BYTES as u64;
                     self.ahead = Some(Segment { number: self.next_segment, blocks, used_blocks: 0 });
                     self.next_segment += 1;
                     self.counters.segments_created.increment();
