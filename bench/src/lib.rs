@@ -11,5 +11,6 @@ pub mod compare;
 pub mod cores;
 pub mod echo;
 pub mod measurement;
+pub mod peer;
 pub mod report;
 pub mod schedule;
