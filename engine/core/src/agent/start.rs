@@ -185,14 +185,18 @@ pub fn start<S: Surroundings>(
     progress.published.set(recovered.last);
     let bus = Stream { session, ring, progress, publish_from: recovered.last + 1 };
 
+    let mut journal_writer = JournalWriter::new(config.journal, session, &recovered);
+    let mut source = bus.ring.reader(recovered.last + 1);
+    settle(&mut journal_writer, &mut source, &mut disk, &bus.progress, around)?;
+    if recovered.clean {
+        leave_clean_end(&mut journal_writer, &mut source, &mut disk, &bus, around)?;
+    }
+
     let (acknowledgements, mut acknowledgement_journal, acknowledgements_torn) =
         open_acknowledgements(config, &bus, acknowledgement_ring, around)?;
     let mut store = open_store(config, &bus, &acknowledgements, around)?;
     replay(&mut store, &mut acknowledgement_journal, last, around)?;
 
-    let mut journal_writer = JournalWriter::new(config.journal, session, &recovered);
-    let mut source = bus.ring.reader(recovered.last + 1);
-    settle(&mut journal_writer, &mut source, &mut disk, &bus.progress, around)?;
     let mut journal = JournalAgent::new(journal_writer, source, disk, bus.progress.clone());
     let table = store.store().sessions().clone();
     let mut sequencer = Sequencer::resume(
@@ -203,6 +207,9 @@ pub fn start<S: Surroundings>(
         store.last_timestamp_ns(),
     )
     .heeding(acknowledgements.progress.clone());
+    if recovered.clean {
+        sequencer = sequencer.committing_once_journalled(recovered.last + 1);
+    }
     declare(config, &recovered, &mut sequencer, &mut journal, &store, &bus, around)?;
     hand_over(&mut journal, JournalName::Bus, around)?;
     hand_over(&mut acknowledgement_journal, JournalName::Acknowledgements, around)?;
@@ -335,6 +342,29 @@ fn settle<S: Surroundings>(
     }
 }
 
+/// What the ring has beyond a journal that was closed in order goes to the journal before anybody sees it: without the ring, the next
+/// start would believe that there was nothing more.
+fn leave_clean_end<S: Surroundings>(
+    writer: &mut JournalWriter,
+    source: &mut RingReader,
+    disk: &mut S::Disk,
+    bus: &Stream,
+    around: &mut S,
+) -> Result<(), Fault> {
+    let Stream { ring, progress, .. } = bus;
+    while progress.durable.get() < ring.last() {
+        if progress.full.get() > 0 {
+            return Err(Fault(format!(
+                "messages {} to {} are only in the ring, and the journal's disk has no room for them: free some and start again",
+                progress.durable.get() + 1,
+                ring.last()
+            )));
+        }
+        writer.duty(around.now(), source, u64::MAX, disk, progress).map_err(Fault::from)?;
+    }
+    Ok(())
+}
+
 fn open_store<S: Surroundings>(
     config: &StartConfig,
     bus: &Stream,
@@ -410,7 +440,7 @@ fn declare<S: Surroundings>(
     }
     let number = match sequencer.declare(around.now(), &config.declaration) {
         Ok(number) => number,
-        // Nothing can be acknowledged before the declaration is in; the next start tries again.
+        // Nothing is committed before the journal has gone beyond its orderly end; the next start tries again.
         Err(SequencerError::NotNow(_)) if !new => return Ok(()),
         Err(error) => return Err(Fault(format!("the stream cannot begin: {error}"))),
     };

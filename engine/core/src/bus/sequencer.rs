@@ -130,6 +130,8 @@ struct Numbering {
     progress: Arc<Progress>,
     acknowledgements: Option<Arc<Progress>>,
     durability: Durability,
+    /// With durability `memory`: nothing is committed before the journal has this message.
+    first_journalled: u64,
     epoch: u32,
     block_bytes_max: usize,
     last_timestamp_ns: u64,
@@ -177,6 +179,7 @@ impl Sequencer {
                 progress,
                 acknowledgements: None,
                 durability: config.durability,
+                first_journalled: 0,
                 epoch: config.epoch,
                 block_bytes_max,
                 last_timestamp_ns,
@@ -192,6 +195,13 @@ impl Sequencer {
     pub fn heeding(mut self, acknowledgements: Arc<Progress>) -> Self {
         self.numbering.acknowledgements = Some(acknowledgements);
         self.numbering.reserved = 0;
+        self
+    }
+
+    /// Commits nothing before the journal has message `number`, the first behind its orderly end, whatever the durability: until then
+    /// a journal without its ring would pass for complete.
+    pub fn committing_once_journalled(mut self, number: u64) -> Self {
+        self.numbering.first_journalled = number;
         self
     }
 
@@ -233,14 +243,15 @@ impl Sequencer {
     /// Publishes what was sequenced since the last call to the ring's readers and moves the commit point. Call it in every duty cycle: the
     /// journal may have become durable meanwhile.
     pub fn finish_batch(&mut self) {
-        let Numbering { writer, progress, durability, .. } = &mut self.numbering;
+        let Numbering { writer, progress, durability, first_journalled, .. } = &mut self.numbering;
         writer.publish();
         let sequenced = writer.next_sequence() - 1;
         progress.sequenced.set(sequenced);
+        let durable = progress.durable.get();
         progress.committed.set(match durability {
-            Durability::Memory => sequenced,
+            Durability::Memory if durable >= *first_journalled => sequenced,
             Durability::Fsync if active(Mutation::CommitBeforeDurable) => sequenced,
-            Durability::Fsync => progress.durable.get().min(sequenced),
+            Durability::Memory | Durability::Fsync => durable.min(sequenced),
         });
     }
 

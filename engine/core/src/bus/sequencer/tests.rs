@@ -118,6 +118,20 @@ fn should_wait_without_a_word_for_a_journal_that_is_behind() {
 }
 
 #[test]
+fn should_commit_nothing_before_the_journal_has_left_its_orderly_end() {
+    let (ring, progress) = (ring(1 << 16), roomy());
+    let mut sequencer =
+        sequencer(&ring, vec![AdmissionRule::anyone()], &progress).committing_once_journalled(1);
+    assert_eq!(sequencer.declare(at_us(1), &declaration(4, None)), Ok(1));
+    sequencer.on_packet(at_us(2), address(9), &packet(1, &[b"T one"]));
+    sequencer.finish_batch();
+    assert_eq!((progress.sequenced.get(), progress.committed.get()), (2, 0));
+    progress.durable.set(1);
+    sequencer.finish_batch();
+    assert_eq!(progress.committed.get(), 2, "from then on the ring alone is enough");
+}
+
+#[test]
 fn should_commit_with_the_journal_when_durability_says_so() {
     let (ring, progress) = (ring(1 << 16), roomy());
     let config = SequencerConfig { durability: Durability::Fsync, ..SequencerConfig::default() };
