@@ -4,13 +4,24 @@
 //! | --- | --- |
 //! | [`measurement`] | what is measured, as it is kept: runs, rows, results |
 //! | [`schedule`] | open loop, closed loop, saturation: when operations are begun, and what became of them |
+//! | [`workload`] | what is sent |
+//! | [`node`], [`load`] | the system under test as a process of its own, and load on it through the client library |
+//! | [`experiment`] | the lines of the table of bounds, each with its runs |
+//! | [`command`] | `gds bench` |
 //! | [`echo`] | the floor under every acknowledgement, and what the rig is tested against |
+//! | [`cores`], [`addresses`] | which processor does what; ports and groups of one's own |
+//! | [`report`] | what a measurement looks like when it is done |
 #![forbid(unsafe_code)]
 pub mod addresses;
+pub mod command;
 pub mod compare;
 pub mod cores;
 pub mod echo;
+pub mod experiment;
+pub mod load;
 pub mod measurement;
+pub mod node;
 pub mod peer;
 pub mod report;
 pub mod schedule;
+pub mod workload;

@@ -112,12 +112,11 @@ impl Measured {
         if self.sent == 0 {
             return Some("nothing was sent".into());
         }
-        if self.lost() > 0 {
-            return Some(format!("lost {} of {} answers", self.lost(), self.sent));
-        }
-        let wanted = self.rate_wanted?;
-        (self.rate < wanted * RATE_SHARE_MIN)
-            .then(|| format!("reached {:.0} of {wanted:.0} operations a second", self.rate))
+        let lost = (self.lost() > 0).then(|| format!("lost {} of {} answers", self.lost(), self.sent));
+        let slow = self.rate_wanted.filter(|wanted| self.rate < wanted * RATE_SHARE_MIN);
+        let slow = slow.map(|wanted| format!("reached {:.0} of {wanted:.0} operations a second", self.rate));
+        let reasons: Vec<String> = lost.into_iter().chain(slow).collect();
+        (!reasons.is_empty()).then(|| reasons.join(", "))
     }
 }
 

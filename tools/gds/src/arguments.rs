@@ -41,6 +41,8 @@ pub enum Command {
     Status(Status),
     /// Look into a journal's files (no node needed)
     Journal(Journal),
+    /// Measure how fast it is, on this machine or under load of your own, beside what the machine could do at best
+    Bench(gds_bench::command::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell

@@ -1,6 +1,7 @@
 //! The `gds` command: run, demo, replay, query and inspect a GENIUM Data Store.
 #![forbid(unsafe_code)]
 mod arguments;
+mod bench;
 mod config;
 mod demo;
 mod describe;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Put(arguments) => write::put(arguments),
         Command::Delete(arguments) => write::delete(arguments),
         Command::Status(arguments) => query::status(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Journal(arguments) => journal::run(&arguments.command),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Arguments::command(), "gds", &mut std::io::stdout());

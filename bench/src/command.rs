@@ -1,0 +1,44 @@
+//! `gds bench`: the rig for operators.
+mod all;
+mod echo;
+mod load;
+mod table;
+
+use clap::{Args, Subcommand};
+
+/// `gds bench`
+#[derive(Args)]
+pub struct Arguments {
+    /// What to measure
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be measured.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Measure everything on this machine and write a report: GDS beside what the machine could do at best
+    All(all::All),
+    /// Name the experiments and workloads there are
+    List,
+    /// Bring open-loop load to a node that runs, and show how long its acknowledgements take
+    Load(load::Load),
+    /// Show what this machine's network stack costs by itself: a bare echo over each transport
+    Echo(echo::EchoCommand),
+}
+
+/// Does it.
+///
+/// # Errors
+/// Why it could not be measured, or that what was measured does not count.
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    match &arguments.command {
+        Command::All(arguments) => all::run(arguments),
+        Command::List => {
+            all::list();
+            Ok(())
+        }
+        Command::Load(arguments) => load::run(arguments),
+        Command::Echo(arguments) => echo::run(arguments),
+    }
+}

@@ -1,0 +1,66 @@
+//! The experiments: one for each line of the table of bounds, and the curves beside it.
+//!
+//! An experiment makes its runs interleaved: one repetition is the system and what it is compared with, one right behind the other, so that
+//! both saw the same weather; then the next. A row's values are one for each repetition in which no run failed. Every run on
+//! a node starts a new one, and what spins on the system's processor is gone before the floor takes its place.
+mod acknowledgement;
+mod bench;
+mod rows;
+mod saturation;
+
+pub use bench::{Bench, Extent};
+pub use rows::{Draft, Figure, absolute, count, duration, ratio};
+
+use crate::measurement::{Row, Run};
+
+/// What an experiment found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Its runs, in the order in which they were made.
+    pub runs: Vec<Run>,
+    /// Its lines of the table.
+    pub rows: Vec<Row>,
+    /// What was left out, and why.
+    pub skipped: Vec<String>,
+}
+
+/// One experiment.
+#[derive(Clone, Copy)]
+pub struct Experiment {
+    /// Its name in results and on the command line.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub what: &'static str,
+    /// Makes its runs.
+    pub run: fn(&Bench<'_>) -> Found,
+}
+
+/// All experiments, in the order of the table.
+pub const ALL: &[Experiment] = &[
+    Experiment {
+        name: acknowledgement::DEPTH_1,
+        what: "acknowledgement, one message at a time, against the bare multicast echo",
+        run: acknowledgement::depth_1,
+    },
+    Experiment {
+        name: acknowledgement::AT_RATE,
+        what: "acknowledgement at 250,000 messages a second",
+        run: acknowledgement::at_rate,
+    },
+    Experiment {
+        name: saturation::NAME,
+        what: "messages a second from ingest to acknowledgement, as fast as it goes",
+        run: saturation::run,
+    },
+];
+
+/// The experiment of this name.
+///
+/// # Errors
+/// When there is none; says which there are.
+pub fn named(name: &str) -> Result<&'static Experiment, String> {
+    ALL.iter().find(|experiment| experiment.name == name).ok_or_else(|| {
+        let known: Vec<&str> = ALL.iter().map(|experiment| experiment.name).collect();
+        format!("no experiment {name:?}; there are {}", known.join(", "))
+    })
+}

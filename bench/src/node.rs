@@ -1,0 +1,283 @@
+//! The system under test: a node as a process of its own, started from any `gds` binary, so that two revisions can be compared.
+//!
+//! It gets a folder, ports and groups of its own and one configuration file, and is killed when dropped. Nothing in it knows that it is
+//! being measured.
+mod pruner;
+
+use crate::addresses;
+use gds_client::Network;
+use gds_core::stages;
+use gds_node::config::Config;
+use gds_node::surroundings::{read_stages, ring_file, stages_file};
+use pruner::Pruner;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a node may take until it is ready: a replay of tens of millions of messages.
+const READY: Duration = Duration::from_secs(300);
+/// How long it may take to stop.
+const STOP: Duration = Duration::from_secs(60);
+/// Memory as a file system.
+const MEMORY: &str = "/dev/shm";
+
+/// Which agents run where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// All on one processor, spinning: the layout of the bounds on latency.
+    One(Option<usize>),
+    /// Rewinder and query apart, where they sleep when idle: what serves readers without making writers wait.
+    QueryApart(Option<usize>, Option<usize>),
+    /// Threads that sleep when idle, wherever the kernel puts them: for tests beside others.
+    Quiet,
+}
+
+/// What a node is started with. Everything else is as in the default configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The binary.
+    pub gds: PathBuf,
+    /// `auto`, `io_uring` or `socket`.
+    pub transport: String,
+    /// `memory` or `fsync`.
+    pub durability: String,
+    /// Where the journal's folder is made; `None`: in memory.
+    pub disk: Option<PathBuf>,
+    /// Which agents run where.
+    pub layout: Layout,
+    /// Bytes of the bus ring, and messages in it.
+    pub ring: (usize, usize),
+    /// Live records.
+    pub records_max: u64,
+    /// Bytes of them.
+    pub bytes_max: u64,
+    /// Dropped per thousand at ingress, downstream and acknowledgements each.
+    pub loss_per_mille: u32,
+    /// Oldest segments of a journal are removed above so many bytes; `None`: everything is kept.
+    pub keep_bytes: Option<u64>,
+    /// More lines for the configuration; they begin in its last table, `[loss]`.
+    pub more: String,
+}
+
+impl Settings {
+    /// A node for the workloads of the rig, with `memory` durability and its journal in memory, all agents on one processor.
+    pub fn new(gds: &Path, layout: Layout) -> Self {
+        Self {
+            gds: gds.to_owned(),
+            transport: "auto".into(),
+            durability: "memory".into(),
+            disk: None,
+            layout,
+            ring: (128 << 20, 1 << 19),
+            records_max: 1_500_000,
+            bytes_max: 320 << 20,
+            loss_per_mille: 0,
+            keep_bytes: None,
+            more: String::new(),
+        }
+    }
+}
+
+/// A node; killed when dropped.
+pub struct Node {
+    folder: TempDir,
+    gds: PathBuf,
+    config: Config,
+    process: Option<Process>,
+    /// Dropped before the folder.
+    _pruner: Option<Pruner>,
+}
+
+struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    ready: Value,
+}
+
+impl Node {
+    /// Starts a new node and waits until it is ready.
+    ///
+    /// # Errors
+    /// What it says itself, mostly.
+    pub fn start(settings: &Settings) -> Result<Self, String> {
+        let place = settings.disk.clone().unwrap_or_else(|| {
+            let memory = Path::new(MEMORY);
+            if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+        });
+        let failed = |error: std::io::Error| format!("{}: {error}", place.display());
+        fs::create_dir_all(&place).map_err(failed)?;
+        let folder = tempfile::Builder::new().prefix("gds-bench-").tempdir_in(&place).map_err(failed)?;
+        let text = configuration(settings, folder.path())?;
+        fs::write(folder.path().join("node.toml"), text).map_err(failed)?;
+        let config = Config::load(&folder.path().join("node.toml")).map_err(|error| error.to_string())?;
+        let pruner = settings.keep_bytes.map(|most| Pruner::start(&config.stream.directory, most));
+        let mut node = Self { folder, gds: settings.gds.clone(), config, process: None, _pruner: pruner };
+        node.restart()?;
+        Ok(node)
+    }
+
+    /// Starts it again where it stopped, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    ///
+    /// # Panics
+    /// When it runs.
+    pub fn restart(&mut self) -> Result<Duration, String> {
+        assert!(self.process.is_none(), "it runs");
+        let started = Instant::now();
+        let errors = self.folder.path().join("node.err");
+        let to = File::create(&errors).map_err(|error| error.to_string())?;
+        let mut child = Command::new(&self.gds)
+            .args(["run", "--json", "--config"])
+            .arg(self.folder.path().join("node.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(to)
+            .spawn()
+            .map_err(|error| format!("{}: {error}", self.gds.display()))?;
+        let lines = read_lines(&mut child);
+        let line = lines.recv_timeout(READY);
+        // From here on it is killed when something goes wrong.
+        let process = self.process.insert(Process { child, lines, ready: Value::Null });
+        match line {
+            Ok(line) => {
+                process.ready = serde_json::from_str(&line).map_err(|error| format!("{line:?}: {error}"))?;
+                Ok(started.elapsed())
+            }
+            Err(RecvTimeoutError::Timeout) => Err(format!("the node is not ready after {READY:?}")),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(format!("the node did not start: {}", fs::read_to_string(errors).unwrap_or_default()))
+            }
+        }
+    }
+
+    /// Stops it in order. It can be started again.
+    ///
+    /// # Errors
+    /// That it did not stop, or stopped by itself before.
+    pub fn stop(&mut self) -> Result<(), String> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let told = Command::new("kill").arg("-TERM").arg(process.child.id().to_string()).status();
+        let line = process.lines.recv_timeout(STOP);
+        if told.is_err() || line.is_err() {
+            let _ = process.child.kill();
+        }
+        let status = process.child.wait().map_err(|error| error.to_string())?;
+        if status.success() {
+            return Ok(());
+        }
+        let errors = fs::read_to_string(self.folder.path().join("node.err")).unwrap_or_default();
+        Err(format!("the node ended with {status}: {}", errors.trim()))
+    }
+
+    /// The network that it is on.
+    ///
+    /// # Errors
+    /// That the interface is gone.
+    pub fn network(&self) -> Result<Network, String> {
+        Network::of(&self.config).map_err(|error| error.to_string())
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it said when it was ready.
+    pub fn ready(&self) -> &Value {
+        self.process.as_ref().map_or(&Value::Null, |process| &process.ready)
+    }
+
+    /// The folder of its bus journal.
+    pub fn journal(&self) -> PathBuf {
+        self.config.stream.directory.join("bus")
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let id = self.process.as_ref()?.child.id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+    }
+
+    /// Its stages as of now; `None` for a node that keeps none.
+    pub fn stages(&self) -> Option<Vec<(stages::Stage, stages::StageCounts)>> {
+        let found = read_stages(&self.config).ok()?;
+        Some(stages::Stage::ALL.iter().map(|stage| (*stage, found.read(*stage))).collect())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+        for file in [ring_file(&self.config), stages_file(&self.config)].into_iter().flatten() {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+/// The child's lines, read by a thread that ends with it.
+fn read_lines(child: &mut Child) -> Receiver<String> {
+    let out = BufReader::new(child.stdout.take().expect("it is piped"));
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in out.lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+fn configuration(settings: &Settings, folder: &Path) -> Result<String, String> {
+    let Settings { transport, durability, records_max, bytes_max, loss_per_mille: loss, more, .. } = settings;
+    let [ingress, other, downstream, acknowledgement, rewinder] = addresses::udp_ports()?;
+    let query = addresses::tcp_port()?;
+    let group = addresses::group;
+    let memory = if Path::new(MEMORY).is_dir() { Path::new(MEMORY) } else { folder };
+    let (data_bytes, positions) = settings.ring;
+    Ok(format!(
+        "[stream]\ndurability = \"{durability}\"\ndirectory = '{}'\nring_directory = '{}'\n\
+         [network]\ntransport = \"{transport}\"\ningress_groups = [\"{}\", \"{}\"]\ningress_port = {ingress}\n\
+         downstream_group = \"{}\"\ndownstream_port = {downstream}\n\
+         acknowledgement_group = \"{}\"\nacknowledgement_port = {acknowledgement}\n\
+         rewinder_port = {rewinder}\nquery_port = {query}\n\
+         [limits]\nrecords_max = {records_max}\nbytes_max = {bytes_max}\n\
+         [ring]\ndata_bytes = {data_bytes}\npositions = {positions}\n\
+         {}\
+         [loss]\nseed = 7\ningress_per_mille = {loss}\ndownstream_per_mille = {loss}\nacknowledgement_per_mille = {loss}\n\
+         {more}\n",
+        folder.join("journal").display(),
+        memory.display(),
+        group(ingress),
+        group(other),
+        group(downstream),
+        group(acknowledgement),
+        layout(settings.layout),
+    ))
+}
+
+fn layout(layout: Layout) -> String {
+    let writing = "\"sequencer\", \"store\", \"acknowledgement_publisher\", \"publisher\", \"journal\", \"acknowledgement_journal\"";
+    let reading = "\"rewinder\", \"query\"";
+    let core = |cpu: Option<usize>, idle: &str, agents: &str| {
+        let cpu = cpu.map_or("-1".to_owned(), |cpu| cpu.to_string());
+        format!("[[core]]\ncpu = {cpu}\nidle = \"{idle}\"\nidle_sleep_us = 50\nagents = [{agents}]\n")
+    };
+    match layout {
+        Layout::One(cpu) => core(cpu, "spin", &format!("{writing}, {reading}")),
+        Layout::QueryApart(one, other) => core(one, "spin", writing) + &core(other, "sleep", reading),
+        Layout::Quiet => core(None, "sleep", writing) + &core(None, "sleep", reading),
+    }
+}
