@@ -4,6 +4,7 @@ mod echo;
 mod load;
 mod table;
 
+use crate::compare::command as ab;
 use clap::{Args, Subcommand};
 
 /// `gds bench`
@@ -19,6 +20,8 @@ pub struct Arguments {
 pub enum Command {
     /// Measure everything on this machine and write a report: GDS beside what the machine could do at best
     All(all::All),
+    /// Build two revisions and say, from repeated pairs of measurements, whether the second is slower
+    Ab(ab::Ab),
     /// Name the experiments and workloads there are
     List,
     /// Bring open-loop load to a node that runs, and show how long its acknowledgements take
@@ -34,6 +37,7 @@ pub enum Command {
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     match &arguments.command {
         Command::All(arguments) => all::run(arguments),
+        Command::Ab(arguments) => ab::run(arguments),
         Command::List => {
             all::list();
             Ok(())

@@ -7,9 +7,11 @@
 //! ```
 //!
 //! What disturbs a machine disturbs both halves of a pair, and the order within pairs alternates, so that a drift cancels out. [`pairs`] has the
-//! statistics, [`build`] the builds, [`driver`] joins them.
+//! statistics, [`build`] the builds, [`metrics`] what is measured; [`driver`] joins them, [`command`] is `gds bench ab`.
 pub mod build;
+pub mod command;
 pub mod driver;
+pub mod metrics;
 pub mod pairs;
 
 pub use driver::{Metric, Outcome, compare_binaries, text};

@@ -126,7 +126,11 @@ pub fn text(outcomes: &[Outcome]) -> String {
                     Some(Verdict::Worse) => "WORSE",
                     Some(Verdict::NoDifference) | None => "no difference",
                 };
-                let between = format!("{:.3} – {:.3}", comparison.from, comparison.to);
+                let between = if comparison.to.is_finite() {
+                    format!("{:.3} – {:.3}", comparison.from, comparison.to)
+                } else {
+                    "too few pairs".to_owned()
+                };
                 let (a, b) = (middle(|pair| pair.0), middle(|pair| pair.1));
                 writeln!(
                     out,

@@ -19,6 +19,7 @@ pub mod counters;
 pub mod cursor;
 pub mod disk;
 pub mod journal;
+pub mod lookout;
 pub mod memory;
 pub mod mutation;
 pub mod port;

@@ -306,6 +306,24 @@ impl<'a> PacketBuilder<'a> {
         Some(&mut self.buffer[start..end])
     }
 
+    /// Where the next message goes, as long as [`room`] says: fill in its front and [`accept`] it.
+    ///
+    /// [`room`]: PacketBuilder::room
+    /// [`accept`]: PacketBuilder::accept
+    pub fn vacant(&mut self) -> &mut [u8] {
+        let start = (self.used + BLOCK_LENGTH_BYTES).min(self.buffer.len());
+        let room = self.room();
+        &mut self.buffer[start..start + room]
+    }
+
+    /// Appends the message whose `length` bytes are at the front of [`PacketBuilder::vacant`].
+    ///
+    /// # Panics
+    /// When there is no room for them.
+    pub fn accept(&mut self, length: usize) {
+        assert!(self.reserve(length).is_some(), "{length} bytes do not fit");
+    }
+
     /// How many messages have been appended.
     pub fn count(&self) -> u16 {
         self.count

@@ -75,8 +75,8 @@ impl Writer {
     /// The same at a time that the caller has read already.
     pub fn poll_at(&mut self, now: Time, event: &mut dyn FnMut(SubmitEvent)) -> usize {
         let Self { submitter, acknowledgements, own } = self;
-        let mut work = submitter.on_timer(now, &mut |to, packet| {
-            own.send(to, packet);
+        let mut work = submitter.on_timer(now, &mut |to, packets, segment_bytes| {
+            own.send_segments(to, packets, segment_bytes);
         });
         work += acknowledgements.poll_at(now, &mut |sequence, message| {
             submitter.on_acknowledgement(now, sequence, message, event);
@@ -94,8 +94,8 @@ impl Writer {
             }
         });
         for (bytes, length) in &asked[..count] {
-            let mut send = |to, packet: &[u8]| {
-                own.send(to, packet);
+            let mut send = |to, packets: &[u8], segment_bytes| {
+                own.send_segments(to, packets, segment_bytes);
             };
             submitter.on_datagram(now, &bytes[..*length], &mut send, event);
         }

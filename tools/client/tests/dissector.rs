@@ -1,5 +1,6 @@
 //! A dissector that is not ours, tshark's, reads what a node and its clients say to each other: all of it is well formed, and it
-//! counts what the node counts. UDP is recorded as it is sent, one datagram a packet: nothing here is segmented by the interface.
+//! counts what the node counts. UDP is recorded as it is sent, one datagram a packet: bursts, which would be recorded before they are
+//! cut, are turned off.
 //!
 //! Wireshark tells a request packet from a downstream packet by its 20 bytes with a count above 0. That is an end-of-session packet
 //! too, and some versions call it a request: see [`is_request`]. Refusals are GDS's own and none is provoked here.
@@ -109,7 +110,7 @@ fn configuration(directory: &std::path::Path) -> Config {
     let (downstream, acknowledgements, rewinder, query) = (*DOWNSTREAM, *ACKNOWLEDGEMENTS, *REWINDER, *QUERY);
     let text = format!(
         "[stream]\ndirectory = {:?}\n\
-         [network]\ningress_groups = [\"239.193.1{own:02}.1\", \"239.193.1{own:02}.2\"]\ningress_port = {ingress}\n\
+         [network]\nsegmentation = false\ningress_groups = [\"239.193.1{own:02}.1\", \"239.193.1{own:02}.2\"]\ningress_port = {ingress}\n\
          downstream_group = \"239.193.1{own:02}.3\"\ndownstream_port = {downstream}\n\
          acknowledgement_group = \"239.193.1{own:02}.4\"\nacknowledgement_port = {acknowledgements}\n\
          rewinder_port = {rewinder}\nquery_port = {query}\n\

@@ -106,7 +106,7 @@ impl Run {
         self.submitter.on_datagram(
             self.now,
             datagram,
-            &mut |_, packet| sent.push(packet.to_vec()),
+            &mut |_, burst, bytes| sent.extend(burst.chunks(bytes).map(<[u8]>::to_vec)),
             &mut |event| assert!(matches!(event, SubmitEvent::Refused { .. }), "{event:?}"),
         );
         self.check_sent(&sent);
@@ -115,14 +115,16 @@ impl Run {
     fn time(&mut self, ns: u64) {
         self.now.monotonic_ns = self.now.monotonic_ns.saturating_add(ns).min(1 << 60);
         let mut sent = Vec::new();
-        self.submitter.on_timer(self.now, &mut |_, packet| sent.push(packet.to_vec()));
+        self.submitter
+            .on_timer(self.now, &mut |_, burst, bytes| sent.extend(burst.chunks(bytes).map(<[u8]>::to_vec)));
         self.check_sent(&sent);
         assert!(self.submitter.due_ns() > 0);
     }
 
     fn flush(&mut self) {
         let mut sent = Vec::new();
-        self.submitter.flush(self.now, &mut |_, packet| sent.push(packet.to_vec()));
+        self.submitter
+            .flush(self.now, &mut |_, burst, bytes| sent.extend(burst.chunks(bytes).map(<[u8]>::to_vec)));
         self.check_sent(&sent);
     }
 

@@ -2,8 +2,9 @@
 use super::{Agent, Fault};
 use crate::bus::rewinder::Rewinder;
 use crate::disk::Disk;
+use crate::lookout::Lookout;
 use crate::port::DatagramPort;
-use crate::time::Time;
+use crate::time::{MICROSECOND_NS, Time};
 
 /// A rewinder with its port and a journal per source.
 pub struct RewinderAgent<P, D> {
@@ -11,19 +12,28 @@ pub struct RewinderAgent<P, D> {
     port: P,
     bus: D,
     acknowledgements: D,
+    lookout: Lookout,
 }
+
+/// A request may wait so long on a silent port: little beside the time that a requester waits before it asks.
+const PAUSE_NS: u64 = 10 * MICROSECOND_NS;
 
 impl<P: DatagramPort, D: Disk> RewinderAgent<P, D> {
     /// The rewinder's first source is the bus, its second the acknowledgements.
     pub fn new(rewinder: Rewinder, port: P, bus: D, acknowledgements: D) -> Self {
         assert_eq!(rewinder.sources().len(), 2, "a node's rewinder serves the bus and the acknowledgements");
-        Self { rewinder, port, bus, acknowledgements }
+        Self { rewinder, port, bus, acknowledgements, lookout: Lookout::new(PAUSE_NS) }
     }
 }
 
 impl<P: DatagramPort, D: Disk> Agent for RewinderAgent<P, D> {
     fn duty(&mut self, now: Time) -> Result<usize, Fault> {
+        if !self.lookout.is_due(now) {
+            return Ok(0);
+        }
         let mut disks: [&mut dyn Disk; 2] = [&mut self.bus, &mut self.acknowledgements];
-        self.rewinder.duty(now, &mut disks, &mut self.port).map_err(Fault::from)
+        let received = self.rewinder.duty(now, &mut disks, &mut self.port).map_err(Fault::from)?;
+        self.lookout.found(now, received);
+        Ok(received)
     }
 }

@@ -6,15 +6,17 @@ use crate::cursor::Progress;
 use crate::disk::Disk;
 use crate::journal::MESSAGE_BYTES_MAX;
 use crate::memory::ring::RingWriter;
-use crate::store::Store;
+use crate::store::{MESSAGES_TOGETHER, Store};
 use crate::time::{MICROSECOND_NS, MILLISECOND_NS, Time};
+use arrayvec::ArrayVec;
 use gds_wire::acknowledgement::ACKNOWLEDGEMENT_BYTES;
-use gds_wire::envelope::Message;
 use std::sync::Arc;
 use zerocopy::IntoBytes;
 
 /// Messages applied in one duty cycle.
 const MESSAGES_PER_DUTY: usize = 256;
+/// Bytes of messages read together, beside the longest one: more than as many of the usual size as are applied together.
+const TOGETHER_BYTES: usize = 32 << 10;
 /// How old the status that readers see may get while there is work, and how old when there is none.
 const STATUS_BUSY_NS: u64 = 20 * MILLISECOND_NS;
 const STATUS_IDLE_NS: u64 = 200 * MICROSECOND_NS;
@@ -35,8 +37,7 @@ pub struct StoreAgent<D> {
     acknowledgements: RingWriter,
     progress: Arc<Progress>,
     acknowledgement_progress: Arc<Progress>,
-    message: Box<[u8]>,
-    last_timestamp_ns: u64,
+    messages: Messages,
     status_shown_ns: u64,
     status_applied: u64,
     counters: Arc<StoreAgentCounters>,
@@ -61,8 +62,7 @@ impl<D: Disk> StoreAgent<D> {
             acknowledgements,
             progress,
             acknowledgement_progress,
-            message: vec![0; MESSAGE_BYTES_MAX].into_boxed_slice(),
-            last_timestamp_ns: 0,
+            messages: Messages::new(),
             status_shown_ns: 0,
             status_applied: u64::MAX,
             counters: Arc::default(),
@@ -76,7 +76,7 @@ impl<D: Disk> StoreAgent<D> {
 
     /// The timestamp of the last message applied.
     pub fn last_timestamp_ns(&self) -> u64 {
-        self.last_timestamp_ns
+        self.store.timestamp_ns()
     }
 
     /// What the agent counts; the store has counters of its own.
@@ -92,43 +92,89 @@ impl<D: Disk> StoreAgent<D> {
     fn apply(&mut self, limit: u64) -> Result<usize, Fault> {
         let mut applied = 0;
         while applied < MESSAGES_PER_DUTY {
-            // An outcome is written as soon as there is one, so there must be room for it before.
-            if self.acknowledgements.room(self.acknowledgement_progress.journalled.get())
-                < ACKNOWLEDGEMENT_BYTES
-            {
-                self.counters.held_back.increment();
+            self.read(limit)?;
+            let together = self.apply_read();
+            if together == 0 {
                 break;
             }
-            match self.source.read(limit, &mut self.disk, &mut self.message).map_err(Fault::from)? {
-                StreamRead::Message { sequence, length, .. } => self.apply_one(sequence, length),
-                StreamRead::Empty => break,
-                StreamRead::TooSmall { length } => {
-                    return Err(Fault(format!(
-                        "message {} of {length} bytes is longer than any can be",
-                        self.source.next_sequence()
-                    )));
-                }
-                StreamRead::Gone => {
-                    return Err(Fault(format!(
-                        "message {} must be applied and is neither in the ring nor in the journal",
-                        self.source.next_sequence()
-                    )));
-                }
-            }
-            applied += 1;
+            applied += together;
         }
         Ok(applied)
     }
 
-    fn apply_one(&mut self, sequence: u64, length: usize) {
-        let message = &self.message[..length];
-        let acknowledgement = self.store.apply(sequence, message);
-        if let Ok(message) = Message::parse(message) {
-            self.last_timestamp_ns = message.envelope.timestamp_ns();
+    /// Reads the messages that are applied together next: as many as are there.
+    fn read(&mut self, limit: u64) -> Result<(), Fault> {
+        self.messages.clear();
+        // An outcome is written as soon as there is one, so there must be room for it before.
+        let gate = self.acknowledgement_progress.journalled.get();
+        let room = self.acknowledgements.room_for(gate, ACKNOWLEDGEMENT_BYTES);
+        if room == 0 {
+            self.counters.held_back.increment();
         }
-        if sequence >= self.acknowledgements.next_sequence() {
-            self.acknowledgements.append(0, &[acknowledgement.as_bytes()]);
+        while self.messages.count() < room.min(MESSAGES_TOGETHER) {
+            let next = self.source.next_sequence();
+            match self.source.read(limit, &mut self.disk, self.messages.room()).map_err(Fault::from)? {
+                StreamRead::Message { length, .. } => self.messages.push(length),
+                StreamRead::Empty => break,
+                StreamRead::TooSmall { .. } if self.messages.count() > 0 => break,
+                StreamRead::TooSmall { length } => {
+                    return Err(Fault(format!("message {next} of {length} bytes is longer than any can be")));
+                }
+                StreamRead::Gone => {
+                    return Err(Fault(format!(
+                        "message {next} must be applied and is neither in the ring nor in the journal"
+                    )));
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Applies the messages read; returns how many.
+    fn apply_read(&mut self) -> usize {
+        let Self { store, messages, acknowledgements, .. } = self;
+        let first = store.applied() + 1;
+        store.apply_all(first, messages.iter(), |sequence, acknowledgement| {
+            if sequence >= acknowledgements.next_sequence() {
+                acknowledgements.append(0, &[acknowledgement.as_bytes()]);
+            }
+        });
+        messages.count()
+    }
+}
+
+/// Messages one behind the other.
+struct Messages {
+    bytes: Box<[u8]>,
+    ends: ArrayVec<usize, MESSAGES_TOGETHER>,
+}
+
+impl Messages {
+    fn new() -> Self {
+        Self { bytes: vec![0; TOGETHER_BYTES + MESSAGE_BYTES_MAX].into_boxed_slice(), ends: ArrayVec::new() }
+    }
+
+    fn clear(&mut self) {
+        self.ends.clear();
+    }
+
+    fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Where the next message goes.
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.ends.last().copied().unwrap_or(0)..]
+    }
+
+    /// There is a message of so many bytes at the front of the room.
+    fn push(&mut self, length: usize) {
+        self.ends.push(self.ends.last().copied().unwrap_or(0) + length);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(&0).chain(&self.ends);
+        begins.zip(&self.ends).map(|(&begin, &end)| &self.bytes[begin..end])
     }
 }
 

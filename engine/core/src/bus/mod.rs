@@ -18,6 +18,7 @@
 //! | [`receiver`] | receives a stream, filling gaps |
 //! | [`submitter`] | submits a client's blocks until they are acknowledged |
 pub mod admission;
+mod burst;
 mod held;
 pub mod ingress;
 mod missing;

@@ -1,11 +1,13 @@
 //! The publisher: sends a stream downstream as MoldUDP64.
 //!
-//! Each duty cycle packs whatever is committed into as few packets as it takes and never waits for more. After the last message come heartbeats
+//! Each duty cycle packs whatever is committed into as few packets as it takes and never waits for more. Packets of equal length leave as
+//! one burst: behind the first, no packet is made longer than that, so a burst has at least two whatever the messages' lengths. After the last message come heartbeats
 //! at 0.2, 1, 10 and 100 ms and then every second, so that a listener that missed the tail learns it at once. After the end of the
 //! stream a train of end-of-session packets, close together at first, takes their place for five seconds, and then nothing.
 //!
 //! It is given the commit point and reads nothing above it; a heartbeat carries what was published plus one.
 //! The acknowledgement stream has a publisher of its own.
+use super::burst::Burst;
 use super::stream_reader::{StreamRead, StreamReader};
 use crate::disk::Disk;
 use crate::journal::JournalError;
@@ -113,12 +115,22 @@ impl EndTrain {
     }
 }
 
+/// What packing came to.
+enum Packed {
+    /// A packet, added to the burst.
+    Packet,
+    /// There is no message to publish.
+    Nothing,
+    /// The next message is longer than what the burst takes.
+    TooLong { length: usize },
+}
+
 /// Publishes one stream.
 pub struct Publisher {
     config: PublisherConfig,
     reader: StreamReader,
-    buffer: Vec<u8>,
-    message: Vec<u8>,
+    /// Packets built and not sent yet.
+    burst: Burst,
     /// One above the last number published.
     next: u64,
     end_after: Option<u64>,
@@ -138,8 +150,7 @@ impl Publisher {
                 && config.packets_max > 0
         );
         Self {
-            buffer: vec![0; config.payload_bytes_max],
-            message: vec![0; config.payload_bytes_max],
+            burst: Burst::new(config.payload_bytes_max),
             next: reader.next_sequence(),
             end_after: None,
             last_message_ns: 0,
@@ -203,10 +214,9 @@ impl Publisher {
         if self.finished {
             return Ok(0);
         }
-        let mut packets = 0;
-        while self.end.is_none() && packets < self.config.packets_max && self.publish(limit, disk, port)? {
-            packets += 1;
-        }
+        let published = if self.end.is_none() { self.publish(limit, disk, port) } else { Ok(0) };
+        self.send_burst(port);
+        let packets = published?;
         if packets > 0 {
             self.last_message_ns = now.monotonic_ns;
             self.heartbeats = 0;
@@ -218,30 +228,48 @@ impl Publisher {
         Ok(packets + usize::from(self.send_due(now.monotonic_ns, port)))
     }
 
-    /// Sends one packet, if there is a message for it.
+    /// Packs what there is, and sends each burst that is complete. Returns how many packets it made.
     fn publish(
         &mut self,
         limit: u64,
         disk: &mut dyn Disk,
         port: &mut dyn DatagramPort,
-    ) -> Result<bool, PublisherError> {
-        let mut builder = PacketBuilder::new(&mut self.buffer, self.config.session, self.next);
+    ) -> Result<usize, PublisherError> {
+        let mut packets = 0;
+        while packets < self.config.packets_max {
+            match self.pack(limit, disk)? {
+                Packed::Packet => packets += 1,
+                Packed::Nothing => break,
+                Packed::TooLong { length } => {
+                    assert!(!self.burst.is_empty(), "a message of {length} bytes fits no packet");
+                    self.send_burst(port);
+                }
+            }
+            if self.burst.is_complete() {
+                self.send_burst(port);
+            }
+        }
+        Ok(packets)
+    }
+
+    /// Builds one packet behind those of the burst.
+    fn pack(&mut self, limit: u64, disk: &mut dyn Disk) -> Result<Packed, PublisherError> {
         let limit = limit.min(self.end_after.unwrap_or(u64::MAX));
+        let mut builder = PacketBuilder::new(self.burst.room(), self.config.session, self.next);
         let mut ends = false;
         while builder.room() > 0 && !ends {
-            let room = builder.room();
-            match self.reader.read(limit, disk, &mut self.message[..room]).map_err(PublisherError::Journal)? {
+            let vacant = builder.vacant();
+            match self.reader.read(limit, disk, vacant).map_err(PublisherError::Journal)? {
                 StreamRead::Message { sequence, length, .. } => {
+                    ends = self.config.bus_messages && ends_stream(&vacant[..length]);
                     assert!(sequence == builder.next_sequence(), "message {sequence} read out of turn");
-                    let message = &self.message[..length];
-                    assert!(builder.push(message));
-                    ends = self.config.bus_messages && ends_stream(message);
+                    builder.accept(length);
                 }
                 StreamRead::Empty => break,
-                StreamRead::TooSmall { length } => {
-                    assert!(builder.count() > 0, "a message of {length} bytes fits no packet");
-                    break;
+                StreamRead::TooSmall { length } if builder.count() == 0 => {
+                    return Ok(Packed::TooLong { length });
                 }
+                StreamRead::TooSmall { .. } => break,
                 StreamRead::Gone => {
                     return Err(PublisherError::Gone { sequence: self.reader.next_sequence() });
                 }
@@ -249,21 +277,30 @@ impl Publisher {
         }
         let (count, next) = (builder.count(), builder.next_sequence());
         if count == 0 {
-            return Ok(false);
+            return Ok(Packed::Nothing);
         }
         let length = builder.finish();
+        self.burst.add(length);
         self.next = next;
         if ends {
             self.end_after = Some(next - 1);
         }
-        for group in &self.config.groups {
-            let sent = port.send(*group, &self.buffer[..length]);
-            self.counters.unsent.add(u64::from(!sent));
-        }
         self.counters.packets.increment();
         self.counters.messages.add(u64::from(count));
         self.counters.bytes.add(length as u64);
-        Ok(true)
+        Ok(Packed::Packet)
+    }
+
+    /// Sends what has been built.
+    fn send_burst(&mut self, port: &mut dyn DatagramPort) {
+        if self.burst.is_empty() {
+            return;
+        }
+        let (packets, segment_bytes) = self.burst.take();
+        for group in &self.config.groups {
+            let taken = port.send_segments(*group, packets, segment_bytes);
+            self.counters.unsent.add((packets.len().div_ceil(segment_bytes) - taken) as u64);
+        }
     }
 
     /// Sends a heartbeat or an end of session when its time has come.

@@ -3,7 +3,8 @@
 //! A request is a datagram of exactly 20 bytes that names one of the rewinder's sessions. It is answered by one downstream packet, sent to where the
 //! request came from: the messages from the first one wanted on that fit, no more than asked, none above the commit point. There is
 //! silence for everything else: foreign sessions, number 0, count 0, numbers not there (any more, or yet), and requesters that draw
-//! more than their share. Readings M2 to M5 in `docs/PROTOCOL.md`.
+//! more than their share. Replies to one requester that are of equal length leave as one burst. Readings M2 to M5 in `docs/PROTOCOL.md`.
+use super::burst::Burst;
 use super::stream_reader::{StreamRead, StreamReader};
 use crate::disk::Disk;
 use crate::journal::JournalError;
@@ -96,8 +97,8 @@ pub struct Rewinder {
     sources: Vec<RewindSource>,
     requesters: Vec<Option<Requester>>,
     pending: Vec<(SocketAddrV4, Request)>,
-    buffer: Vec<u8>,
-    message: Vec<u8>,
+    /// Replies built and not sent yet, all to one requester.
+    burst: Burst,
     counters: Arc<RewinderCounters>,
 }
 
@@ -112,8 +113,7 @@ impl Rewinder {
             sources,
             requesters: vec![None; config.requesters_max.next_multiple_of(WAYS).max(WAYS)],
             pending: Vec::with_capacity(config.requests_max),
-            buffer: vec![0; config.payload_bytes_max],
-            message: vec![0; config.payload_bytes_max],
+            burst: Burst::new(config.payload_bytes_max),
             counters: Arc::default(),
             config,
         }
@@ -148,14 +148,34 @@ impl Rewinder {
                 Some(_) if pending.len() == config.requests_max => counters.overflow.increment(),
                 Some(request) => pending.push((from, request)),
             });
+        let answered = self.answer_pending(now, disks, port);
+        self.pending.clear();
+        answered.map(|()| received)
+    }
+
+    /// Answers the requests taken: reply behind reply, as long as they go to one requester and are of one length.
+    fn answer_pending(
+        &mut self,
+        now: Time,
+        disks: &mut [&mut dyn Disk],
+        port: &mut dyn DatagramPort,
+    ) -> Result<(), JournalError> {
+        let mut to = None;
         for index in 0..self.pending.len() {
             let (from, request) = self.pending[index];
-            if let Some(length) = self.answer(now, from, &request, disks)? {
-                port.send(from, &self.buffer[..length]);
+            if let Some(last) = to.replace(from).filter(|last| *last != from || self.burst.is_complete()) {
+                send(port, last, self.burst.take());
             }
+            let Some(length) = self.answer(now, from, &request, disks)? else { continue };
+            if !self.burst.fits(length) {
+                send(port, from, self.burst.split());
+            }
+            self.burst.add(length);
         }
-        self.pending.clear();
-        Ok(received)
+        if let Some(to) = to {
+            send(port, to, self.burst.take());
+        }
+        Ok(())
     }
 
     /// Answers one datagram, whatever port it came from: the reply, if there is one.
@@ -174,11 +194,12 @@ impl Rewinder {
             self.counters.malformed.increment();
             return Ok(None);
         };
-        let length = self.answer(now, from, &request, disks)?;
-        Ok(length.map(|length| &self.buffer[..length]))
+        let Some(length) = self.answer(now, from, &request, disks)? else { return Ok(None) };
+        self.burst.add(length);
+        Ok(Some(self.burst.take().0))
     }
 
-    /// Builds the reply in the buffer; its length.
+    /// Builds the reply in the burst's room; its length.
     fn answer(
         &mut self,
         now: Time,
@@ -213,7 +234,7 @@ impl Rewinder {
         Ok(Some(length))
     }
 
-    /// Fills the buffer with messages from `sequence` to `limit`, as many as fit: how many, and how many bytes.
+    /// Fills the burst's room with messages from `sequence` to `limit`, as many as fit: how many, and how many bytes.
     fn fill(
         &mut self,
         index: usize,
@@ -222,16 +243,14 @@ impl Rewinder {
         disk: &mut dyn Disk,
     ) -> Result<(u16, usize), JournalError> {
         let source = &mut self.sources[index];
-        let mut builder = PacketBuilder::new(&mut self.buffer, source.session, sequence);
+        let mut builder = PacketBuilder::new(self.burst.room_for_any(), source.session, sequence);
         source.reader.seek(sequence);
         while builder.room() > 0 {
-            let room = builder.room();
-            let StreamRead::Message { length, .. } =
-                source.reader.read(limit, disk, &mut self.message[..room])?
+            let StreamRead::Message { length, .. } = source.reader.read(limit, disk, builder.vacant())?
             else {
                 break;
             };
-            assert!(builder.push(&self.message[..length]));
+            builder.accept(length);
         }
         Ok((builder.count(), builder.finish()))
     }
@@ -279,6 +298,13 @@ impl Rewinder {
         for requester in self.requesters[places].iter_mut().flatten().filter(|it| it.address == address) {
             requester.bytes = requester.bytes.saturating_sub(bytes);
         }
+    }
+}
+
+/// Sends what there is of a burst.
+fn send(port: &mut dyn DatagramPort, to: SocketAddrV4, (replies, segment_bytes): (&[u8], usize)) {
+    if !replies.is_empty() {
+        port.send_segments(to, replies, segment_bytes);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The submitter: the client's side of the bus.
 //!
-//! It numbers the client's blocks from 1 in the client's own session, packs them into MoldUDP64 packets to the ingress group, and keeps each until
-//! its acknowledgement has come. What is not acknowledged after half a millisecond is sent again, then after twice that, and so on;
+//! It numbers the client's blocks from 1 in the client's own session, packs them into MoldUDP64 packets to the ingress group, packets of equal
+//! length into bursts, and keeps each block until its acknowledgement has come. What is not acknowledged after half a millisecond is sent again, then after twice that, and so on;
 //! since ingress takes every number once, resending is always safe. Acknowledgements come from a [`Receiver`](super::Receiver) on the
 //! acknowledgement session, so none is missed. Request packets for the session are answered to the ingress groups, where
 //! standbys hear it too.
@@ -11,6 +11,7 @@ mod event;
 
 pub use event::{SubmitError, SubmitEvent, SubmitterCounters};
 
+use super::burst::Burst;
 use crate::time::{MICROSECOND_NS, MILLISECOND_NS, SECOND_NS, Time};
 use gds_wire::acknowledgement::{Acknowledgement, Outcome};
 use gds_wire::mold::{self, PacketBuilder, Request};
@@ -66,9 +67,11 @@ impl SubmitterConfig {
 /// A block that waits for its acknowledgement.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
-    /// Where its bytes are, counted on without end.
+    /// Where its bytes are, counted on without end ...
     position: u64,
-    length: usize,
+    /// ... and in the window.
+    start: usize,
+    length: u32,
     checksum: u32,
     sent_ns: u64,
 }
@@ -79,7 +82,8 @@ pub struct Submitter {
     /// Blocks `first..next`, oldest first.
     waiting: VecDeque<Waiting>,
     bytes: Vec<u8>,
-    end_position: u64,
+    /// Where the newest block ends.
+    end: Place,
     first: u64,
     unsent: u64,
     next: u64,
@@ -91,8 +95,16 @@ pub struct Submitter {
     last_sent_ns: u64,
     ending: Option<Ending>,
     stream_ended: bool,
-    buffer: Vec<u8>,
+    /// Packets built and not sent yet; empty between calls.
+    burst: Burst,
     counters: Arc<SubmitterCounters>,
+}
+
+/// A place in the window: counted on without end, and in the window.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    position: u64,
+    start: usize,
 }
 
 /// The end of session, on its way.
@@ -103,8 +115,8 @@ struct Ending {
     acknowledged: bool,
 }
 
-/// Sends one datagram.
-pub type Send<'a> = &'a mut dyn FnMut(SocketAddrV4, &[u8]);
+/// Sends a burst: datagrams to one address, one behind another, each of this many bytes, the last one possibly of fewer.
+pub type Send<'a> = &'a mut dyn FnMut(SocketAddrV4, &[u8], usize);
 
 impl Submitter {
     /// A submitter that has sent nothing. All its memory is taken here.
@@ -120,7 +132,7 @@ impl Submitter {
         Self {
             waiting: VecDeque::with_capacity(config.window_messages),
             bytes: vec![0; config.window_bytes],
-            end_position: 0,
+            end: Place { position: 0, start: 0 },
             first: 1,
             unsent: 1,
             next: 1,
@@ -130,7 +142,7 @@ impl Submitter {
             last_sent_ns: 0,
             ending: None,
             stream_ended: false,
-            buffer: vec![0; config.payload_bytes_max],
+            burst: Burst::new(config.payload_bytes_max),
             counters: Arc::default(),
             config,
         }
@@ -177,15 +189,15 @@ impl Submitter {
         if block.len() > length_max {
             return Err(SubmitError::TooLong { length: block.len(), length_max });
         }
-        let Some(position) = self.place_for(block.len()) else {
+        let Some(Place { position, start }) = self.place_for(block.len()) else {
             self.counters.window_full.increment();
             return Err(SubmitError::Full);
         };
-        let start = self.index(position);
-        self.bytes[start..start + block.len()].copy_from_slice(block);
-        self.end_position = position + block.len() as u64;
-        let checksum = gds_wire::checksum(block);
-        self.waiting.push_back(Waiting { position, length: block.len(), checksum, sent_ns: 0 });
+        let end = start + block.len();
+        self.bytes[start..end].copy_from_slice(block);
+        self.end = Place { position: position + block.len() as u64, start: end };
+        let (length, checksum) = (block.len() as u32, gds_wire::checksum(block));
+        self.waiting.push_back(Waiting { position, start, length, checksum, sent_ns: 0 });
         self.counters.submitted.increment();
         self.next += 1;
         Ok(self.next - 1)
@@ -198,16 +210,16 @@ impl Submitter {
 
     /// Sends what was submitted and not sent yet; returns how many packets.
     pub fn flush(&mut self, now: Time, send: Send<'_>) -> usize {
-        let mut packets = 0;
-        while self.unsent < self.next {
-            if self.unsent == self.first {
-                // Nothing was outstanding: the clock of resending starts now.
-                (self.progress_ns, self.attempts) = (now.monotonic_ns, 0);
-            }
-            self.unsent = self.send_packet(now, self.unsent, self.next, send);
-            self.counters.packets.increment();
-            packets += 1;
+        if self.unsent == self.next {
+            return 0;
         }
+        if self.unsent == self.first {
+            // Nothing was outstanding: the clock of resending starts now.
+            (self.progress_ns, self.attempts) = (now.monotonic_ns, 0);
+        }
+        let packets = self.send_packets(now, self.unsent..self.next, usize::MAX, send);
+        self.unsent = self.next;
+        self.counters.packets.add(packets as u64);
         packets
     }
 
@@ -312,13 +324,8 @@ impl Submitter {
             self.counters.unanswerable.increment();
             return;
         }
-        let mut from = request.sequence;
-        for _ in 0..self.config.resend_packets {
-            if from < end {
-                from = self.send_packet(now, from, end, send);
-                self.counters.answered.increment();
-            }
-        }
+        let packets = self.send_packets(now, request.sequence..end, self.config.resend_packets, send);
+        self.counters.answered.add(packets as u64);
     }
 
     fn acknowledge(&mut self, sequence: u64, outcome: Outcome, event: &mut dyn FnMut(SubmitEvent)) {
@@ -345,12 +352,7 @@ impl Submitter {
             return 0;
         }
         let packets_max = self.config.resend_packets << self.attempts.min(4);
-        let mut from = self.first;
-        let mut packets = 0;
-        while from < self.unsent && packets < packets_max {
-            from = self.send_packet(now, from, self.unsent, send);
-            packets += 1;
-        }
+        let packets = self.send_packets(now, self.first..self.unsent, packets_max, send);
         self.counters.resent.add(packets as u64);
         self.attempts += 1;
         packets
@@ -364,51 +366,80 @@ impl Submitter {
         1
     }
 
-    /// Sends as many of the blocks `from..to` as fit one packet; returns the first that did not.
-    fn send_packet(&mut self, now: Time, from: u64, to: u64, send: Send<'_>) -> u64 {
-        let mut builder = PacketBuilder::new(&mut self.buffer, self.config.session, from);
-        let window_bytes = self.bytes.len() as u64;
-        for number in from..to {
-            let block = &mut self.waiting[(number - self.first) as usize];
-            let start = (block.position % window_bytes) as usize;
-            if !builder.push(&self.bytes[start..start + block.length]) {
+    /// Sends the blocks of these numbers, in so many packets at most; returns how many it took.
+    fn send_packets(
+        &mut self,
+        now: Time,
+        numbers: std::ops::Range<u64>,
+        packets_max: usize,
+        send: Send<'_>,
+    ) -> usize {
+        let (mut from, mut packets) = (numbers.start, 0);
+        while from < numbers.end && packets < packets_max {
+            let next = self.pack(now, from..numbers.end);
+            if next > from {
+                packets += 1;
+            } else {
+                assert!(!self.burst.is_empty(), "block {from} fits no packet");
+            }
+            if next == from || self.burst.is_complete() {
+                self.send_burst(send);
+            }
+            from = next;
+        }
+        self.send_burst(send);
+        self.last_sent_ns = now.monotonic_ns;
+        packets
+    }
+
+    /// Builds a packet of as many of these blocks as fit, behind those of the burst; returns the first that did not.
+    fn pack(&mut self, now: Time, numbers: std::ops::Range<u64>) -> u64 {
+        let mut builder = PacketBuilder::new(self.burst.room(), self.config.session, numbers.start);
+        let waiting = (numbers.start - self.first) as usize..(numbers.end - self.first) as usize;
+        for block in self.waiting.range_mut(waiting) {
+            if !builder.push(&self.bytes[block.start..][..block.length as usize]) {
                 break;
             }
             block.sent_ns = now.monotonic_ns;
         }
         let next = builder.next_sequence();
-        assert!(next > from, "block {from} fits no packet");
-        let length = builder.finish();
-        for group in &self.config.groups {
-            send(*group, &self.buffer[..length]);
+        if next > numbers.start {
+            let length = builder.finish();
+            self.burst.add(length);
         }
-        self.last_sent_ns = now.monotonic_ns;
         next
+    }
+
+    /// Sends what has been built.
+    fn send_burst(&mut self, send: Send<'_>) {
+        if self.burst.is_empty() {
+            return;
+        }
+        let (packets, segment_bytes) = self.burst.take();
+        for group in &self.config.groups {
+            send(*group, packets, segment_bytes);
+        }
     }
 
     fn send_to_groups(&mut self, now: Time, datagram: &[u8], send: Send<'_>) {
         for group in &self.config.groups {
-            send(*group, datagram);
+            send(*group, datagram, datagram.len());
         }
         self.last_sent_ns = now.monotonic_ns;
     }
 
     /// Where a block of this length can be put in one piece.
-    fn place_for(&self, length: usize) -> Option<u64> {
+    fn place_for(&self, length: usize) -> Option<Place> {
         if self.waiting.len() == self.config.window_messages {
             return None;
         }
-        let (length, window_bytes) = (length as u64, self.bytes.len() as u64);
-        let mut position = self.end_position;
-        if position % window_bytes + length > window_bytes {
-            position = position.next_multiple_of(window_bytes);
+        let Place { mut position, mut start } = self.end;
+        if start + length > self.bytes.len() {
+            position += (self.bytes.len() - start) as u64;
+            start = 0;
         }
         let oldest = self.waiting.front().map_or(position, |block| block.position);
-        (position + length - oldest <= window_bytes).then_some(position)
-    }
-
-    fn index(&self, position: u64) -> usize {
-        (position % self.bytes.len() as u64) as usize
+        (position + length as u64 - oldest <= self.bytes.len() as u64).then_some(Place { position, start })
     }
 }
 

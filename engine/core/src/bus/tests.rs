@@ -499,12 +499,14 @@ impl Client {
             self.submitter.on_datagram(
                 now,
                 &datagram,
-                &mut |_, sent| self.to_bus.send(now, sent),
+                &mut |_, burst, bytes| burst.chunks(bytes).for_each(|sent| self.to_bus.send(now, sent)),
                 &mut event,
             );
         }
         self.receiver.on_timer(now, &mut |_, request| self.to_rewinder.send(now, request));
-        self.submitter.on_timer(now, &mut |_, sent| self.to_bus.send(now, sent));
+        self.submitter.on_timer(now, &mut |_, burst, bytes| {
+            burst.chunks(bytes).for_each(|sent| self.to_bus.send(now, sent));
+        });
     }
 }
 

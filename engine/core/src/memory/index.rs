@@ -198,12 +198,31 @@ impl Index {
         Candidates { tag, buckets: [bucket, self.other_bucket(tag, bucket)] }
     }
 
-    /// Touches the two buckets, so that a search soon afterwards finds them in the cache. Worth it when
-    /// several searches can be begun before the first one goes on.
-    pub fn prefetch(&self, candidates: &Candidates) {
+    /// Touches the buckets, so that searches soon afterwards find them in the cache. Nothing waits for anything here, so as
+    /// many as the processor can have on their way come at once.
+    pub fn prefetch(&self, candidates: &[Candidates]) {
         let parts = self.parts();
-        for bucket in candidates.buckets {
-            std::hint::black_box(parts.bucket(bucket)[0].load(Relaxed));
+        let mut touched = 0;
+        for candidates in candidates {
+            for bucket in candidates.buckets {
+                touched ^= parts.bucket(bucket)[0].load(Relaxed);
+            }
+        }
+        std::hint::black_box(touched);
+    }
+
+    /// Calls `found` with the address of each entry in the buckets that a search would ask about. One that moves meanwhile may
+    /// be missed: for guesses only.
+    pub fn guess(&self, candidates: &[Candidates], mut found: impl FnMut(u64)) {
+        let parts = self.parts();
+        for candidates in candidates {
+            for bucket in candidates.buckets.map(|bucket| parts.bucket(bucket)) {
+                let mut tagged = tagged(bucket, candidates.tag);
+                while tagged != 0 {
+                    found(address_of(bucket[tagged.trailing_zeros() as usize].load(Relaxed)));
+                    tagged &= tagged - 1;
+                }
+            }
         }
     }
 
@@ -270,11 +289,15 @@ fn search(
     candidates: &Candidates,
     matches: &mut impl FnMut(u64) -> bool,
 ) -> Option<(Place, u64)> {
-    for bucket in candidates.buckets {
-        for (index, word) in parts.bucket(bucket).iter().enumerate() {
-            if let Some(address) = match_word(word, candidates.tag, matches) {
-                return Some((Place::Bucket(bucket * BUCKET_ENTRIES + index), address));
-            }
+    let buckets = candidates.buckets.map(|bucket| parts.bucket(bucket));
+    let mut tagged =
+        tagged(buckets[0], candidates.tag) | tagged(buckets[1], candidates.tag) << BUCKET_ENTRIES;
+    while tagged != 0 {
+        let at = tagged.trailing_zeros() as usize;
+        tagged &= tagged - 1;
+        let (which, index) = (at / BUCKET_ENTRIES, at % BUCKET_ENTRIES);
+        if let Some(address) = match_word(&buckets[which][index], candidates.tag, matches) {
+            return Some((Place::Bucket(candidates.buckets[which] * BUCKET_ENTRIES + index), address));
         }
     }
     let used = parts.header[STASH_USED_AT].load(Acquire) as usize;
@@ -284,6 +307,16 @@ fn search(
         }
     }
     None
+}
+
+/// A bit for each entry of a bucket that has this tag. Without a branch: where in its bucket an entry is, nobody can predict.
+#[inline]
+fn tagged(bucket: &[AtomicU64; BUCKET_ENTRIES], tag: u64) -> u32 {
+    let mut tagged = 0;
+    for (index, word) in bucket.iter().enumerate() {
+        tagged |= u32::from(tag_of(word.load(Acquire)) == tag) << index;
+    }
+    tagged
 }
 
 fn match_word(word: &AtomicU64, tag: u64, matches: &mut impl FnMut(u64) -> bool) -> Option<u64> {

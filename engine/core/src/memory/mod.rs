@@ -18,7 +18,8 @@ pub mod words;
 
 pub use index::{Candidates, Index, IndexConfig, IndexFull, IndexWriter, Slot};
 pub use record_log::{
-    Reclaimed, RecordBuf, RecordHeader, RecordLog, RecordLogConfig, RecordLogWriter, RecordVersion,
+    Fate, Reclaimed, RecordBuf, RecordHeader, RecordLog, RecordLogConfig, RecordLogWriter, RecordVersion,
+    RecordView,
 };
 pub use ring::{Read, Ring, RingConfig, RingError, RingIdentity, RingReader, RingWriter};
 pub use words::{HeapWords, SharedWords, Words};

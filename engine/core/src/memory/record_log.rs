@@ -4,9 +4,10 @@
 //!
 //! ```text
 //! word 0    head: where the next record goes      word 16   tail: where the oldest kept record begins
-//! word 32   records: 3 words of header, then the key and the value behind it, padded to a word
+//! word 32   records: 5 words of header, then the key and the value behind it, padded to a word
 //!
 //! header    0 version u64 | 8 previous u48, flags u16 | 16 table u16 | 18 generation u16 | 20 value length u16 | 22 key length u8 | 0
+//!           24 digest u128; once the version is replaced: by which version u64, 0 u64
 //! ```
 //!
 //! A position is a byte position, a multiple of 8, that never wraps; the word is `position / 8` modulo the
@@ -31,7 +32,7 @@ mod tests;
 pub use reader::RecordBuf;
 pub use writer::{RecordLogWriter, RecordVersion};
 
-use super::index::ADDRESS_MAX;
+use super::index::{ADDRESS_BITS, ADDRESS_MAX};
 use super::words::{AtomicU64, LINE_WORDS, SharedWords, Span, WORD_BYTES, fence, words_for};
 use std::fmt;
 use std::sync::Arc;
@@ -45,20 +46,23 @@ pub const KEY_BYTES_MAX: usize = u8::MAX as usize;
 /// Bytes of the longest value.
 pub const VALUE_BYTES_MAX: usize = u16::MAX as usize;
 
-const RECORD_HEADER_WORDS: usize = 3;
+const RECORD_HEADER_WORDS: usize = 5;
+const LINK_AT: usize = 1;
+const FATE_AT: usize = 3;
 const HEAD_AT: usize = 0;
 const TAIL_AT: usize = LINE_WORDS;
 const LOG_HEADER_WORDS: usize = 2 * LINE_WORDS;
 
 const FLAG_TOMBSTONE: u16 = 1;
 const FLAG_PREVIOUS: u16 = 2;
+const FLAG_REPLACED: u16 = 4;
 /// Flags that belong to the caller.
 const FLAGS_OF_CALLER_SHIFT: u32 = 8;
 
 /// How large a record log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordLogConfig {
-    /// Bytes for records; rounded down to a multiple of 8; at least 32, at most 2^50. See
+    /// Bytes for records; rounded down to a multiple of 8; at least 48, at most 2^50. See
     /// [`RecordLog::record_bytes`].
     pub capacity_bytes: usize,
 }
@@ -74,6 +78,52 @@ impl fmt::Display for Reclaimed {
 }
 
 impl std::error::Error for Reclaimed {}
+
+/// Whether a version is its record's newest. Only the writer may rely on it: it changes behind a reader's back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is the newest.
+    Current {
+        /// Digest of the version, as the caller reckons it. Kept here so that it need not be made again when the version is
+        /// replaced.
+        digest: u128,
+    },
+    /// It was replaced.
+    Replaced {
+        /// By the version with this number; its own number if nobody was ever to see it.
+        by: u64,
+    },
+}
+
+impl Default for Fate {
+    fn default() -> Self {
+        Self::Current { digest: 0 }
+    }
+}
+
+impl Fate {
+    fn from_words(flags: u16, words: [u64; 2]) -> Self {
+        if flags & FLAG_REPLACED != 0 {
+            Self::Replaced { by: words[0] }
+        } else {
+            Self::Current { digest: u128::from(words[1]) << 64 | u128::from(words[0]) }
+        }
+    }
+
+    fn flag(&self) -> u16 {
+        match self {
+            Self::Current { .. } => 0,
+            Self::Replaced { .. } => FLAG_REPLACED,
+        }
+    }
+
+    fn words(&self) -> [u64; 2] {
+        match self {
+            Self::Current { digest } => [*digest as u64, (digest >> 64) as u64],
+            Self::Replaced { by } => [*by, 0],
+        }
+    }
+}
 
 /// What a record says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +144,8 @@ pub struct RecordHeader {
     pub key_length: usize,
     /// Bytes of the value.
     pub value_length: usize,
+    /// Whether it is the newest.
+    pub fate: Fate,
 }
 
 impl RecordHeader {
@@ -103,18 +155,19 @@ impl RecordHeader {
     }
 
     fn from_words(position: u64, words: [u64; RECORD_HEADER_WORDS]) -> Self {
-        let flags = (words[1] >> 48) as u16;
+        let flags = (words[LINK_AT] >> ADDRESS_BITS) as u16;
         let lengths = words[2] >> 32;
         let linked = flags & FLAG_PREVIOUS != 0;
         Self {
             version: words[0],
-            previous: linked.then(|| position_before(position, words[1] & ADDRESS_MAX)),
+            previous: linked.then(|| position_before(position, words[LINK_AT] & ADDRESS_MAX)),
             tombstone: flags & FLAG_TOMBSTONE != 0,
             note: (flags >> FLAGS_OF_CALLER_SHIFT) as u8,
             table: words[2] as u16,
             generation: (words[2] >> 16) as u16,
             key_length: (lengths >> 16 & 0xFF) as usize,
             value_length: (lengths & 0xFFFF) as usize,
+            fate: Fate::from_words(flags, [words[FATE_AT], words[FATE_AT + 1]]),
         }
     }
 }
@@ -125,25 +178,73 @@ fn position_before(limit: u64, address: u64) -> u64 {
     (limit / WORD_BYTES as u64).saturating_sub(back) * WORD_BYTES as u64
 }
 
+/// Remainders by a divisor that stays the same, by multiplication: a division takes as long as all the rest of finding a record.
+#[derive(Clone, Copy, Debug)]
+struct Modulus {
+    divisor: u64,
+    reciprocal: u64,
+    shift: u32,
+}
+
+impl Modulus {
+    /// Bits of the largest dividend.
+    const DIVIDEND_BITS: u32 = 61;
+
+    fn new(divisor: usize) -> Self {
+        let divisor = divisor as u64;
+        // With so many bits the reciprocal, rounded up, gives the exact quotient for every dividend (Granlund and Montgomery).
+        let shift = Self::DIVIDEND_BITS + divisor.next_power_of_two().trailing_zeros();
+        let reciprocal = (1u128 << shift).div_ceil(u128::from(divisor)) as u64;
+        Self { divisor, reciprocal, shift }
+    }
+
+    #[inline]
+    fn remainder(self, dividend: u64) -> u64 {
+        let quotient = (u128::from(dividend) * u128::from(self.reciprocal)) >> self.shift;
+        dividend - quotient as u64 * self.divisor
+    }
+}
+
 /// The log, as its writer and its readers share it.
 pub struct RecordLog {
     words: SharedWords,
-    capacity_words: usize,
+    capacity: Modulus,
     writer_taken: AtomicBool,
 }
 
-/// The parts of the words, resolved once per operation.
+/// A log's words, found once for several looks at it.
 #[derive(Clone, Copy)]
-struct Parts<'a> {
+pub struct RecordView<'a> {
     header: &'a [AtomicU64],
     records: &'a [AtomicU64],
+    capacity: Modulus,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> RecordView<'a> {
+    /// Where the record at a virtual position begins among the words.
+    #[inline]
+    fn word(&self, position: u64) -> usize {
+        self.capacity.remainder(position / WORD_BYTES as u64) as usize
+    }
+
     /// `count` words at a virtual position; `count` at most the whole area.
     fn span(&self, position: u64, count: usize) -> Span<'a> {
-        let word = position / WORD_BYTES as u64 % self.records.len() as u64;
-        Span::new(self.records, word as usize, count)
+        Span::new(self.records, self.word(position), count)
+    }
+
+    /// Where the next record goes.
+    pub fn head(&self) -> u64 {
+        self.header[HEAD_AT].load(Acquire)
+    }
+
+    /// Where the oldest kept record begins; the head when there is none.
+    pub fn tail(&self) -> u64 {
+        self.header[TAIL_AT].load(Acquire)
+    }
+
+    /// The newest position below the head that has this address.
+    pub fn position(&self, address: u64) -> u64 {
+        position_before(self.head().saturating_sub(WORD_BYTES as u64), address)
     }
 }
 
@@ -165,32 +266,35 @@ impl RecordLog {
     /// When the words are too few, or the capacity is not as its field says.
     pub fn create(words: SharedWords, config: RecordLogConfig) -> Arc<Self> {
         let capacity = config.capacity_bytes;
-        assert!((32..=1 << 50).contains(&capacity), "a record log has 32 to 2^50 bytes: {config:?}");
+        assert!((48..=1 << 50).contains(&capacity), "a record log has 48 to 2^50 bytes: {config:?}");
         assert!(words.words().len() >= Self::words_needed(&config), "too few words for {config:?}");
         let header = &words.words()[..LOG_HEADER_WORDS];
         header[HEAD_AT].store(0, Relaxed);
         header[TAIL_AT].store(0, Release);
-        Arc::new(Self { words, capacity_words: capacity / WORD_BYTES, writer_taken: AtomicBool::new(false) })
+        let capacity = Modulus::new(capacity / WORD_BYTES);
+        Arc::new(Self { words, capacity, writer_taken: AtomicBool::new(false) })
     }
 
-    fn parts(&self) -> Parts<'_> {
+    /// The log's words, for several looks at it.
+    #[inline]
+    pub fn view(&self) -> RecordView<'_> {
         let (header, records) = self.words.words().split_at(LOG_HEADER_WORDS);
-        Parts { header, records: &records[..self.capacity_words] }
+        RecordView { header, records: &records[..self.capacity.divisor as usize], capacity: self.capacity }
     }
 
     /// Bytes for records.
     pub fn capacity_bytes(&self) -> usize {
-        self.capacity_words * WORD_BYTES
+        self.capacity.divisor as usize * WORD_BYTES
     }
 
-    /// Where the next record goes.
+    /// As [`RecordView::head`].
     pub fn head(&self) -> u64 {
-        self.parts().header[HEAD_AT].load(Acquire)
+        self.view().head()
     }
 
-    /// Where the oldest kept record begins; the head when there is none.
+    /// As [`RecordView::tail`].
     pub fn tail(&self) -> u64 {
-        self.parts().header[TAIL_AT].load(Acquire)
+        self.view().tail()
     }
 
     /// Bytes between tail and head.
@@ -205,9 +309,9 @@ impl RecordLog {
         (position / WORD_BYTES as u64) & ADDRESS_MAX
     }
 
-    /// The newest position below the head that has this address.
+    /// As [`RecordView::position`].
     pub fn position(&self, address: u64) -> u64 {
-        position_before(self.head().saturating_sub(WORD_BYTES as u64), address)
+        self.view().position(address)
     }
 
     /// The writer.

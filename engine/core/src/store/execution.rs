@@ -6,6 +6,7 @@
 //! the message counts as applied; what was appended stays behind in the log as dead bytes.
 use super::records::{Found, Records};
 use super::tally::Tally;
+use crate::memory::index::Candidates;
 use crate::mutation::{Mutation, active};
 use gds_wire::acknowledgement::Outcome;
 use gds_wire::declaration::Limits;
@@ -22,14 +23,13 @@ const SWEEP_MESSAGES_MIN: u64 = 64;
 /// How to take one operation back, and what to tidy up once it stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Undo {
-    pub hash: u64,
+    pub candidates: Candidates,
     pub place: u32,
-    /// The version this operation appended.
+    /// Position and number of the version this operation appended.
     pub position: u64,
-    /// What the index held before; `None`: nothing.
-    pub replaced: Option<u64>,
-    /// `replaced` was appended by this same message.
-    pub replaced_own: bool,
+    pub version: u64,
+    /// Where the index led before, and where the version lay that was replaced; `None`: there was none.
+    pub replaced: Option<(u64, u64)>,
     pub before: Tally,
     pub after: Tally,
 }
@@ -37,26 +37,29 @@ pub(super) struct Undo {
 /// The message being executed.
 pub(super) struct Execution<'a> {
     records: &'a mut Records,
+    /// Places in the index of the records that will be looked up first.
+    places: &'a [Candidates],
     limits: Limits,
     sequence: u64,
     bytes_before: u64,
 }
 
 impl<'a> Execution<'a> {
-    pub fn begin(records: &'a mut Records, limits: Limits, sequence: u64) -> Self {
+    /// Begins with message `sequence`. Of the records that it looks up, `places` are those of the first ones, in order.
+    pub fn begin(records: &'a mut Records, limits: Limits, sequence: u64, places: &'a [Candidates]) -> Self {
         let bytes_before = records.tables.total.bytes;
         assert!(records.undo.is_empty(), "the message before {sequence} was neither kept nor undone");
-        Self { records, limits, sequence, bytes_before }
+        Self { records, places, limits, sequence, bytes_before }
     }
 
-    /// Looks a record up for reading and changing. Stays good until the next [`Execution::find`] if the
-    /// record is live, until the next [`Execution::write`] otherwise.
+    /// Looks a record up for reading and changing. Stays good until this record is changed, or any is added.
     pub fn find(&mut self, table: u16, key: &[u8]) -> Result<Found, Outcome> {
-        self.records.find(table, key).ok_or(Outcome::UnknownTable)
+        let place = self.places.split_off_first();
+        self.records.find(table, key, place).ok_or(Outcome::UnknownTable)
     }
 
-    /// The value of the live record found last.
-    pub fn value(&self, found: &Found) -> &[u8] {
+    /// The value of a live record.
+    pub fn value(&mut self, found: &Found) -> &[u8] {
         self.records.value(found)
     }
 

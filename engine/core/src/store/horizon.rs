@@ -3,12 +3,24 @@
 //!
 //! All that counts happens in the order of the stream, a fixed number of messages after its cause; when
 //! memory is given back counts for nothing.
-use super::records::{FIRST, IN_CHAIN, RELOCATED, Records, append, relocated_hash};
-use crate::memory::{RecordHeader, RecordLog, RecordVersion};
+use super::foresight::Places;
+use super::records::{IN_CHAIN, Located, MOVED, Records, panic_without_room};
+use crate::memory::index::Candidates;
+use crate::memory::{Fate, RecordHeader, RecordLog, Slot};
+use arrayvec::ArrayVec;
 
 /// By how many messages the oldest readable state advances with one message, at most: more than one only
 /// after a declaration has shortened the horizon.
 const FLOOR_STEP_MAX: u64 = 2;
+
+/// Records of the tail that are looked at together.
+const CLEAN_RECORDS: usize = 32;
+
+/// A record at the tail that is still wanted.
+struct Wanted {
+    position: u64,
+    header: RecordHeader,
+}
 
 impl Records {
     /// Message `sequence` is about to be applied: the state before it, and so many before that, stay
@@ -27,9 +39,29 @@ impl Records {
             if header.version > floor {
                 break;
             }
-            self.pass(self.cursor, &header);
+            if is_current_tombstone(&header) {
+                self.expire(self.cursor, &header);
+            }
             self.cursor += header.bytes() as u64;
         }
+    }
+
+    /// Touches what [`advance_horizon`](Self::advance_horizon) will look up until message `sequence`.
+    pub fn foresee_horizon(&mut self, sequence: u64, horizon_messages: u64) {
+        let floor = (sequence - 1).saturating_sub(horizon_messages);
+        let mut places = Places::new();
+        let mut position = self.cursor;
+        while position < self.log.head() && !places.is_full() {
+            let header = self.shared.log.header(position).expect("the tail never passes the horizon");
+            if header.version > floor {
+                break;
+            }
+            if is_current_tombstone(&header) {
+                places.push(self.candidates_at(position, &header));
+            }
+            position += header.bytes() as u64;
+        }
+        self.index.index().prefetch(&places);
     }
 
     /// Goes on removing emptied tables from the index, and lets go of those that are removed.
@@ -44,100 +76,105 @@ impl Records {
     /// Gives back what the log's tail holds, while the log is rather full: a bounded number of bytes.
     pub fn clean(&mut self) {
         let mut budget = self.clean_bytes_max;
-        while self.log.tail() < self.cursor && budget > 0 {
-            let tail = self.log.tail();
-            if (self.log.head() - tail) as usize <= self.clean_above_bytes {
-                break;
+        while budget > 0
+            && self.log.tail() < self.cursor
+            && (self.log.head() - self.log.tail()) as usize > self.clean_above_bytes
+        {
+            let cleaned = self.clean_records(budget);
+            self.counters.cleaned_bytes.add(cleaned as u64);
+            budget = budget.saturating_sub(cleaned);
+        }
+    }
+
+    /// Gives back the next records of the tail, as many as are looked at together, or `budget` bytes. Returns how many bytes.
+    fn clean_records(&mut self, budget: usize) -> usize {
+        let tail = self.log.tail();
+        let mut wanted = ArrayVec::<Wanted, CLEAN_RECORDS>::new();
+        let mut places = ArrayVec::<Candidates, CLEAN_RECORDS>::new();
+        let mut end = tail;
+        while end < self.cursor && ((end - tail) as usize) < budget && !wanted.is_full() {
+            let header = self.shared.log.header(end).expect("the tail is kept");
+            if self.is_wanted(&header) {
+                places.push(self.candidates_at(end, &header));
+                wanted.push(Wanted { position: end, header });
             }
-            let header = self.shared.log.header(tail).expect("the tail is kept");
-            self.relocate(tail, &header);
-            self.log.advance_tail(tail + header.bytes() as u64);
-            self.counters.cleaned_bytes.add(header.bytes() as u64);
-            budget = budget.saturating_sub(header.bytes());
+            end += header.bytes() as u64;
         }
+        self.index.index().prefetch(&places);
+        for (Wanted { position, header }, candidates) in wanted.iter().zip(&places) {
+            // What was looked at before is given back first, to make room for the copy.
+            self.log.advance_tail(*position);
+            self.relocate(*position, header, candidates);
+        }
+        self.log.advance_tail(end);
+        (end - tail) as usize
     }
 
-    /// The horizon passes a version.
-    fn pass(&mut self, position: u64, header: &RecordHeader) {
-        let Some(previous) = header.previous else { return };
-        if RecordLog::address(previous) != 0 {
-            self.kill_previous(position, header, previous);
-        }
-        if !header.tombstone {
-            return;
-        }
-        self.load(position);
-        let hash = self.shared.hash(header.table, header.generation, self.buffer.key());
-        let newest = self.locate(hash, header.table, header.generation, self.buffer.key(), IN_CHAIN);
-        if let Some(newest) = newest.filter(|newest| newest.position == position) {
-            self.index.remove(newest.slot);
-            self.tables.expire(header.table, header.generation, header.key_length as u64);
-            self.log.set_previous(position, None);
-        }
-    }
-
-    /// No state that can be read shows the version before this one any more.
-    fn kill_previous(&mut self, position: u64, header: &RecordHeader, previous: u64) {
-        if previous >= self.log.tail() {
-            self.log.set_previous(previous, None);
-            return;
-        }
-        // It was at the tail once and was moved. If its table was emptied meanwhile, nothing of it may be
-        // left.
-        self.load(position);
-        let hash = relocated_hash(self.shared.hash(header.table, header.generation, self.buffer.key()));
-        let moved = self.locate(hash, header.table, header.generation, self.buffer.key(), RELOCATED);
-        if let Some(moved) = moved {
-            self.index.remove(moved.slot);
-            self.log.set_previous(moved.position, None);
-        }
-    }
-
-    /// Copies the record at the tail to the head if a state that can be read shows it.
-    fn relocate(&mut self, tail: u64, header: &RecordHeader) {
-        if header.previous.is_none() || self.tables.is_dead(header.table, header.generation, self.floor) {
-            return;
-        }
-        self.load(tail);
-        let (table, generation) = (header.table, header.generation);
-        let hash = self.shared.hash(table, generation, self.buffer.key());
-        let newest = self.locate(hash, table, generation, self.buffer.key(), IN_CHAIN);
-        if let Some(newest) = newest.filter(|newest| newest.position == tail) {
-            let position = self.copy(header, IN_CHAIN);
-            self.index.replace(newest.slot, RecordLog::address(position));
-            return;
-        }
-        // A newer version exists that the horizon has not passed. Its link cannot lead to a place behind
-        // itself.
-        let hash = relocated_hash(hash);
-        let moved = self.locate(hash, table, generation, self.buffer.key(), RELOCATED);
-        let position = self.copy(header, RELOCATED);
-        match moved {
-            Some(moved) => {
-                assert!(
-                    moved.position == tail,
-                    "a record has one version that the horizon passed and a reader wants"
-                );
-                self.index.replace(moved.slot, RecordLog::address(position));
-            }
-            None => self.insert(hash, position),
-        }
-    }
-
-    /// Appends the record in the buffer once more.
-    fn copy(&mut self, header: &RecordHeader, note: u8) -> u64 {
-        let version = RecordVersion {
-            version: header.version,
-            previous: FIRST,
-            tombstone: header.tombstone,
-            note,
-            table: header.table,
-            generation: header.generation,
-            key: self.buffer.key(),
-            value: self.buffer.value(),
+    /// Whether a state that can be read shows this version, which the horizon has passed.
+    fn is_wanted(&self, header: &RecordHeader) -> bool {
+        let shown = match header.fate {
+            Fate::Current { .. } => !header.tombstone,
+            Fate::Replaced { by } => by > self.floor,
         };
-        let position = append(&mut self.log, &version);
-        self.counters.relocated.increment();
-        position
+        assert!(
+            !shown || header.note != MOVED,
+            "a moved version outlived the one that replaced it: {header:?}"
+        );
+        shown && !self.tables.is_dead(header.table, header.generation, self.floor)
     }
+
+    /// A deleted record stops counting: the horizon has passed the version that says so, and nobody has written it since.
+    fn expire(&mut self, position: u64, header: &RecordHeader) {
+        let candidates = self.candidates_at(position, header);
+        let slot = self.slot(position, header, &candidates);
+        self.index.remove(slot);
+        self.tables.expire(header.table, header.generation, header.key_length as u64);
+    }
+
+    /// Copies a wanted record to the log's head.
+    fn relocate(&mut self, position: u64, header: &RecordHeader, candidates: &Candidates) {
+        let (slot, previous, note) = match header.fate {
+            Fate::Current { .. } => (self.slot(position, header, candidates), None, IN_CHAIN),
+            Fate::Replaced { .. } => {
+                let newest = self.newest(position, header, candidates);
+                (newest.slot, Some(newest.position), MOVED)
+            }
+        };
+        let copy = self.log.append_copy(position, previous, note);
+        let copy = copy.unwrap_or_else(|| panic_without_room(&self.log));
+        self.index.replace(slot, RecordLog::address(copy));
+        self.counters.relocated.increment();
+    }
+
+    /// The index entry of the record whose newest version lies at `position`.
+    fn slot(&mut self, position: u64, header: &RecordHeader, candidates: &Candidates) -> Slot {
+        let address = RecordLog::address(position);
+        match self.index.find_candidates(candidates, |other| other == address) {
+            Some((slot, _)) => slot,
+            // A moved version is in front of it.
+            None => self.newest(position, header, candidates).slot,
+        }
+    }
+
+    /// The newest version of the record of which a version lies at `position`.
+    fn newest(&mut self, position: u64, header: &RecordHeader, candidates: &Candidates) -> Located {
+        self.read_key(position);
+        self.locate(candidates, header.table, header.generation, self.buffer.key())
+            .expect("a record that counts is in the index")
+    }
+
+    /// Where the index entry may be of the record of which a version lies at `position`.
+    fn candidates_at(&mut self, position: u64, header: &RecordHeader) -> Candidates {
+        self.read_key(position);
+        let hash = self.shared.hash(header.table, header.generation, self.buffer.key());
+        self.shared.index.candidates(hash)
+    }
+
+    fn read_key(&mut self, position: u64) {
+        self.shared.log.view().read_key(position, &mut self.buffer).expect("the record is kept");
+    }
+}
+
+fn is_current_tombstone(header: &RecordHeader) -> bool {
+    header.tombstone && matches!(header.fate, Fate::Current { .. })
 }

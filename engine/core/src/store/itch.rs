@@ -25,7 +25,7 @@
 use super::execution::Execution;
 use super::records::Found;
 use gds_wire::acknowledgement::Outcome;
-use gds_wire::itch::{self, AddOrder, Message, Replace};
+use gds_wire::itch::{AddOrder, Message, Replace};
 use zerocopy::network_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -59,9 +59,26 @@ pub struct Order {
 const _: () = assert!(size_of::<Order>() == ORDER_BYTES);
 
 /// Executes one message of a feed whose orders are in `orders` and whose stocks are in the table after it.
-pub(super) fn execute(block: &[u8], orders: u16, execution: &mut Execution<'_>) -> Outcome {
-    let Ok(message) = itch::parse(block) else { return Outcome::Malformed };
-    execute_message(&message, orders, execution).unwrap_or_else(|outcome| outcome)
+pub(super) fn execute(message: &Message<'_>, orders: u16, execution: &mut Execution<'_>) -> Outcome {
+    execute_message(message, orders, execution).unwrap_or_else(|outcome| outcome)
+}
+
+/// The records that [`execute`] looks up.
+pub(super) fn keys(message: &Message<'_>, orders: u16, key: &mut impl FnMut(u16, &[u8])) {
+    match message {
+        Message::SystemEvent(_) | Message::Other { .. } => {}
+        Message::StockDirectory(directory) => key(orders + 1, &directory.stock),
+        Message::AddOrder(add) => key(orders, add.reference.as_bytes()),
+        Message::AddOrderMpid(add) => key(orders, add.order.reference.as_bytes()),
+        Message::Executed(executed) => key(orders, executed.reference.as_bytes()),
+        Message::ExecutedWithPrice(priced) => key(orders, priced.executed.reference.as_bytes()),
+        Message::Cancel(cancel) => key(orders, cancel.reference.as_bytes()),
+        Message::Delete(delete) => key(orders, delete.reference.as_bytes()),
+        Message::Replace(replaced) => {
+            key(orders, replaced.old_reference.as_bytes());
+            key(orders, replaced.new_reference.as_bytes());
+        }
+    }
 }
 
 fn execute_message(
@@ -134,12 +151,11 @@ fn reduce(reference: U64, shares: U32, orders: u16, execution: &mut Execution<'_
 
 fn replace(message: &Replace, orders: u16, execution: &mut Execution<'_>) -> Result<(), Outcome> {
     let (old_key, new_key) = (message.old_reference.to_bytes(), message.new_reference.to_bytes());
-    live_order(&old_key, orders, execution)?;
+    let (old, order) = live_order(&old_key, orders, execution)?;
     let new = execution.find(orders, &new_key)?;
     if new.version().is_some() {
         return Err(Outcome::OrderExists);
     }
-    let (old, order) = live_order(&old_key, orders, execution)?;
     execution.delete(&old, &old_key);
     let order = Order { shares: message.shares, price: message.price, ..order };
     execution.write(&new, &new_key, order.as_bytes())

@@ -8,9 +8,11 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `writer` | [`Store`]: messages in, acknowledgements out |
+//! | `plan` | what is known of a message before its turn |
 //! | `native`, [`itch`] | the schemas: what a block means, in operations on records |
 //! | `execution` | one message's operations, all of them or none |
 //! | `records` | index and record log together; links between versions |
+//! | `foresight` | touching memory before it is wanted |
 //! | `horizon` | what happens when messages fall behind the horizon; cleaning of the log's tail |
 //! | `tables` | tables, generations, counts |
 //! | `declared` | all declarations so far, as one |
@@ -40,9 +42,11 @@ mod capacity;
 mod counters;
 mod declared;
 mod execution;
+mod foresight;
 mod horizon;
 pub mod itch;
 mod native;
+mod plan;
 mod reader;
 mod records;
 mod shared;
@@ -60,7 +64,7 @@ pub use reader::{ReadBuffer, ReadError, Reading, StoreReader};
 pub use status::StoreStatus;
 pub use tables::RETIRING_MAX;
 pub use tally::Tally;
-pub use writer::Store;
+pub use writer::{MESSAGES_TOGETHER, Store};
 
 use crate::memory::{HeapWords, SharedWords};
 use execution::OPERATIONS_MAX;

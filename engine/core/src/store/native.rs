@@ -3,10 +3,9 @@ use super::execution::Execution;
 use gds_wire::acknowledgement::Outcome;
 use gds_wire::transaction::{Operation, OperationKind, Transaction};
 
-/// Executes a client's block. Anything but [`Outcome::Applied`] and [`Outcome::NoOperation`] means that the
+/// Executes a transaction. Anything but [`Outcome::Applied`] and [`Outcome::NoOperation`] means that the
 /// caller undoes what was done so far: the first operation that cannot be done decides the outcome of all.
-pub(super) fn execute(block: &[u8], execution: &mut Execution<'_>) -> Outcome {
-    let Ok(transaction) = Transaction::parse(block) else { return Outcome::Malformed };
+pub(super) fn execute(transaction: &Transaction<'_>, execution: &mut Execution<'_>) -> Outcome {
     let mut changes = false;
     for operation in transaction.operations() {
         if let Err(outcome) = execute_operation(&operation, execution) {
@@ -15,6 +14,13 @@ pub(super) fn execute(block: &[u8], execution: &mut Execution<'_>) -> Outcome {
         changes |= operation.kind != OperationKind::Check;
     }
     if changes { Outcome::Applied } else { Outcome::NoOperation }
+}
+
+/// The records that [`execute`] looks up.
+pub(super) fn keys(transaction: &Transaction<'_>, mut key: impl FnMut(u16, &[u8])) {
+    for operation in transaction.operations() {
+        key(operation.table, operation.key);
+    }
 }
 
 fn execute_operation(operation: &Operation<'_>, execution: &mut Execution<'_>) -> Result<(), Outcome> {

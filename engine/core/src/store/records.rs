@@ -2,39 +2,35 @@
 //!
 //! # Links
 //!
-//! A version's `previous` says where the version before lies; readers walk it until they meet one that is old
-//! enough. Two values mean something else:
+//! The index has one entry for each record. It leads to the record's newest version, and each version's `previous` to the one
+//! before, for readers of older states. The links of versions that no state shows any more stay as they are; nobody follows
+//! them.
 //!
-//! - address 0 ([`FIRST`]): there is no version before. No record ever lies at that address.
-//! - none: the version is *dead*, nobody will want it again: its transaction was undone, or replaced it
-//!   itself; or the horizon has passed the version after it. A reader that meets one comes too late (or too
-//!   early) and begins again.
+//! When the log's tail reaches an old version that can still be read, the version is moved to the log's head. It cannot stay
+//! where it was in the chain, since links lead only backwards. So the copy, noted as [`MOVED`], goes in front: the index leads
+//! to it, and it links to the newest version. Whoever walks the chain takes it if it is the version wanted, and goes on
+//! otherwise: the copy knows by which version it was replaced. The next version to be written links to the copy in turn, so
+//! the chain stays one. There are never two copies without an ordinary version between them, and a copy is never moved again:
+//! when the tail reaches it, the horizon has passed the version that replaced it, which lay before it.
 use super::counters::StoreCounters;
 use super::execution::{OPERATIONS_MAX, Undo};
 use super::shared::Shared;
 use super::tables::Tables;
 use super::tally::{RecordHasher, Tally};
+use crate::memory::index::Candidates;
 use crate::memory::{
-    Index, IndexWriter, RecordBuf, RecordHeader, RecordLog, RecordLogWriter, RecordVersion, Slot,
+    Fate, Index, IndexWriter, RecordBuf, RecordHeader, RecordLog, RecordLogWriter, RecordVersion, Slot,
 };
 use gds_wire::acknowledgement::Outcome;
 use std::sync::Arc;
 
-/// The link of a version that has none before it.
-pub(super) const FIRST: Option<u64> = Some(0);
-/// Note of a version that the index finds as its record's newest, or that the next version links to.
+/// Note of a version that lies in the chain where it belongs.
 pub(super) const IN_CHAIN: u8 = 0;
-/// Note of an old version that was moved to the log's head: the next version's link is void, the index finds
-/// it beside the newest.
-pub(super) const RELOCATED: u8 = 1;
+/// Note of an old version that was moved in front of newer ones.
+pub(super) const MOVED: u8 = 1;
 
 /// Key and value of the longest record.
 const HASHER_BYTES: usize = 255 + 65_535;
-
-/// Hash under which the index finds a record's relocated old version.
-pub(super) fn relocated_hash(hash: u64) -> u64 {
-    hash ^ 0x9E37_79B9_7F4A_7C15
-}
 
 /// What the index has for a record: the newest version, if there is one.
 #[derive(Clone, Copy, Debug)]
@@ -42,14 +38,16 @@ pub(super) struct Found {
     table: u16,
     place: u32,
     generation: u16,
-    hash: u64,
+    candidates: Candidates,
     current: Option<Located>,
 }
 
-/// A version that the index points to.
+/// A record's newest version.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Located {
     pub slot: Slot,
+    /// Where the index leads: to it, or to a moved version in front of it.
+    pub front: u64,
     pub position: u64,
     pub header: RecordHeader,
 }
@@ -68,6 +66,18 @@ impl Found {
     fn live(&self) -> Option<&Located> {
         self.current.as_ref().filter(|current| !current.header.tombstone)
     }
+
+    /// What the record counts for.
+    fn tally(&self) -> Tally {
+        let Some(Located { header, .. }) = &self.current else { return Tally::default() };
+        if header.tombstone {
+            return Tally { records: 1, bytes: header.key_length as u64, ..Tally::default() };
+        }
+        let Fate::Current { digest } = header.fate else {
+            panic!("the index leads to a version that was replaced: {header:?}");
+        };
+        Tally { records: 1, bytes: (header.key_length + header.value_length) as u64, live: 1, digest }
+    }
 }
 
 /// The writer's side of all records.
@@ -78,8 +88,6 @@ pub(super) struct Records {
     pub tables: Tables,
     pub undo: Vec<Undo>,
     pub buffer: RecordBuf,
-    /// Position of the record in `buffer`.
-    pub buffered: Option<u64>,
     pub counters: Arc<StoreCounters>,
     hasher: RecordHasher,
     /// The oldest record that the horizon has not passed.
@@ -108,7 +116,6 @@ impl Records {
             tables: Tables::new(),
             undo: Vec::with_capacity(OPERATIONS_MAX),
             buffer: RecordBuf::new(),
-            buffered: None,
             counters,
             hasher: RecordHasher::new(HASHER_BYTES),
             cursor: 0,
@@ -119,36 +126,41 @@ impl Records {
         }
     }
 
-    /// Looks a record up; `None` when its table is not declared. A live one's key and value are then in the
-    /// buffer.
-    pub fn find(&mut self, table: u16, key: &[u8]) -> Option<Found> {
+    /// Where a record's index entry may be; `None` when its table is not declared.
+    pub fn candidates(&self, table: u16, key: &[u8]) -> Option<Candidates> {
         let place = self.tables.place(table)?;
         let generation = self.tables.list[place as usize].generation as u16;
-        let hash = self.shared.hash(table, generation, key);
-        let current = self.locate(hash, table, generation, key, IN_CHAIN);
-        let found = Found { table, place, generation, hash, current };
-        if let Some(live) = found.live() {
-            self.load(live.position);
-        }
-        Some(found)
+        Some(self.shared.index.candidates(self.shared.hash(table, generation, key)))
     }
 
-    /// The value of the live record found last.
-    pub fn value(&self, found: &Found) -> &[u8] {
+    /// Looks a record up; `None` when its table is not declared. `candidates` are given where they are known.
+    pub fn find(&mut self, table: u16, key: &[u8], candidates: Option<&Candidates>) -> Option<Found> {
+        let place = self.tables.place(table)?;
+        let generation = self.tables.list[place as usize].generation as u16;
+        let candidates = match candidates {
+            Some(candidates) => *candidates,
+            None => self.candidates(table, key)?,
+        };
+        debug_assert_eq!(Some(candidates), self.candidates(table, key), "another record was foreseen");
+        let current = self.locate(&candidates, table, generation, key);
+        Some(Found { table, place, generation, candidates, current })
+    }
+
+    /// Copies the value of a live record.
+    pub fn value(&mut self, found: &Found) -> &[u8] {
         let position = found.live().expect("only a live record has a value").position;
-        assert!(self.buffered == Some(position), "another record was looked up since");
+        self.shared.log.read(position, &mut self.buffer).expect("a live record is kept");
         self.buffer.value()
     }
 
     /// Appends a record's new version (`None`: it is deleted) and lets the index point to it.
     pub fn put(&mut self, found: &Found, key: &[u8], value: Option<&[u8]>, sequence: u64) {
-        let before = self.contribution(found);
-        let after = self.contribution_of(found.table, sequence, key, value);
-        let (previous, replaced_own) = match &found.current {
-            None => (FIRST, false),
-            Some(current) if current.header.version == sequence => (current.header.previous, true),
-            Some(current) => (Some(current.position), false),
-        };
+        let (before, after) = (found.tally(), self.tally_of(found.table, sequence, key, value));
+        let previous = found.current.and_then(|current| {
+            // What this message replaces itself, nobody ever sees.
+            let own = current.header.version == sequence;
+            if own { current.header.previous } else { Some(current.front) }
+        });
         let version = RecordVersion {
             version: sequence,
             previous,
@@ -158,26 +170,24 @@ impl Records {
             generation: found.generation,
             key,
             value: value.unwrap_or_default(),
+            fate: Fate::Current { digest: after.digest },
         };
-        let position = append(&mut self.log, &version);
+        let position = self.log.append(&version).unwrap_or_else(|| panic_without_room(&self.log));
         match &found.current {
-            Some(current) => self.index.replace(current.slot, RecordLog::address(position)),
-            None => self.insert(found.hash, position),
+            Some(current) => {
+                self.log.set_fate(current.position, Fate::Replaced { by: sequence });
+                self.index.replace(current.slot, RecordLog::address(position));
+            }
+            None => self.insert(&found.candidates, position),
         }
         self.tables.exchange(found.place, &before, &after);
-        let replaced = found.current.map(|current| current.position);
-        let (hash, place) = (found.hash, found.place);
-        self.undo.push(Undo { hash, place, position, replaced, replaced_own, before, after });
+        let replaced = found.current.map(|current| (current.front, current.position));
+        let (candidates, place) = (found.candidates, found.place);
+        self.undo.push(Undo { candidates, place, position, version: sequence, replaced, before, after });
     }
 
-    /// The message stands: what it wrote and replaced itself is dead.
+    /// The message stands.
     pub fn keep(&mut self) {
-        for undo in &self.undo {
-            if undo.replaced_own {
-                let replaced = undo.replaced.expect("what replaced its own, replaced something");
-                self.log.set_previous(replaced, None);
-            }
-        }
         self.undo.clear();
     }
 
@@ -185,16 +195,18 @@ impl Records {
     pub fn undo(&mut self) {
         while let Some(undo) = self.undo.pop() {
             let address = RecordLog::address(undo.position);
-            let (slot, _) =
-                self.index.find(undo.hash, |other| other == address).expect("what was put is in the index");
+            let found = self.index.find_candidates(&undo.candidates, |other| other == address);
+            let (slot, _) = found.expect("what was put is in the index");
             match undo.replaced {
-                Some(replaced) => self.index.replace(slot, RecordLog::address(replaced)),
+                Some((front, position)) => {
+                    self.index.replace(slot, RecordLog::address(front));
+                    self.log.set_fate(position, Fate::Current { digest: undo.before.digest });
+                }
                 None => self.index.remove(slot),
             }
             self.tables.exchange(undo.place, &undo.after, &undo.before);
-            self.log.set_previous(undo.position, None);
+            self.log.set_fate(undo.position, Fate::Replaced { by: undo.version });
         }
-        self.buffered = None;
     }
 
     /// Empties tables with message `sequence`, all or none of them.
@@ -212,27 +224,39 @@ impl Records {
         Ok(())
     }
 
-    /// The version under this hash in the index, of this record and with this note.
-    pub fn locate(&self, hash: u64, table: u16, generation: u16, key: &[u8], note: u8) -> Option<Located> {
-        let log = &self.shared.log;
+    /// The newest version of a record that the index has.
+    pub fn locate(
+        &self,
+        candidates: &Candidates,
+        table: u16,
+        generation: u16,
+        key: &[u8],
+    ) -> Option<Located> {
+        let log = self.shared.log.view();
         let mut located = None;
-        let (slot, _) = self.index.find(hash, |address| {
+        let (slot, _) = self.index.find_candidates(candidates, |address| {
             let position = log.position(address);
             let Ok(Some(header)) = log.header_if_key(position, table, key) else { return false };
-            let same = header.generation == generation && header.note == note;
+            let same = header.generation == generation;
             if same {
                 located = Some((position, header));
             }
             same
         })?;
-        located.map(|(position, header)| Located { slot, position, header })
+        let (front, header) = located.expect("what was found was looked at");
+        if header.note != MOVED {
+            return Some(Located { slot, front, position: front, header });
+        }
+        let position = header.previous.expect("a moved version links to a newer one");
+        let header = log.header(position).expect("a moved version goes before what it links to");
+        Some(Located { slot, front, position, header })
     }
 
     /// Adds an index entry for a key that has none under this hash.
-    pub fn insert(&mut self, hash: u64, position: u64) {
+    fn insert(&mut self, candidates: &Candidates, position: u64) {
         let (log, tables, floor) = (&self.shared.log, &self.tables, self.floor);
         let reclaimable = self.emptied;
-        let inserted = self.index.insert(hash, RecordLog::address(position), |address| {
+        let inserted = self.index.insert_candidates(candidates, RecordLog::address(position), |address| {
             reclaimable && is_dead(log, tables, floor, address)
         });
         if let Err(full) = inserted {
@@ -247,25 +271,7 @@ impl Records {
         self.counters.swept.add(removed as u64);
     }
 
-    /// Copies a kept record into the buffer.
-    pub fn load(&mut self, position: u64) {
-        self.shared.log.read(position, &mut self.buffer).expect("the record is kept");
-        self.buffered = Some(position);
-    }
-
-    fn contribution(&mut self, found: &Found) -> Tally {
-        let Some(current) = &found.current else { return Tally::default() };
-        let header = &current.header;
-        if header.tombstone {
-            return Tally { records: 1, bytes: header.key_length as u64, ..Tally::default() };
-        }
-        assert!(self.buffered == Some(current.position), "another record was looked up since");
-        let (key, value) = (self.buffer.key(), self.buffer.value());
-        let digest = self.hasher.digest(found.table, header.version, key, value);
-        Tally { records: 1, bytes: (key.len() + value.len()) as u64, live: 1, digest }
-    }
-
-    fn contribution_of(&mut self, table: u16, version: u64, key: &[u8], value: Option<&[u8]>) -> Tally {
+    fn tally_of(&mut self, table: u16, version: u64, key: &[u8], value: Option<&[u8]>) -> Tally {
         let Some(value) = value else {
             return Tally { records: 1, bytes: key.len() as u64, ..Tally::default() };
         };
@@ -274,17 +280,10 @@ impl Records {
     }
 }
 
-/// Appends to the log. That there is room is what [`StoreCapacity`](super::StoreCapacity) computes.
-pub(super) fn append(log: &mut RecordLogWriter, record: &RecordVersion<'_>) -> u64 {
-    if RecordLog::address(log.head()) == 0 {
-        // Nothing that counts may lie at the address that means "none".
-        let filler = log.append(&RecordVersion::default());
-        assert!(filler.is_some(), "the store's record log has no room: {log:?}");
-    }
-    log.append(record).unwrap_or_else(|| {
-        let capacity = log.log().capacity_bytes();
-        panic!("the store's record log of {capacity} bytes is smaller than the declared limits need: {log:?}")
-    })
+/// There is always room: that is what [`StoreCapacity`](super::StoreCapacity) computes.
+pub(super) fn panic_without_room(log: &RecordLogWriter) -> ! {
+    let capacity = log.log().capacity_bytes();
+    panic!("the store's record log of {capacity} bytes is smaller than the declared limits need: {log:?}")
 }
 
 /// True when the index entry with this address is of a generation that nobody can ask for.

@@ -104,6 +104,8 @@ pub(super) struct Tables {
     pub list: Vec<Table>,
     pub retiring: Vec<Retiring>,
     pub total: Tally,
+    /// Changes whenever a table is added or begins a generation.
+    pub layout: u64,
 }
 
 const NO_PLACE: u32 = u32::MAX;
@@ -115,6 +117,7 @@ impl Tables {
             list: Vec::new(),
             retiring: Vec::with_capacity(RETIRING_MAX),
             total: Tally::default(),
+            layout: 0,
         }
     }
 
@@ -124,6 +127,7 @@ impl Tables {
             self.places[usize::from(number)] = self.list.len() as u32;
             self.list.push(Table { number, generation: 0, tally: Tally::default() });
             shared.declare(number);
+            self.layout += 1;
         }
     }
 
@@ -196,6 +200,7 @@ impl Tables {
             released: 0,
         });
         table.generation += 1;
+        self.layout += 1;
         shared.begin(table.number, table.generation, sequence);
         true
     }

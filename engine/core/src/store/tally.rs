@@ -30,27 +30,27 @@ impl Tally {
 }
 
 /// Hashes records for the digest; keeps the buffer it needs for that.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RecordHasher {
-    buffer: Vec<u8>,
+    buffer: Box<[u8]>,
 }
 
 impl RecordHasher {
-    /// A hasher for records of at most `record_bytes` bytes of key and value together; longer ones make it
-    /// allocate.
+    /// A hasher for records of at most `record_bytes` bytes of key and value together.
     pub fn new(record_bytes: usize) -> Self {
-        Self { buffer: Vec::with_capacity(DIGEST_HEADER_BYTES + record_bytes) }
+        Self { buffer: vec![0; DIGEST_HEADER_BYTES + record_bytes].into_boxed_slice() }
     }
 
     /// xxh3-128 of table, key length, version (big-endian), key and value. Says nothing of where the record
     /// lies.
     pub fn digest(&mut self, table: u16, version: u64, key: &[u8], value: &[u8]) -> u128 {
-        self.buffer.clear();
-        self.buffer.extend_from_slice(&table.to_be_bytes());
-        self.buffer.push(key.len() as u8);
-        self.buffer.extend_from_slice(&version.to_be_bytes());
-        self.buffer.extend_from_slice(key);
-        self.buffer.extend_from_slice(value);
-        xxh3_128(&self.buffer)
+        let (header, record) = self.buffer.split_at_mut(DIGEST_HEADER_BYTES);
+        header[..2].copy_from_slice(&table.to_be_bytes());
+        header[2] = key.len() as u8;
+        header[3..].copy_from_slice(&version.to_be_bytes());
+        record[..key.len()].copy_from_slice(key);
+        let length = key.len() + value.len();
+        record[key.len()..length].copy_from_slice(value);
+        xxh3_128(&self.buffer[..DIGEST_HEADER_BYTES + length])
     }
 }

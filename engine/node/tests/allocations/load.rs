@@ -200,8 +200,8 @@ impl Load {
         let mut asked = Vec::new();
         own.receive(64, &mut |_, datagram| asked.push(datagram.to_vec()));
         for writer in writers.iter_mut() {
-            let mut send = |to, packet: &[u8]| {
-                own.send(to, packet);
+            let mut send = |to, burst: &[u8], bytes| {
+                own.send_segments(to, burst, bytes);
             };
             writer.on_timer(now, &mut send);
             for datagram in &asked {

@@ -122,7 +122,9 @@ impl Client {
         work += self.take_datagrams(scene)?;
         work += self.submit(scene)?;
         let mut out = Vec::new();
-        self.submitter.on_timer(scene.now, &mut |to, datagram| out.push((to, datagram.to_vec())));
+        self.submitter.on_timer(scene.now, &mut |to, burst, bytes| {
+            out.extend(burst.chunks(bytes).map(|datagram| (to, datagram.to_vec())));
+        });
         work += out.len();
         for (to, datagram) in out {
             self.unicast.send(to, &datagram);
@@ -168,7 +170,9 @@ impl Client {
             self.submitter.on_datagram(
                 scene.now,
                 datagram,
-                &mut |to, datagram| out.push((to, datagram.to_vec())),
+                &mut |to, burst, bytes| {
+                    out.extend(burst.chunks(bytes).map(|datagram| (to, datagram.to_vec())));
+                },
                 &mut |event| told.push(event),
             );
         }

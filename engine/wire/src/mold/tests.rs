@@ -199,3 +199,20 @@ proptest! {
         let _ = Request::parse(&bytes);
     }
 }
+
+#[test]
+fn should_take_messages_that_were_filled_in_in_place() {
+    let mut buffer = [0xAA; HEADER_BYTES + 9];
+    let mut builder = PacketBuilder::new(&mut buffer, Session(*b"SESSION   "), 7);
+    assert_eq!(builder.vacant().len(), 7);
+    builder.vacant()[..3].copy_from_slice(b"abc");
+    builder.accept(3);
+    assert_eq!((builder.vacant().len(), builder.next_sequence()), (2, 8));
+    builder.accept(0);
+    assert_eq!((builder.vacant().len(), builder.room()), (0, 0));
+    builder.accept(0);
+    assert!(builder.vacant().is_empty());
+    let length = builder.finish();
+    let messages: Vec<_> = Packet::parse(&buffer[..length]).unwrap().messages().collect();
+    assert_eq!(messages, [(7, b"abc".as_slice()), (8, b""), (9, b"")]);
+}

@@ -273,8 +273,8 @@ impl Writers {
         let now = crew::now();
         let Self { feed, client, acknowledgements, own, native, outcomes, trouble, last, heard_ns } = self;
         for submitter in [&mut *feed, &mut *client] {
-            submitter.on_timer(now, &mut |to, packet| {
-                own.send(to, packet);
+            submitter.on_timer(now, &mut |to, burst, bytes| {
+                own.send_segments(to, burst, bytes);
             });
         }
         let mut count = |event: SubmitEvent, native: Option<&mut Native>| match event {
@@ -316,8 +316,8 @@ impl Writers {
         });
         for (length, bytes) in &asked[..count] {
             for submitter in [&mut self.feed, &mut self.client] {
-                let mut send = |to, packet: &[u8]| {
-                    self.own.send(to, packet);
+                let mut send = |to, burst: &[u8], bytes| {
+                    self.own.send_segments(to, burst, bytes);
                 };
                 submitter.on_datagram(now, &bytes[..*length], &mut send, &mut |_| {});
             }

@@ -99,3 +99,32 @@ fn should_answer_to_the_source_of_the_request() {
     let to: Vec<u16> = port.outbox.iter().map(|(to, _)| to.port()).collect();
     assert_eq!(to, [1, 2, 3]);
 }
+
+#[test]
+fn should_send_each_reply_to_its_requester_whatever_their_lengths() {
+    let mut rewinder = rewinder(RewinderConfig::default());
+    let asked = [
+        (5, 1, 2),
+        (5, 3, 2),
+        (5, 1, 60),
+        (5, 1, 60),
+        (5, 1, 60),
+        (5, 30, 1),
+        (6, 30, 1),
+        (6, 40, 1),
+        (5, 9, 9),
+    ];
+    let mut port = TestPort::default();
+    let mut expected = Vec::new();
+    for (to, sequence, count) in asked {
+        let request = Request { session: STREAM, sequence, count }.to_bytes();
+        let reply = rewinder.on_datagram(at_us(0), address(to), &request, &mut [&mut NoDisk]).unwrap();
+        expected.push((address(to), reply.unwrap().to_vec()));
+        port.inbox.push_back((address(to), request.to_vec()));
+        // One without an answer must not disturb the burst.
+        let silent = Request { session: STREAM, sequence: 95, count: 1 }.to_bytes();
+        port.inbox.push_back((address(7), silent.to_vec()));
+    }
+    assert_eq!(rewinder.duty(at_us(0), &mut [&mut NoDisk], &mut port).unwrap(), 18);
+    assert_eq!(port.outbox, expected);
+}

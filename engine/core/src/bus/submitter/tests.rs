@@ -22,10 +22,12 @@ impl Bench {
 
     fn timer(&mut self, microseconds: u64) -> Sent {
         let mut sent = Vec::new();
-        self.submitter.on_timer(at_us(microseconds), &mut |_, datagram| {
-            let packet = Packet::parse(datagram).unwrap();
-            packet.messages().for_each(|(number, block)| assert_eq!(block, message_of(number)));
-            sent.push((packet.kind, packet.sequence));
+        self.submitter.on_timer(at_us(microseconds), &mut |_, burst, segment_bytes| {
+            for datagram in burst.chunks(segment_bytes) {
+                let packet = Packet::parse(datagram).unwrap();
+                packet.messages().for_each(|(number, block)| assert_eq!(block, message_of(number)));
+                sent.push((packet.kind, packet.sequence));
+            }
         });
         sent
     }
@@ -51,9 +53,11 @@ impl Bench {
         self.submitter.on_datagram(
             at_us(microseconds),
             datagram,
-            &mut |_, datagram| {
-                let packet = Packet::parse(datagram).unwrap();
-                sent.push((packet.kind, packet.sequence));
+            &mut |_, burst, segment_bytes| {
+                for datagram in burst.chunks(segment_bytes) {
+                    let packet = Packet::parse(datagram).unwrap();
+                    sent.push((packet.kind, packet.sequence));
+                }
             },
             &mut |event| events.push(event),
         );

@@ -88,10 +88,19 @@ impl IndexWriter {
         &mut self,
         hash: u64,
         address: u64,
+        reclaim: impl FnMut(u64) -> bool,
+    ) -> Result<(), IndexFull> {
+        self.insert_candidates(&self.index.candidates(hash), address, reclaim)
+    }
+
+    /// [`insert`](Self::insert) where the candidates are known.
+    pub fn insert_candidates(
+        &mut self,
+        candidates: &Candidates,
+        address: u64,
         mut reclaim: impl FnMut(u64) -> bool,
     ) -> Result<(), IndexFull> {
         assert!(address <= ADDRESS_MAX, "an address has 48 bits");
-        let candidates = self.index.candidates(hash);
         let added = entry(candidates.tag, address);
         let Self { index, length, .. } = self;
         let parts = index.parts();

@@ -11,7 +11,7 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
 
 /// A log of exactly one record; version, table, key and value all say the same.
 fn log() -> (Arc<RecordLog>, RecordLogWriter) {
-    let config = RecordLogConfig { capacity_bytes: 32 };
+    let config = RecordLogConfig { capacity_bytes: 48 };
     let log = RecordLog::create(HeapWords::shared(RecordLog::words_needed(&config)), config);
     let mut writer = log.writer();
     append(&mut writer, 1).unwrap();
@@ -34,8 +34,8 @@ fn a_record_is_whole_or_reclaimed() {
         let (log, mut writer) = log();
         let thread = loom::thread::spawn(move || {
             assert_eq!(append(&mut writer, 2), None);
-            writer.advance_tail(32);
-            assert_eq!(append(&mut writer, 2), Some(32));
+            writer.advance_tail(48);
+            assert_eq!(append(&mut writer, 2), Some(48));
         });
         let mut value = [0; 7];
         match log.read_value(0, &mut value) {
@@ -44,7 +44,7 @@ fn a_record_is_whole_or_reclaimed() {
                 (1, 1, [1; 7]),
                 "a torn record was accepted"
             ),
-            Err(Reclaimed) => assert_eq!(log.tail(), 32),
+            Err(Reclaimed) => assert_eq!(log.tail(), 48),
         }
         thread.join().unwrap();
         assert_eq!(log.header(0), Err(Reclaimed));
@@ -56,13 +56,13 @@ fn a_key_is_compared_with_a_whole_record_or_not_at_all() {
     explore(|| {
         let (log, mut writer) = log();
         let thread = loom::thread::spawn(move || {
-            writer.advance_tail(32);
+            writer.advance_tail(48);
             append(&mut writer, 2);
         });
         if let Ok(header) = log.header_if_key(0, 1, &[1]) {
             assert_eq!(header.map(|header| (header.version, header.value_length)), Some((1, 7)));
         }
-        if let Ok(header) = log.header_if_key(32, 2, &[2]) {
+        if let Ok(header) = log.header_if_key(48, 2, &[2]) {
             assert_eq!(header.map(|header| (header.version, header.value_length)), Some((2, 7)));
         }
         thread.join().unwrap();

@@ -19,6 +19,13 @@ fn content(version: u64, key_max: u64, value_max: u64) -> (Vec<u8>, Vec<u8>) {
     (key, value)
 }
 
+fn fate(version: u64) -> Fate {
+    match version % 3 {
+        0 => Fate::Replaced { by: version + 1 },
+        _ => Fate::Current { digest: u128::from(version) << 60 },
+    }
+}
+
 fn append(writer: &mut RecordLogWriter, version: u64, previous: Option<u64>) -> Option<u64> {
     let (key, value) = content(version, 30, 300);
     writer.append(&RecordVersion {
@@ -28,6 +35,7 @@ fn append(writer: &mut RecordLogWriter, version: u64, previous: Option<u64>) -> 
         generation: !version as u16,
         key: &key,
         value: &value,
+        fate: fate(version),
         ..Default::default()
     })
 }
@@ -45,6 +53,7 @@ fn assert_is(log: &RecordLog, position: u64, version: u64, previous: Option<u64>
         generation: !version as u16,
         key_length: key.len(),
         value_length: value.len(),
+        fate: fate(version),
     };
     assert_eq!(header, expected);
     assert_eq!((buffer.key(), buffer.value()), (&key[..], &value[..]));
@@ -89,19 +98,26 @@ fn a_record_comes_back_with_all_it_says() {
     let mut buffer = RecordBuf::new();
     let header = log.read(first, &mut buffer).unwrap();
     assert_eq!((buffer.key(), buffer.value()), (&b"key"[..], &b"a value"[..]));
-    assert_eq!((header.previous, header.tombstone, header.note, header.bytes()), (None, false, 0, 40));
+    assert_eq!((header.previous, header.tombstone, header.note, header.bytes()), (None, false, 0, 56));
     let header = log.read(second, &mut buffer).unwrap();
     assert_eq!(
         (header.previous, header.tombstone, header.note, header.bytes()),
-        (Some(first), true, 0xA5, 32)
+        (Some(first), true, 0xA5, 48)
     );
     assert_eq!((buffer.key(), buffer.value()), (&b"key"[..], &b""[..]));
     assert_eq!((log.next(first), log.next(second)), (Ok(Some(second)), Ok(None)));
-    writer.set_previous(second, None);
-    let header = log.header(second).unwrap();
-    assert_eq!((header.previous, header.tombstone, header.note), (None, true, 0xA5));
-    assert_eq!((log.head(), writer.head(), log.used_bytes()), (72, 72, 72));
-    assert_eq!(log.header(72), Err(Reclaimed), "nothing is there yet");
+    for fate in [Fate::Replaced { by: 10 }, Fate::Current { digest: u128::MAX - 5 }] {
+        writer.set_fate(second, fate);
+        let header = log.header(second).unwrap();
+        assert_eq!((header.fate, header.version), (fate, 9));
+        assert_eq!((header.previous, header.tombstone, header.note), (Some(first), true, 0xA5));
+    }
+    log.view().prefetch(&[first, second]);
+    log.view().prefetch_values(&[first, second, 4096]);
+    let header = log.view().read_key(first, &mut buffer).unwrap();
+    assert_eq!((buffer.key(), buffer.value(), header.value_length), (&b"key"[..], &b""[..], 7));
+    assert_eq!((log.head(), writer.head(), log.used_bytes()), (104, 104, 104));
+    assert_eq!(log.header(104), Err(Reclaimed), "nothing is there yet");
     assert_eq!(log.position(RecordLog::address(second)), second);
 }
 
@@ -126,6 +142,39 @@ fn the_longest_record_fits() {
 }
 
 #[test]
+fn a_copy_says_the_same_but_for_link_and_note() {
+    let log = log(1000);
+    let mut writer = log.writer();
+    let mut kept = append(&mut writer, 1, None).unwrap();
+    for lap in 0..20 {
+        let front = writer.append(&RecordVersion::default()).unwrap();
+        let before = log.header(kept).unwrap();
+        let copy = writer.append_copy(kept, Some(front), lap).unwrap();
+        assert_eq!(log.header(copy).unwrap(), RecordHeader { previous: Some(front), note: lap, ..before });
+        writer.advance_tail(copy);
+        kept = writer.append_copy(copy, None, 0).unwrap();
+        assert_is(&log, kept, 1, None);
+        writer.advance_tail(kept);
+    }
+    while writer.append_copy(kept, None, 0).is_some() {}
+    assert!(writer.room_bytes() < log.header(kept).unwrap().bytes());
+}
+
+proptest! {
+    #[test]
+    fn remainders_are_exact(divisor in 1usize..1 << 47, small in 1usize..100, dividend in 0u64..1 << 61, near in 0u64..1 << 14) {
+        for divisor in [divisor, small, 1 << (small % 47)] {
+            let modulus = Modulus::new(divisor);
+            let divisor = divisor as u64;
+            let whole = dividend / divisor * divisor;
+            for dividend in [dividend, whole, whole.saturating_sub(1), (1 << 61) - 1 - near, near] {
+                prop_assert_eq!(modulus.remainder(dividend), dividend % divisor);
+            }
+        }
+    }
+}
+
+#[test]
 fn addresses_go_round_and_positions_do_not() {
     let turn = 1u64 << 51;
     assert_eq!(RecordLog::address(turn + 64), 8);
@@ -144,15 +193,14 @@ fn programmer_errors_panic() {
     writer.append(&record).unwrap();
     let fails = |attempt: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(attempt)).is_err());
     fails(&mut || drop(log.writer()));
-    fails(&mut || writer.advance_tail(40));
-    fails(&mut || writer.set_previous(32, None));
-    fails(&mut || writer.set_previous(0, Some(0)));
-    fails(&mut || assert_ne!(writer.append(&RecordVersion { previous: Some(32), ..record }), None));
-    writer.advance_tail(32);
+    fails(&mut || writer.advance_tail(56));
+    fails(&mut || writer.set_fate(48, Fate::default()));
+    fails(&mut || assert_ne!(writer.append(&RecordVersion { previous: Some(48), ..record }), None));
+    writer.advance_tail(48);
     fails(&mut || writer.advance_tail(0));
     drop(writer);
     let writer = log.writer();
-    assert_eq!((writer.head(), writer.tail()), (32, 32));
+    assert_eq!((writer.head(), writer.tail()), (48, 48));
 }
 
 proptest! {

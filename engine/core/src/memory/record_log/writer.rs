@@ -21,6 +21,8 @@ pub struct RecordVersion<'a> {
     pub key: &'a [u8],
     /// The value, at most [`VALUE_BYTES_MAX`] bytes.
     pub value: &'a [u8],
+    /// Whether it is the newest.
+    pub fate: Fate,
 }
 
 /// Appends records and moves the tail.
@@ -72,13 +74,13 @@ impl RecordLogWriter {
         }
         let position = self.head;
         let own_flags = if record.tombstone { FLAG_TOMBSTONE } else { 0 };
-        let flags = u16::from(record.note) << FLAGS_OF_CALLER_SHIFT | own_flags;
-        let parts = self.log.parts();
+        let flags = u16::from(record.note) << FLAGS_OF_CALLER_SHIFT | own_flags | record.fate.flag();
+        let view = self.log.view();
         // Orders the tail before every word written over what it gave up; pairs with the fence that readers
         // have behind their copy. Here and not in `advance_tail`, because the fence must come from the thread
         // that writes.
         fence(Release);
-        let mut writer = SpanWriter::new(parts.span(position, bytes / WORD_BYTES));
+        let mut writer = SpanWriter::new(view.span(position, bytes / WORD_BYTES));
         writer.push_word(record.version);
         writer.push_word(link_word(position, record.previous, flags));
         writer.push_word(
@@ -87,23 +89,58 @@ impl RecordLogWriter {
                 | (value.len() as u64) << 32
                 | (key.len() as u64) << 48,
         );
+        let [low, high] = record.fate.words();
+        writer.push_word(low);
+        writer.push_word(high);
         writer.push(key);
         writer.push(value);
         writer.finish();
         self.head = position + bytes as u64;
-        parts.header[HEAD_AT].store(self.head, Release);
+        view.header[HEAD_AT].store(self.head, Release);
         Some(position)
     }
 
-    /// Links a kept record to another version before it, or to none.
+    /// Appends a kept record once more, with another link and another note, and returns the copy's position; `None` when it does
+    /// not fit before the tail.
     ///
     /// # Panics
     ///
-    /// When `position` is not kept, or `previous` is not below it.
-    pub fn set_previous(&mut self, position: u64, previous: Option<u64>) {
+    /// When no record is kept at `position`, or `previous` is not a position below the head.
+    pub fn append_copy(&mut self, position: u64, previous: Option<u64>, note: u8) -> Option<u64> {
         assert!((self.tail..self.head).contains(&position), "no record is kept at {position}");
-        let link = self.log.parts().span(position, RECORD_HEADER_WORDS);
-        link.store(1, link_word(position, previous, (link.load(1) >> 48) as u16));
+        let view = self.log.view();
+        let header = view.header(position).expect("the record is kept");
+        if header.bytes() > self.room_bytes() {
+            return None;
+        }
+        let (copy, words) = (self.head, header.bytes() / WORD_BYTES);
+        // As in `append`.
+        fence(Release);
+        let (from, to) = (view.span(position, words), view.span(copy, words));
+        for word in 0..words {
+            to.store(word, from.load(word));
+        }
+        let flags = (from.load(LINK_AT) >> ADDRESS_BITS) as u16 & ((1 << FLAGS_OF_CALLER_SHIFT) - 1);
+        to.store(LINK_AT, link_word(copy, previous, flags | u16::from(note) << FLAGS_OF_CALLER_SHIFT));
+        self.head = copy + header.bytes() as u64;
+        view.header[HEAD_AT].store(self.head, Release);
+        Some(copy)
+    }
+
+    /// Says whether a kept record is the newest version.
+    ///
+    /// # Panics
+    ///
+    /// When `position` is not kept.
+    pub fn set_fate(&mut self, position: u64, fate: Fate) {
+        assert!((self.tail..self.head).contains(&position), "no record is kept at {position}");
+        let header = self.log.view().span(position, RECORD_HEADER_WORDS);
+        let replaced = u64::from(FLAG_REPLACED) << ADDRESS_BITS;
+        let link = header.load(LINK_AT) & !replaced | u64::from(fate.flag()) << ADDRESS_BITS;
+        header.store(LINK_AT, link);
+        let [low, high] = fate.words();
+        header.store(FATE_AT, low);
+        header.store(FATE_AT + 1, high);
     }
 
     /// Lets everything below `position` be overwritten; from now on reading it says [`Reclaimed`].
@@ -116,7 +153,7 @@ impl RecordLogWriter {
         self.tail = position;
         // Release: whoever sees the tail moved also sees what was done before, the index entries pointing
         // elsewhere above all.
-        self.log.parts().header[TAIL_AT].store(position, Release);
+        self.log.view().header[TAIL_AT].store(position, Release);
     }
 }
 
@@ -129,7 +166,7 @@ fn link_word(position: u64, previous: Option<u64>, flags: u16) -> u64 {
         }
         None => (0, flags & !FLAG_PREVIOUS),
     };
-    u64::from(flags) << 48 | address
+    u64::from(flags) << ADDRESS_BITS | address
 }
 
 impl Drop for RecordLogWriter {

@@ -147,6 +147,24 @@ fn the_longest_message_fits() {
 }
 
 #[test]
+fn as_many_messages_fit_as_there_is_said_to_be_room_for() {
+    for (config, bytes) in [(SMALL, 8), (SMALL, 100), (RingConfig { positions: 8, ..SMALL }, 24)] {
+        let (_, ring) = ring(config, 1);
+        let mut writer = ring.writer();
+        for gate in [0, 3, 5, 40, u64::MAX] {
+            let room = writer.room_for(gate, bytes);
+            for left in (0..room).rev() {
+                assert!(writer.room(gate) >= bytes);
+                writer.append(7, &[&vec![1; bytes]]);
+                assert_eq!(writer.room_for(gate, bytes), left);
+            }
+            assert!(writer.room(gate) < bytes);
+            writer.publish();
+        }
+    }
+}
+
+#[test]
 fn appending_without_room_panics_and_a_second_writer_too() {
     let (_, ring) = ring(SMALL, 1);
     let mut writer = ring.writer();

@@ -74,6 +74,15 @@ impl RingWriter {
         ((self.limit - self.position) as usize).saturating_sub(FRAME_HEADER_BYTES)
     }
 
+    /// How many messages of `bytes` bytes each can be appended one after the other when every message up to `gate` may be
+    /// overwritten.
+    pub fn room_for(&mut self, gate: u64, bytes: usize) -> usize {
+        self.room(gate);
+        let numbers = (self.limit_sequence + 1).saturating_sub(self.next);
+        let frames = (self.limit - self.position) / Ring::frame_bytes(bytes) as u64;
+        numbers.min(frames) as usize
+    }
+
     /// Appends one message, the parts one behind the other, and returns its number. Readers see it after
     /// [`publish`](Self::publish).
     ///

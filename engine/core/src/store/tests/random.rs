@@ -4,7 +4,7 @@ use super::model::Model;
 use super::stream::{ORDERS, Op, STOCKS, Stream, TABLES, declaration, op, store_for, transaction};
 use crate::random::Random;
 use crate::store::{RETIRING_MAX, ReadBuffer, ReadError, Reading, Store};
-use gds_wire::acknowledgement::Outcome;
+use gds_wire::acknowledgement::{Acknowledgement, Outcome};
 use gds_wire::declaration::Limits;
 use gds_wire::transaction::OperationKind;
 use proptest::prelude::*;
@@ -55,6 +55,9 @@ struct Run {
     stream: Stream,
     model: Model,
     stores: [Store; 2],
+    /// Takes several messages at a time: those that wait for it, with what must come of each.
+    batched: Store,
+    waiting: Vec<(Vec<u8>, Acknowledgement)>,
     buffer: ReadBuffer,
 }
 
@@ -77,8 +80,17 @@ impl Run {
         for store in &mut stores {
             assert_eq!(store.apply(1, &message).outcome(), Outcome::Applied);
         }
-        let random = Random::new(shape.seed);
-        Self { shape: shape.clone(), random, stream, model, stores, buffer: ReadBuffer::new() }
+        let acknowledgement = store_for(held, 1).apply(1, &message);
+        Self {
+            shape: shape.clone(),
+            random: Random::new(shape.seed),
+            stream,
+            model,
+            stores,
+            batched: store_for(held, 1),
+            waiting: vec![(message, acknowledgement)],
+            buffer: ReadBuffer::new(),
+        }
     }
 
     fn step(&mut self) {
@@ -110,6 +122,7 @@ impl Run {
         let acknowledgement = first.apply(sequence, &message);
         assert_eq!(acknowledgement.outcome(), expected, "message {sequence}");
         assert_eq!(second.apply(sequence, &message), acknowledgement, "message {sequence}");
+        self.waiting.push((message, acknowledgement));
         let tally = first.tally();
         assert_eq!(
             (tally.records, tally.bytes),
@@ -117,6 +130,24 @@ impl Run {
             "message {sequence}"
         );
         assert_eq!(second.tally(), tally, "message {sequence}");
+    }
+
+    /// Applies what waits, all at once.
+    fn apply_waiting(&mut self) {
+        let first = self.batched.applied() + 1;
+        let mut expected = (first..).zip(&self.waiting);
+        self.batched.apply_all(
+            first,
+            self.waiting.iter().map(|(message, _)| &message[..]),
+            |sequence, acknowledgement| {
+                let (number, (_, alone)) = expected.next().unwrap();
+                assert_eq!((sequence, *acknowledgement), (number, *alone));
+            },
+        );
+        assert!(expected.next().is_none());
+        self.waiting.clear();
+        assert_eq!(self.batched.digest(), self.stores[0].digest());
+        assert_eq!(self.batched.tally(), self.stores[0].tally());
     }
 
     fn operations(&mut self) -> Vec<Op> {
@@ -171,7 +202,9 @@ impl Run {
             let table = TABLES[self.random.below(4) as usize];
             let key = format!("k{}", self.random.below(self.shape.keys)).into_bytes();
             let as_of = oldest + self.random.below(applied - oldest + 1);
-            for store in &self.stores {
+            let current = (self.batched.applied() == applied).then_some(&self.batched);
+            for store in self.stores.iter().chain(current) {
+                store.reader().foresee([(table, &key[..]), (999, b"no table")].into_iter(), as_of);
                 let reading = store.reader().get(table, &key, as_of, &mut self.buffer).unwrap();
                 let expected = self.model.read(table, &key, if as_of == 0 { applied } else { as_of });
                 assert_eq!(
@@ -225,6 +258,9 @@ fn run(shape: &Shape) -> Run {
     let mut run = Run::new(shape);
     for message in 0..shape.messages {
         run.step();
+        if run.random.chance(1, 30) {
+            run.apply_waiting();
+        }
         if message % 8 == 0 {
             run.check_reads();
         }
