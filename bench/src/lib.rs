@@ -10,7 +10,9 @@
 //! | [`command`] | `gds bench` |
 //! | [`echo`] | the floor under every acknowledgement, and what the rig is tested against |
 //! | [`cores`], [`addresses`] | which processor does what; ports and groups of one's own |
+//! | [`peer`] | what users would have elsewhere |
 //! | [`report`] | what a measurement looks like when it is done |
+//! | [`compare`] | two revisions against each other: `gds bench ab` |
 #![forbid(unsafe_code)]
 pub mod addresses;
 pub mod command;

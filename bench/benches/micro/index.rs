@@ -37,7 +37,7 @@ fn of_size(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, writer: &mut In
         bencher.iter(|| {
             let keys = keys();
             let candidates: [Candidates; BATCH] = keys.map(|key| index.candidates(hash(key)));
-            candidates.iter().for_each(|candidates| index.prefetch(candidates));
+            index.prefetch(&candidates);
             let found = keys.iter().zip(&candidates);
             let found = found.filter(|(key, at)| index.lookup_candidates(at, |it| it == **key).is_some());
             assert_eq!(found.count(), BATCH);

@@ -3,13 +3,14 @@ use crate::measurement::{Latency, Run, Subject, histogram, median};
 use plotters::style::RGBColor;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Colours that people tell apart whatever colours they see (Okabe and Ito), darkest first.
+/// Colours that people tell apart whatever colours they see (after Okabe and Ito): blues of different lightness for GDS, greys for floors,
+/// others for peers.
 const SYSTEM: [RGBColor; 4] =
-    [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(86, 180, 233), RGBColor(0, 158, 115)];
+    [RGBColor(0, 114, 178), RGBColor(86, 180, 233), RGBColor(0, 52, 94), RGBColor(120, 94, 200)];
 const FLOOR: [RGBColor; 4] =
     [RGBColor(110, 115, 125), RGBColor(60, 64, 72), RGBColor(160, 164, 172), RGBColor(85, 90, 99)];
 const PEER: [RGBColor; 4] =
-    [RGBColor(230, 159, 0), RGBColor(204, 121, 167), RGBColor(0, 158, 115), RGBColor(86, 180, 233)];
+    [RGBColor(230, 159, 0), RGBColor(204, 121, 167), RGBColor(0, 158, 115), RGBColor(213, 94, 0)];
 
 /// Runs that differ in repetition and rate only.
 pub struct Series<'a> {
