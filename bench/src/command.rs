@@ -30,7 +30,14 @@ pub enum Command {
     Echo(echo::EchoCommand),
 }
 
-/// Does it.
+impl Arguments {
+    /// Ends in order when interrupted: what was measured by then is reported, and what was started for it goes.
+    pub fn heeds_interrupts(&self) -> bool {
+        matches!(self.command, Command::All(_))
+    }
+}
+
+/// Does it, until it is done or [`interrupt`](crate::experiment::interrupt)ed.
 ///
 /// # Errors
 /// Why it could not be measured, or that what was measured does not count.

@@ -5,10 +5,17 @@
 //! a node starts a new one, and what spins on the system's processor is gone before the floor takes its place.
 mod acknowledgement;
 mod bench;
+mod floors;
+mod fsync;
+mod gets;
+mod growth;
+mod ladder;
+mod loss;
+mod restart;
 mod rows;
 mod saturation;
 
-pub use bench::{Bench, Extent};
+pub use bench::{Bench, Extent, interrupt, interrupted};
 pub use rows::{Draft, Figure, absolute, count, duration, ratio};
 
 use crate::measurement::{Row, Run};
@@ -35,7 +42,7 @@ pub struct Experiment {
     pub run: fn(&Bench<'_>) -> Found,
 }
 
-/// All experiments, in the order of the table.
+/// All experiments: those of the table in its order, then curves, floors and peers.
 pub const ALL: &[Experiment] = &[
     Experiment {
         name: acknowledgement::DEPTH_1,
@@ -51,6 +58,42 @@ pub const ALL: &[Experiment] = &[
         name: saturation::NAME,
         what: "messages a second from ingest to acknowledgement, as fast as it goes",
         run: saturation::run,
+    },
+    Experiment { name: loss::NAME, what: "acknowledgement while packets are lost", run: loss::run },
+    Experiment {
+        name: fsync::NAME,
+        what: "acknowledgement that survives a power cut, against the disk by itself",
+        run: fsync::run,
+    },
+    Experiment { name: gets::INDEX, what: "gets from the index, in the store's process", run: gets::index },
+    Experiment { name: gets::QUERY, what: "gets over SoupBinTCP, against a bare TCP echo", run: gets::query },
+    Experiment { name: restart::NAME, what: "how quickly a journal is replayed", run: restart::run },
+    Experiment {
+        name: growth::NAME,
+        what: "what a message costs the more records there are",
+        run: growth::run,
+    },
+    Experiment {
+        name: ladder::LADDER,
+        what: "latency against rate, up to where it goes no further",
+        run: ladder::ladder,
+    },
+    Experiment {
+        name: ladder::WORKLOADS,
+        what: "each workload as fast as it goes, an ITCH day among them",
+        run: ladder::workloads,
+    },
+    Experiment {
+        name: floors::ECHOES,
+        what: "a packet there and back, over each transport",
+        run: floors::echoes,
+    },
+    Experiment { name: floors::STREAM, what: "a multicast stream one way", run: floors::stream },
+    Experiment { name: floors::READS, what: "random reads of memory and of the disk", run: floors::reads },
+    Experiment {
+        name: floors::PEERS,
+        what: "Redis and memcached where installed, and rings of other crates",
+        run: floors::peers,
     },
 ];
 

@@ -8,9 +8,9 @@
 //! | [`node`], [`load`] | the system under test as a process of its own, and load on it through the client library |
 //! | [`experiment`] | the lines of the table of bounds, each with its runs |
 //! | [`command`] | `gds bench` |
-//! | [`echo`] | the floor under every acknowledgement, and what the rig is tested against |
-//! | [`cores`], [`addresses`] | which processor does what; ports and groups of one's own |
+//! | [`echo`], [`floor`] | what the machine can do at best; the echo is also what the rig is tested against |
 //! | [`peer`] | what users would have elsewhere |
+//! | [`cores`], [`addresses`] | which processor does what; ports and groups of one's own |
 //! | [`report`] | what a measurement looks like when it is done |
 //! | [`compare`] | two revisions against each other: `gds bench ab` |
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@ pub mod compare;
 pub mod cores;
 pub mod echo;
 pub mod experiment;
+pub mod floor;
 pub mod load;
 pub mod measurement;
 pub mod node;

@@ -24,7 +24,7 @@ const READY: Duration = Duration::from_secs(300);
 /// How long it may take to stop.
 const STOP: Duration = Duration::from_secs(60);
 /// Memory as a file system.
-const MEMORY: &str = "/dev/shm";
+pub const MEMORY: &str = "/dev/shm";
 
 /// Which agents run where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! | [`open_loop`] | when it is due, whatever became of those before it | latency from the time it was due |
 //! | [`closed_loop`] | when the one before is answered | latency of the round trip |
 //! | [`saturate`] | as soon as the target takes it | how many are answered in a second |
+//! | [`send`] | as soon as the target takes it | nothing: it fills a store |
 //!
 //! # Open loop
 //! Operation *i* is due at `start + i / rate`. With groups of *g*, those of a group come together: all of them are due when the first is, which
@@ -223,6 +224,30 @@ pub fn open_loop(target: &mut dyn Target, plan: &Plan) -> Measured {
     measured
 }
 
+/// Begins so many operations as fast as the target takes them and waits until all are answered: to fill a store, not to measure.
+///
+/// # Errors
+/// That no answer came for [`PATIENCE`].
+pub fn send(target: &mut dyn Target, count: u64) -> Result<(), String> {
+    let mut flight = Flight::new();
+    let mut heard_ns = clock::monotonic_ns();
+    while flight.next < count || flight.open_count > 0 {
+        let mut begun = 0;
+        while begun < BURST && flight.next < count && target.submit(flight.next) {
+            flight.begin();
+            begun += 1;
+        }
+        let now_ns = clock::monotonic_ns();
+        flight.poll(target, now_ns);
+        if !flight.heard.is_empty() {
+            heard_ns = now_ns;
+        } else if now_ns > heard_ns + ns(PATIENCE) {
+            return Err(format!("{} of {count} were not answered", count - flight.next + flight.open_count));
+        }
+    }
+    Ok(())
+}
+
 /// One operation at a time; see the module.
 ///
 /// # Panics
@@ -298,6 +323,14 @@ pub fn saturate(target: &mut dyn Target, plan: &Plan) -> Measured {
 }
 
 impl Measured {
+    /// What operations that were made one behind the other came to, all of which were answered.
+    pub fn of_latencies(latency: Histogram<u64>) -> Self {
+        let count = latency.len();
+        let seconds = latency.mean() * count as f64 / 1e9;
+        let rate = per_second(count, seconds);
+        Self { rate, sent: count, answered: count, latency, ..Self::begin(None) }
+    }
+
     fn begin(rate_wanted: Option<f64>) -> Self {
         Self {
             rate_wanted,

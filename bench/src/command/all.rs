@@ -1,7 +1,8 @@
 //! `gds bench all` and `list`.
+use super::table;
 use crate::cores::Cores;
-use crate::experiment::{self, Bench, Experiment, Extent};
-use crate::measurement::Results;
+use crate::experiment::{self, Bench, Experiment, Extent, Figure};
+use crate::measurement::{Results, Run, median};
 use crate::report;
 use crate::workload;
 use clap::Args;
@@ -74,11 +75,54 @@ pub fn run(arguments: &All) -> Result<(), String> {
         results.skipped.append(&mut found.skipped);
         let written = report::write(&results, &arguments.out);
         written.map_err(|error| format!("{}: {error}", arguments.out.display()))?;
+        if experiment::interrupted() {
+            break;
+        }
     }
     shown.finish();
     print!("{}", report::text(&results));
+    print!("{}", unbounded(&results));
     println!("\n{}", arguments.out.join("index.html").display());
     Ok(())
+}
+
+/// What has no line in the table of bounds: medians over the repetitions that count.
+fn unbounded(results: &Results) -> String {
+    let in_table = |run: &&Run| results.rows.iter().any(|row| row.experiment == run.experiment);
+    let mut groups: Vec<Vec<&Run>> = Vec::new();
+    for run in results.runs.iter().filter(|run| !in_table(run)) {
+        match groups.iter_mut().find(|group| label(group[0]) == label(run)) {
+            Some(group) => group.push(run),
+            None => groups.push(vec![run]),
+        }
+    }
+    let row = |runs: &Vec<&Run>| {
+        let middle =
+            |figure: Figure| median(&runs.iter().filter_map(|run| figure.of(run)).collect::<Vec<_>>());
+        let latency = |share| middle(Figure::Latency(share)).map_or("–".into(), experiment::duration);
+        let rate = middle(Figure::Rate).map_or("–".into(), experiment::count);
+        let failed = runs.iter().filter(|run| run.failed.is_some()).count();
+        let verdict = if failed == 0 { String::new() } else { format!("{failed} of {} FAILED", runs.len()) };
+        vec![label(runs[0]), rate, latency(0.5), latency(0.99), verdict]
+    };
+    let rows: Vec<Vec<String>> = groups.iter().map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", table::text(&["without a bound (medians)", "rate /s", "p50", "p99", ""], &rows))
+}
+
+/// All that tells a run apart but its repetition.
+fn label(run: &Run) -> String {
+    let wanted = run.rate_wanted.map(|rate| format!("{} /s", experiment::count(rate)));
+    let parameters = run.parameters.iter().map(|(name, value)| format!("{} {value}", name.replace('_', " ")));
+    let parts: Vec<String> = [format!("{}: {}", run.experiment, run.name), run.workload.clone()]
+        .into_iter()
+        .chain(parameters)
+        .chain(wanted)
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join(", ")
 }
 
 /// Names what there is.

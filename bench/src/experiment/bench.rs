@@ -13,7 +13,21 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// Somebody wants this process to end. It is a process that is interrupted, so this is the process's.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// No more runs are to be begun; those that would be fail. Returns whether that was known already.
+pub fn interrupt() -> bool {
+    INTERRUPTED.swap(true, Ordering::AcqRel)
+}
+
+/// Was it?
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Acquire)
+}
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +110,17 @@ impl Bench<'_> {
         outcome.unwrap_or_else(|why| draft.failed(why))
     }
 
+    /// A new node, unless no more are wanted.
+    pub fn start(&self, settings: &Settings) -> Result<Node, String> {
+        Self::go_on()?;
+        Node::start(settings)
+    }
+
+    /// Are more runs wanted?
+    fn go_on() -> Result<(), String> {
+        if interrupted() { Err("interrupted".into()) } else { Ok(()) }
+    }
+
     /// The same on a node that runs; it is stopped at the end.
     pub fn on_node(
         &self,
@@ -135,7 +160,7 @@ impl Bench<'_> {
         measure: impl FnOnce(&mut EchoClient) -> Measured + Send,
     ) -> Run {
         let draft = draft.with("transport", config.transport);
-        let outcome = Echo::start(config).and_then(|echo| {
+        let outcome = Self::go_on().and_then(|()| Echo::start(config)).and_then(|echo| {
             on_core(self.cores.load, || Ok(measure(&mut EchoClient::open(&echo, BLOCK_BYTES)?)))
         });
         match outcome {

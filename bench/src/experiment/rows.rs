@@ -116,7 +116,7 @@ impl Figure {
         match self {
             Self::Latency(share) => format!("p{} {}", share * 100.0, duration(value)),
             Self::Rate => format!("{} /s", count(value)),
-            Self::Named(name) => format!("{name} {value:.2}"),
+            Self::Named(name) => format!("{} {value:.1}", name.replace('_', " ")),
         }
     }
 }
@@ -143,8 +143,7 @@ pub fn count(value: f64) -> String {
 /// Which runs are meant.
 pub type Which<'a> = &'a dyn Fn(&Run) -> bool;
 
-/// One line of the table: for each repetition, the figure of one run over that of the other. `None` in a bound's place is not possible: what
-/// has no bound is no row.
+/// One line of the table: for each repetition, the figure of one run over that of the other.
 pub fn ratio(
     what: &str,
     bound: Bound,
@@ -159,7 +158,7 @@ pub fn ratio(
         })
         .collect();
     let sides: Vec<String> = [system, floor].iter().filter_map(|which| side(runs, figure, *which)).collect();
-    row(what, bound, runs, values, sides.join(", "), &|run| system(run) || floor(run))
+    row(what, bound, runs, values, sides.join(" over "), &|run| system(run) || floor(run))
 }
 
 /// One line of the table: the figure of each run itself.

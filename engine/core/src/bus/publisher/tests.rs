@@ -103,3 +103,70 @@ fn should_stop_when_a_committed_message_is_nowhere() {
     let error = publisher.duty(at_us(0), 1_000, &mut NoDisk, &mut TestPort::default()).unwrap_err();
     assert!(error.to_string().contains("message 1 "), "{error}");
 }
+
+/// Keeps each burst as it was sent: how many bytes, in packets of how many.
+#[derive(Default)]
+struct BurstPort {
+    bursts: Vec<(usize, usize)>,
+    inner: TestPort,
+}
+
+impl DatagramPort for BurstPort {
+    fn receive(&mut self, _: usize, _: &mut dyn FnMut(SocketAddrV4, &[u8])) -> usize {
+        0
+    }
+    fn send(&mut self, to: SocketAddrV4, datagram: &[u8]) -> bool {
+        self.inner.send(to, datagram)
+    }
+    fn send_segments(&mut self, to: SocketAddrV4, datagrams: &[u8], segment_bytes: usize) -> usize {
+        self.bursts.push((datagrams.len(), segment_bytes));
+        self.inner.send_segments(to, datagrams, segment_bytes)
+    }
+}
+
+/// Publishes messages of these lengths; the bursts, after a look at every packet.
+fn bursts(lengths: &[usize], packets_max: usize) -> Vec<(usize, usize)> {
+    let ring = ring(1 << 20);
+    let mut writer = ring.writer();
+    for length in lengths {
+        writer.append(1, &[&vec![*length as u8; *length]]);
+    }
+    writer.publish();
+    let config =
+        PublisherConfig { bus_messages: false, packets_max, ..PublisherConfig::new(STREAM, address(1)) };
+    let mut publisher = Publisher::new(config, StreamReader::new(ring.reader(1), None));
+    let mut port = BurstPort::default();
+    let last = lengths.len() as u64;
+    while publisher.published() < last {
+        let before = port.inner.outbox.len();
+        let made = publisher.duty(at_us(0), last, &mut NoDisk, &mut port).unwrap();
+        assert_eq!(made, port.inner.outbox.len() - before);
+        assert!((1..=packets_max).contains(&made));
+    }
+    let mut messages = Vec::new();
+    for (_, datagram) in &port.inner.outbox {
+        let packet = Packet::parse(datagram).unwrap();
+        messages.extend(packet.messages().map(|(number, message)| (number, message.len())));
+    }
+    assert_eq!(messages, (1..).zip(lengths.iter().copied()).collect::<Vec<_>>());
+    port.bursts
+}
+
+#[test]
+fn should_send_packets_of_equal_length_as_one_burst() {
+    assert_eq!(
+        bursts(&[228; 6 * 100 + 3], 64),
+        [(46 * 1400, 1400), (18 * 1400, 1400), (36 * 1400 + 20 + 3 * 230, 1400)]
+    );
+    assert_eq!(bursts(&[228], 64), [(250, 250)]);
+}
+
+#[test]
+fn should_begin_a_burst_anew_for_a_longer_packet_and_end_it_with_a_shorter_one() {
+    // 1300 does not fit behind 100, so the first packet is short and the second, longer one goes by itself.
+    assert_eq!(bursts(&[100, 1300, 1300, 50], 64), [(122, 122), (2 * 1322 + 72, 1322)]);
+    let varying: Vec<usize> = (0..2_000).map(|index| 30 + index * 7 % 61).collect();
+    let bursts = bursts(&varying, 64);
+    let packets: usize = bursts.iter().map(|(bytes, segment)| bytes.div_ceil(*segment)).sum();
+    assert!(packets >= 2 * (bursts.len() - 3), "{packets} packets in {} bursts", bursts.len());
+}
