@@ -33,7 +33,7 @@ pub enum Command {
 impl Arguments {
     /// Ends in order when interrupted: what was measured by then is reported, and what was started for it goes.
     pub fn heeds_interrupts(&self) -> bool {
-        matches!(self.command, Command::All(_))
+        matches!(self.command, Command::All(_) | Command::Ab(_))
     }
 }
 

@@ -187,13 +187,16 @@ fn latency(dice: &mut Dice, middle_ns: f64, samples: u32) -> Latency {
 }
 
 fn stages(dice: &mut Dice, whole_ns: f64) -> Vec<Stage> {
-    [("sequenced", 0.14), ("applied", 0.31), ("acknowledged", 0.55), ("published", 0.74), ("journalled", 1.0)]
-        .into_iter()
-        .map(|(name, share)| Stage {
-            name: name.into(),
-            latency: latency(dice, whole_ns * share * 0.4, 2_000),
-        })
-        .collect()
+    [
+        ("sequenced", 0.14),
+        ("applied", 0.31),
+        ("acknowledged", 0.55),
+        ("published", 0.74),
+        ("journalled", 30.0),
+    ]
+    .into_iter()
+    .map(|(name, share)| Stage { name: name.into(), latency: latency(dice, whole_ns * share * 0.4, 2_000) })
+    .collect()
 }
 
 /// Numbers that look random and are the same each time.

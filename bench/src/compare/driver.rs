@@ -1,5 +1,6 @@
 //! Measures two binaries in turn until every metric has its verdict, and shows what came out.
 use super::pairs::{self, Comparison, Direction, Verdict};
+use crate::experiment::interrupted;
 use crate::report::numbers::{rate, time};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -90,6 +91,9 @@ fn verdict(
 fn measure(metric: &mut dyn Metric, binary: &Path) -> Result<f64, String> {
     let mut failures = 0;
     loop {
+        if interrupted() {
+            return Err("interrupted".into());
+        }
         match metric.measure(binary) {
             Ok(value) if value > 0.0 && value.is_finite() => return Ok(value),
             Ok(value) => return Err(format!("{}: measured {value}", binary.display())),

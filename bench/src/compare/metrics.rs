@@ -27,6 +27,8 @@ const LATENCY: Duration = Duration::from_millis(800);
 const SATURATION: Duration = Duration::from_millis(1500);
 /// Records that are there to be got.
 const RECORDS: u64 = 100_000;
+/// Of these under way while they are written: few enough for any socket's buffer.
+const AHEAD: u64 = 512;
 /// What the journal keeps in memory.
 const KEPT_BYTES: u64 = 1 << 30;
 
@@ -128,7 +130,7 @@ fn fill(transactions: &mut Transactions) -> Result<(), String> {
     transactions.wait_until_ready()?;
     let (mut begun, mut answered, mut heard) = (0, 0, Instant::now());
     while answered < RECORDS {
-        while begun < RECORDS && transactions.submit(begun) {
+        while begun < RECORDS.min(answered + AHEAD) && transactions.submit(begun) {
             begun += 1;
         }
         let before = answered;

@@ -24,6 +24,11 @@ const THICK: i32 = 54;
 /// About the width of a character.
 const CHARACTER: i32 = 17;
 
+/// The stage at which the client knows.
+const ACKNOWLEDGED: &str = "acknowledged";
+/// A stage later than so many times that one is shown cut.
+const NEAR: f64 = 4.0;
+
 /// What one bar shows.
 struct Bar {
     label: String,
@@ -55,7 +60,7 @@ pub fn draw(title: &str, runs: &[&Run]) -> Result<Option<(String, String)>, Erro
     }
     canvas.finish()?;
     let caption = "From being received on. A colour ends where its stage was reached by half (above) and by 99 % (below) of the \
-                   messages; each half has its own scale.";
+                   messages; each half has its own scale. An arrow: that stage is reached far to the right.";
     Ok(Some((svg, caption.to_owned())))
 }
 
@@ -102,6 +107,21 @@ fn legend(canvas: &Canvas, names: &[(u64, &str)]) -> Result<(), Error> {
     Ok(())
 }
 
+/// How far the panel goes: to the last stage, unless that comes so long after the acknowledgement (a journal that waits for a full group)
+/// that nothing else would be seen; then only its beginning is shown.
+fn shown_to(bars: &[Bar], reached: &impl Fn(&Latency) -> f64) -> f64 {
+    let all: Vec<(&str, f64)> = bars
+        .iter()
+        .flat_map(|bar| &bar.stages)
+        .map(|(name, latency)| (name.as_str(), reached(latency)))
+        .collect();
+    let most = |counts: &dyn Fn(&str, f64) -> bool| {
+        all.iter().filter(|(name, ns)| counts(name, *ns)).map(|(_, ns)| *ns).fold(0.0, f64::max)
+    };
+    let (last, near) = (most(&|_, _| true), most(&|name, _| name == ACKNOWLEDGED) * NEAR);
+    if near == 0.0 || last <= near { last } else { 1.2 * most(&|_, ns| ns <= near) }
+}
+
 fn draw_panel(
     canvas: &Canvas,
     top: i32,
@@ -110,9 +130,7 @@ fn draw_panel(
     names: &[(u64, &str)],
 ) -> Result<(), Error> {
     let reached = |latency: &Latency| latency.quantile_ns(share) as f64;
-    let most =
-        bars.iter().flat_map(|bar| &bar.stages).map(|(_, latency)| reached(latency)).fold(1.0, f64::max);
-    let axis = Axis::from_zero(most, 6, time);
+    let axis = Axis::from_zero(shown_to(bars, &reached), 6, time);
     let x = |ns: f64| FROM + scaled(axis.place(ns), LENGTH);
     let bottom = top + PITCH * bars.len() as i32;
     for (ns, text) in &axis.ticks {
@@ -130,7 +148,7 @@ fn draw_panel(
             let place = names.iter().position(|(_, known)| *known == name).unwrap_or_default();
             let (colour, ink) = COLOURS[place % COLOURS.len()];
             canvas.block((x(from), middle - THICK / 2), (x(ns), middle + THICK / 2), colour)?;
-            let text = time(ns - from);
+            let text = if ns > axis.to() { format!("→ {}", time(ns)) } else { time(ns - from) };
             if x(ns) - x(from) > CHARACTER * text.chars().count() as i32 + 16 {
                 canvas.text(&text, ((x(from) + x(ns)) / 2, middle), ink, Anchor::Middle)?;
             }

@@ -104,10 +104,12 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
+    #[inline]
     fn moves(&self, tag: u64) -> &AtomicU64 {
         &self.header[MOVES_AT + (tag as usize & (MOVE_COUNTERS - 1))]
     }
 
+    #[inline]
     fn bucket(&self, bucket: usize) -> &[AtomicU64; BUCKET_ENTRIES] {
         let (buckets, _) = self.entries.as_chunks::<BUCKET_ENTRIES>();
         &buckets[bucket]
@@ -138,6 +140,7 @@ impl Index {
         Arc::new(Self { words, config, buckets: config.buckets(), writer_taken: AtomicBool::new(false) })
     }
 
+    #[inline]
     fn parts(&self) -> Parts<'_> {
         let (header, rest) = self.words.words().split_at(STASH_AT);
         let (stash, rest) = rest.split_at(self.config.stash_words());
@@ -190,6 +193,7 @@ impl Index {
     }
 
     /// Where an entry with this hash may be. Every bit of the hash should be as good as the others.
+    #[inline]
     pub fn candidates(&self, hash: u64) -> Candidates {
         // The bucket comes from the high bits and the tag from the low ones, so that they say different
         // things.
@@ -226,6 +230,7 @@ impl Index {
         }
     }
 
+    #[inline]
     fn other_bucket(&self, tag: u64, bucket: usize) -> usize {
         let mixed = tag.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mixed = ((u128::from(mixed) * self.buckets as u128) >> 64) as usize;
@@ -270,20 +275,24 @@ enum Place {
     Stash(usize),
 }
 
+#[inline]
 fn entry(tag: u64, address: u64) -> u64 {
     debug_assert!((1..=0xFFFF).contains(&tag) && address <= ADDRESS_MAX);
     tag << ADDRESS_BITS | address
 }
 
+#[inline]
 fn tag_of(entry: u64) -> u64 {
     entry >> ADDRESS_BITS
 }
 
+#[inline]
 fn address_of(entry: u64) -> u64 {
     entry & ADDRESS_MAX
 }
 
 /// One pass over both buckets and the stash.
+#[inline]
 fn search(
     parts: &Parts<'_>,
     candidates: &Candidates,
@@ -319,6 +328,7 @@ fn tagged(bucket: &[AtomicU64; BUCKET_ENTRIES], tag: u64) -> u32 {
     tagged
 }
 
+#[inline]
 fn match_word(word: &AtomicU64, tag: u64, matches: &mut impl FnMut(u64) -> bool) -> Option<u64> {
     let mut found = word.load(Acquire);
     while tag_of(found) == tag {

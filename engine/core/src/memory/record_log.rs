@@ -48,6 +48,7 @@ pub const VALUE_BYTES_MAX: usize = u16::MAX as usize;
 
 const RECORD_HEADER_WORDS: usize = 5;
 const LINK_AT: usize = 1;
+const IDENTITY_AT: usize = 2;
 const FATE_AT: usize = 3;
 const HEAD_AT: usize = 0;
 const TAIL_AT: usize = LINE_WORDS;
@@ -56,6 +57,8 @@ const LOG_HEADER_WORDS: usize = 2 * LINE_WORDS;
 const FLAG_TOMBSTONE: u16 = 1;
 const FLAG_PREVIOUS: u16 = 2;
 const FLAG_REPLACED: u16 = 4;
+/// The bits of the word with table and lengths that hold the value's length.
+const VALUE_LENGTH_MASK: u64 = 0xFFFF << 32;
 /// Flags that belong to the caller.
 const FLAGS_OF_CALLER_SHIFT: u32 = 8;
 
@@ -102,6 +105,7 @@ impl Default for Fate {
 }
 
 impl Fate {
+    #[inline(always)]
     fn from_words(flags: u16, words: [u64; 2]) -> Self {
         if flags & FLAG_REPLACED != 0 {
             Self::Replaced { by: words[0] }
@@ -110,6 +114,7 @@ impl Fate {
         }
     }
 
+    #[inline]
     fn flag(&self) -> u16 {
         match self {
             Self::Current { .. } => 0,
@@ -150,21 +155,23 @@ pub struct RecordHeader {
 
 impl RecordHeader {
     /// Bytes that the record takes in the log.
+    #[inline]
     pub fn bytes(&self) -> usize {
         RecordLog::record_bytes(self.key_length, self.value_length)
     }
 
+    #[inline(always)]
     fn from_words(position: u64, words: [u64; RECORD_HEADER_WORDS]) -> Self {
         let flags = (words[LINK_AT] >> ADDRESS_BITS) as u16;
-        let lengths = words[2] >> 32;
+        let lengths = words[IDENTITY_AT] >> 32;
         let linked = flags & FLAG_PREVIOUS != 0;
         Self {
             version: words[0],
             previous: linked.then(|| position_before(position, words[LINK_AT] & ADDRESS_MAX)),
             tombstone: flags & FLAG_TOMBSTONE != 0,
             note: (flags >> FLAGS_OF_CALLER_SHIFT) as u8,
-            table: words[2] as u16,
-            generation: (words[2] >> 16) as u16,
+            table: words[IDENTITY_AT] as u16,
+            generation: (words[IDENTITY_AT] >> 16) as u16,
             key_length: (lengths >> 16 & 0xFF) as usize,
             value_length: (lengths & 0xFFFF) as usize,
             fate: Fate::from_words(flags, [words[FATE_AT], words[FATE_AT + 1]]),
@@ -172,7 +179,14 @@ impl RecordHeader {
     }
 }
 
+/// The word with table, generation and lengths.
+#[inline]
+fn identity_word(table: u16, generation: u16, key_length: usize, value_length: usize) -> u64 {
+    u64::from(table) | u64::from(generation) << 16 | (value_length as u64) << 32 | (key_length as u64) << 48
+}
+
 /// The newest position, not above `limit`, whose address this is.
+#[inline]
 fn position_before(limit: u64, address: u64) -> u64 {
     let back = (limit / WORD_BYTES as u64).wrapping_sub(address) & ADDRESS_MAX;
     (limit / WORD_BYTES as u64).saturating_sub(back) * WORD_BYTES as u64
@@ -228,21 +242,25 @@ impl<'a> RecordView<'a> {
     }
 
     /// `count` words at a virtual position; `count` at most the whole area.
+    #[inline]
     fn span(&self, position: u64, count: usize) -> Span<'a> {
         Span::new(self.records, self.word(position), count)
     }
 
     /// Where the next record goes.
+    #[inline]
     pub fn head(&self) -> u64 {
         self.header[HEAD_AT].load(Acquire)
     }
 
     /// Where the oldest kept record begins; the head when there is none.
+    #[inline]
     pub fn tail(&self) -> u64 {
         self.header[TAIL_AT].load(Acquire)
     }
 
     /// The newest position below the head that has this address.
+    #[inline]
     pub fn position(&self, address: u64) -> u64 {
         position_before(self.head().saturating_sub(WORD_BYTES as u64), address)
     }
@@ -255,6 +273,7 @@ impl RecordLog {
     }
 
     /// Bytes that a record takes.
+    #[inline]
     pub const fn record_bytes(key_length: usize, value_length: usize) -> usize {
         RECORD_HEADER_BYTES + words_for(key_length + value_length) * WORD_BYTES
     }
@@ -288,11 +307,13 @@ impl RecordLog {
     }
 
     /// As [`RecordView::head`].
+    #[inline]
     pub fn head(&self) -> u64 {
         self.view().head()
     }
 
     /// As [`RecordView::tail`].
+    #[inline]
     pub fn tail(&self) -> u64 {
         self.view().tail()
     }
@@ -305,11 +326,13 @@ impl RecordLog {
     }
 
     /// The address of a position.
+    #[inline]
     pub const fn address(position: u64) -> u64 {
         (position / WORD_BYTES as u64) & ADDRESS_MAX
     }
 
     /// As [`RecordView::position`].
+    #[inline]
     pub fn position(&self, address: u64) -> u64 {
         self.view().position(address)
     }

@@ -76,6 +76,7 @@ impl<'a> Span<'a> {
     /// # Panics
     ///
     /// When `start` is outside the area or `count` exceeds it.
+    #[inline]
     pub fn new(area: &'a [AtomicU64], start: usize, count: usize) -> Self {
         let (front, back) = area.split_at(start);
         if count <= back.len() {
@@ -86,6 +87,7 @@ impl<'a> Span<'a> {
     }
 
     /// The span without its first `count` words.
+    #[inline]
     pub fn skip(self, count: usize) -> Self {
         if count <= self.first.len() {
             Self { first: &self.first[count..], second: self.second }
@@ -96,6 +98,7 @@ impl<'a> Span<'a> {
     }
 
     /// The word at `index`.
+    #[inline]
     pub fn load(self, index: usize) -> u64 {
         match self.first.get(index) {
             Some(word) => word.load(Relaxed),
@@ -104,6 +107,7 @@ impl<'a> Span<'a> {
     }
 
     /// Sets the word at `index`.
+    #[inline]
     pub fn store(self, index: usize, value: u64) {
         match self.first.get(index) {
             Some(word) => word.store(value, Relaxed),
@@ -128,6 +132,7 @@ impl<'a> Span<'a> {
     }
 
     /// Copies bytes in from the beginning of the span; their length is whole words.
+    #[inline]
     pub fn copy_from(self, bytes: &[u8]) {
         assert!(bytes.len().is_multiple_of(WORD_BYTES), "{} bytes are not whole words", bytes.len());
         let (near, far) = bytes.split_at((self.first.len() * WORD_BYTES).min(bytes.len()));
@@ -136,6 +141,7 @@ impl<'a> Span<'a> {
     }
 
     /// Whether the span begins with these bytes.
+    #[inline]
     pub fn starts_with(self, bytes: &[u8]) -> bool {
         let (near, far) = bytes.split_at((self.first.len() * WORD_BYTES).min(bytes.len()));
         run_starts_with(self.first, near) && run_starts_with(self.second, far)
@@ -156,6 +162,7 @@ impl<'a> SpanWriter<'a> {
     }
 
     /// Adds one whole word; only where the bytes so far end at a word's end.
+    #[inline]
     pub fn push_word(&mut self, value: u64) {
         debug_assert_eq!(self.pending_bytes, 0, "a word may only follow whole words");
         self.span.store(0, value);
@@ -197,6 +204,7 @@ impl<'a> SpanWriter<'a> {
 
 /// At most eight bytes as the low end of a word. Written out in steps of 4, 2 and 1 because a copy of unknown
 /// small length is a call.
+#[inline]
 fn pack(bytes: &[u8]) -> u64 {
     debug_assert!(bytes.len() <= WORD_BYTES);
     if let Some(whole) = bytes.first_chunk::<8>() {
@@ -236,6 +244,7 @@ fn load_run(words: &[AtomicU64], into: &mut [u8]) {
     }
 }
 
+#[inline]
 fn store_run(words: &[AtomicU64], bytes: &[u8]) {
     let (chunks, _) = bytes.as_chunks::<WORD_BYTES>();
     for (chunk, word) in chunks.iter().zip(&words[..chunks.len()]) {
@@ -243,6 +252,7 @@ fn store_run(words: &[AtomicU64], bytes: &[u8]) {
     }
 }
 
+#[inline]
 fn run_starts_with(words: &[AtomicU64], bytes: &[u8]) -> bool {
     let (chunks, tail) = bytes.as_chunks::<WORD_BYTES>();
     let (whole, after) = words.split_at(chunks.len());

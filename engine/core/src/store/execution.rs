@@ -5,7 +5,7 @@
 //! ones before. When the message cannot be done as a whole, the undo list puts every index entry back before
 //! the message counts as applied; what was appended stays behind in the log as dead bytes.
 use super::records::{Found, Records};
-use super::tally::Tally;
+use super::tally::Share;
 use crate::memory::index::Candidates;
 use crate::mutation::{Mutation, active};
 use gds_wire::acknowledgement::Outcome;
@@ -30,8 +30,8 @@ pub(super) struct Undo {
     pub version: u64,
     /// Where the index led before, and where the version lay that was replaced; `None`: there was none.
     pub replaced: Option<(u64, u64)>,
-    pub before: Tally,
-    pub after: Tally,
+    pub before: Share,
+    pub after: Share,
 }
 
 /// The message being executed.
@@ -53,6 +53,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Looks a record up for reading and changing. Stays good until this record is changed, or any is added.
+    #[inline(always)]
     pub fn find(&mut self, table: u16, key: &[u8]) -> Result<Found, Outcome> {
         let place = self.places.split_off_first();
         self.records.find(table, key, place).ok_or(Outcome::UnknownTable)
@@ -64,6 +65,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Writes a record's new version.
+    #[inline]
     pub fn write(&mut self, found: &Found, key: &[u8], value: &[u8]) -> Result<(), Outcome> {
         if found.adds() && self.records.tables.total.records >= self.limits.records_max {
             return Err(Outcome::RecordsLimit);
@@ -85,6 +87,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Keeps or undoes what was done; returns the final outcome.
+    #[inline]
     pub fn finish(self, outcome: Outcome) -> Outcome {
         let bytes = self.records.tables.total.bytes;
         let too_large = bytes > self.limits.bytes_max && bytes > self.bytes_before;

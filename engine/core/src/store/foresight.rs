@@ -13,6 +13,13 @@ pub(super) const PLACES_MAX: usize = 256;
 /// Places in the index that will be looked at soon.
 pub(super) type Places = ArrayVec<Candidates, PLACES_MAX>;
 
+/// Places of the records that some messages will look up.
+pub(super) struct Foreseen {
+    pub places: Places,
+    /// The tables' layout for which they are right.
+    pub layout: u64,
+}
+
 /// Touches these places and the records they lead to, with their values if those are wanted.
 pub(super) fn touch(shared: &Shared, places: &[Candidates], values: bool) {
     shared.index.prefetch(places);

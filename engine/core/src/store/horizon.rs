@@ -3,7 +3,7 @@
 //!
 //! All that counts happens in the order of the stream, a fixed number of messages after its cause; when
 //! memory is given back counts for nothing.
-use super::foresight::Places;
+use super::foresight::{PLACES_MAX, Places};
 use super::records::{IN_CHAIN, Located, MOVED, Records, panic_without_room};
 use crate::memory::index::Candidates;
 use crate::memory::{Fate, RecordHeader, RecordLog, Slot};
@@ -16,10 +16,12 @@ const FLOOR_STEP_MAX: u64 = 2;
 /// Records of the tail that are looked at together.
 const CLEAN_RECORDS: usize = 32;
 
-/// A record at the tail that is still wanted.
-struct Wanted {
+/// A deleted record that the horizon comes to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expiring {
     position: u64,
-    header: RecordHeader,
+    version: u64,
+    candidates: Candidates,
 }
 
 impl Records {
@@ -33,35 +35,50 @@ impl Records {
         }
         self.floor = floor;
         self.shared.raise_floor(floor);
-        while self.cursor < self.log.head() {
-            let header = self.shared.log.header(self.cursor).expect("the tail never passes the horizon");
-            // Copies lie behind their turn, but the horizon had passed them before they were copied.
-            if header.version > floor {
+        let mut places = Places::new();
+        loop {
+            let passed = self.look_ahead(floor, &mut places);
+            while let Some(expiring) = self.expiring.front().copied().filter(|next| next.version <= floor) {
+                self.expiring.pop_front();
+                self.expire(&expiring);
+            }
+            if passed {
                 break;
             }
-            if is_current_tombstone(&header) {
-                self.expire(self.cursor, &header);
-            }
-            self.cursor += header.bytes() as u64;
         }
     }
 
     /// Touches what [`advance_horizon`](Self::advance_horizon) will look up until message `sequence`.
     pub fn foresee_horizon(&mut self, sequence: u64, horizon_messages: u64) {
-        let floor = (sequence - 1).saturating_sub(horizon_messages);
         let mut places = Places::new();
-        let mut position = self.cursor;
-        while position < self.log.head() && !places.is_full() {
-            let header = self.shared.log.header(position).expect("the tail never passes the horizon");
+        self.look_ahead((sequence - 1).saturating_sub(horizon_messages), &mut places);
+        self.index.index().prefetch(&places);
+    }
+
+    /// Looks for deleted records among those that the horizon passes when it comes to `floor`, and adds their `places`. False when
+    /// they are too many to remember; it goes on there the next time.
+    fn look_ahead(&mut self, floor: u64, places: &mut Places) -> bool {
+        while self.cursor < self.log.head() {
+            let header = self.header(self.cursor);
+            // Copies lie behind their turn, but the horizon had passed them before they were copied.
             if header.version > floor {
                 break;
             }
-            if is_current_tombstone(&header) {
-                places.push(self.candidates_at(position, &header));
+            if header.tombstone && matches!(header.fate, Fate::Current { .. }) {
+                if self.expiring.len() == PLACES_MAX || places.is_full() {
+                    return false;
+                }
+                let candidates = self.candidates_at(self.cursor, &header);
+                places.push(candidates);
+                self.expiring.push_back(Expiring {
+                    position: self.cursor,
+                    version: header.version,
+                    candidates,
+                });
             }
-            position += header.bytes() as u64;
+            self.cursor += header.bytes() as u64;
         }
-        self.index.index().prefetch(&places);
+        true
     }
 
     /// Goes on removing emptied tables from the index, and lets go of those that are removed.
@@ -81,6 +98,9 @@ impl Records {
             && (self.log.head() - self.log.tail()) as usize > self.clean_above_bytes
         {
             let cleaned = self.clean_records(budget);
+            if cleaned == 0 {
+                break;
+            }
             self.counters.cleaned_bytes.add(cleaned as u64);
             budget = budget.saturating_sub(cleaned);
         }
@@ -89,22 +109,26 @@ impl Records {
     /// Gives back the next records of the tail, as many as are looked at together, or `budget` bytes. Returns how many bytes.
     fn clean_records(&mut self, budget: usize) -> usize {
         let tail = self.log.tail();
-        let mut wanted = ArrayVec::<Wanted, CLEAN_RECORDS>::new();
+        let mut wanted = ArrayVec::<u64, CLEAN_RECORDS>::new();
         let mut places = ArrayVec::<Candidates, CLEAN_RECORDS>::new();
         let mut end = tail;
         while end < self.cursor && ((end - tail) as usize) < budget && !wanted.is_full() {
-            let header = self.shared.log.header(end).expect("the tail is kept");
+            let header = self.header(end);
+            // Looked at in advance only.
+            if header.version > self.floor {
+                break;
+            }
             if self.is_wanted(&header) {
                 places.push(self.candidates_at(end, &header));
-                wanted.push(Wanted { position: end, header });
+                wanted.push(end);
             }
             end += header.bytes() as u64;
         }
         self.index.index().prefetch(&places);
-        for (Wanted { position, header }, candidates) in wanted.iter().zip(&places) {
+        for (&position, candidates) in wanted.iter().zip(&places) {
             // What was looked at before is given back first, to make room for the copy.
-            self.log.advance_tail(*position);
-            self.relocate(*position, header, candidates);
+            self.log.advance_tail(position);
+            self.relocate(position, candidates);
         }
         self.log.advance_tail(end);
         (end - tail) as usize
@@ -123,20 +147,23 @@ impl Records {
         shown && !self.tables.is_dead(header.table, header.generation, self.floor)
     }
 
-    /// A deleted record stops counting: the horizon has passed the version that says so, and nobody has written it since.
-    fn expire(&mut self, position: u64, header: &RecordHeader) {
-        let candidates = self.candidates_at(position, header);
-        let slot = self.slot(position, header, &candidates);
-        self.index.remove(slot);
-        self.tables.expire(header.table, header.generation, header.key_length as u64);
+    /// A deleted record stops counting when the horizon has passed the version that says so, unless it was written since.
+    fn expire(&mut self, Expiring { position, candidates, .. }: &Expiring) {
+        let header = self.header(*position);
+        if let Fate::Current { .. } = header.fate {
+            let slot = self.slot(*position, &header, candidates);
+            self.index.remove(slot);
+            self.tables.expire(header.table, header.generation, header.key_length as u64);
+        }
     }
 
     /// Copies a wanted record to the log's head.
-    fn relocate(&mut self, position: u64, header: &RecordHeader, candidates: &Candidates) {
+    fn relocate(&mut self, position: u64, candidates: &Candidates) {
+        let header = self.header(position);
         let (slot, previous, note) = match header.fate {
-            Fate::Current { .. } => (self.slot(position, header, candidates), None, IN_CHAIN),
+            Fate::Current { .. } => (self.slot(position, &header, candidates), None, IN_CHAIN),
             Fate::Replaced { .. } => {
-                let newest = self.newest(position, header, candidates);
+                let newest = self.newest(position, &header, candidates);
                 (newest.slot, Some(newest.position), MOVED)
             }
         };
@@ -173,8 +200,4 @@ impl Records {
     fn read_key(&mut self, position: u64) {
         self.shared.log.view().read_key(position, &mut self.buffer).expect("the record is kept");
     }
-}
-
-fn is_current_tombstone(header: &RecordHeader) -> bool {
-    header.tombstone && matches!(header.fate, Fate::Current { .. })
 }

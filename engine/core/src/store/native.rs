@@ -17,6 +17,7 @@ pub(super) fn execute(transaction: &Transaction<'_>, execution: &mut Execution<'
 }
 
 /// The records that [`execute`] looks up.
+#[inline(always)]
 pub(super) fn keys(transaction: &Transaction<'_>, mut key: impl FnMut(u16, &[u8])) {
     for operation in transaction.operations() {
         key(operation.table, operation.key);

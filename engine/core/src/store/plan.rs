@@ -1,8 +1,8 @@
 //! What is known of a message before it is its turn.
 //!
-//! Messages are applied one after the other, but what they are can be found out for several at once: parsing and checksums do
-//! not depend on what came before, and the places in the index hardly. What does depend on it (the session's schema, the tables'
-//! generations) is checked when the message's turn comes, and found out anew where it has changed.
+//! Messages are applied one after the other, but much can be found out for several at once: checksums do not depend on what
+//! came before, and the places in the index hardly. What those do depend on (the session's schema, the tables' generations) is
+//! compared when the message's turn comes; where it has changed, the places are looked for anew.
 use super::foresight::Places;
 use super::records::Records;
 use super::{itch, native};
@@ -12,7 +12,6 @@ use gds_wire::declaration::Schema;
 use gds_wire::envelope::{Kind, Message};
 use gds_wire::itch as feed;
 use gds_wire::transaction::Transaction;
-use std::ops::Range;
 
 /// A client's block, as its session's schema reads it.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +25,7 @@ pub(super) enum Block<'m> {
 
 impl<'m> Block<'m> {
     /// Reads a block of a session with this schema.
+    #[inline(always)]
     pub fn parse(body: &'m [u8], schema: u16, sessions: &SessionTable) -> Self {
         match sessions.schema(schema).map(|declared| (declared.schema, declared.first_table)) {
             None | Some((Schema::Native, _)) => {
@@ -36,36 +36,26 @@ impl<'m> Block<'m> {
             }
         }
     }
-
-    /// Calls `key` with the records that executing it will look up, in that order.
-    fn keys(&self, mut key: impl FnMut(u16, &[u8])) {
-        match self {
-            Self::Malformed => {}
-            Self::Native(transaction) => native::keys(transaction, key),
-            Self::Itch(message, orders) => itch::keys(message, *orders, &mut key),
-        }
-    }
 }
 
 /// A bus message, made ready.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Plan<'m> {
     pub message: Message<'m>,
     /// What its acknowledgement carries.
     pub checksum: u32,
-    /// A transaction's block, read with this schema.
-    pub block: Option<(u16, Block<'m>)>,
-    /// Its places among those of all messages made ready with it: as many as there was room for.
-    places: Range<usize>,
-    /// The tables' layout for which the places are right.
-    layout: u64,
+    /// The schema that its session has, as far as is known.
+    schema: u16,
+    /// Its places among those of all messages made ready with it, from one to before the other: as many as there was room for.
+    places: (u16, u16),
 }
 
 impl<'m> Plan<'m> {
-    /// Makes message `sequence` ready.
+    /// Makes message `sequence` ready, but for its checksum.
     ///
     /// # Panics
     /// When it is no bus message.
+    #[inline(always)]
     pub fn new(
         sequence: u64,
         message: &'m [u8],
@@ -75,24 +65,26 @@ impl<'m> Plan<'m> {
     ) -> Self {
         let message = Message::parse(message)
             .unwrap_or_else(|error| panic!("message {sequence} of the stream is no bus message: {error}"));
-        let block = (message.envelope.kind() == Kind::Transaction).then(|| {
-            let schema = sessions.schema_of(&message.envelope.session);
-            (schema, Block::parse(message.body, schema, sessions))
-        });
+        let schema = sessions.schema_of(&message.envelope.session);
         let from = places.len();
-        if let Some((_, block)) = &block {
-            block.keys(|table, key| {
+        if message.envelope.kind() == Kind::Transaction {
+            let mut add = |table: u16, key: &[u8]| {
                 if !places.is_full() {
                     places.extend(records.candidates(table, key));
                 }
-            });
+            };
+            match Block::parse(message.body, schema, sessions) {
+                Block::Malformed => {}
+                Block::Native(transaction) => native::keys(&transaction, &mut add),
+                Block::Itch(message, orders) => itch::keys(&message, orders, &mut add),
+            }
         }
-        let layout = records.tables.layout;
-        Self { message, checksum: 0, block, places: from..places.len(), layout }
+        Self { message, checksum: 0, schema, places: (from as u16, places.len() as u16) }
     }
 
-    /// The places of the records it will look up, in that order: of the first ones, or of none.
-    pub fn places<'p>(&self, places: &'p Places, layout: u64) -> &'p [Candidates] {
-        if layout == self.layout { &places[self.places.clone()] } else { &[] }
+    /// The places of the records that it will look up, in that order: of the first ones, or of none.
+    pub fn places<'p>(&self, foreseen: &'p Places, schema: u16) -> &'p [Candidates] {
+        let (from, to) = self.places;
+        if schema == self.schema { &foreseen[from.into()..to.into()] } else { &[] }
     }
 }

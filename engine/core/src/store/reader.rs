@@ -9,7 +9,7 @@ use super::foresight::{self, Places};
 use super::records::MOVED;
 use super::shared::Shared;
 use super::status::StoreStatus;
-use crate::memory::{Fate, Reclaimed, RecordBuf, RecordHeader};
+use crate::memory::{Fate, Reclaimed, RecordBuf, RecordHeader, RecordView};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -190,40 +190,34 @@ impl StoreReader {
         let shared = &self.shared;
         let generation = shared.tables.generation_at(table, state).ok_or(ReadError::UnknownTable(table))?;
         let hash = shared.hash(table, generation, key);
-        let log = &shared.log;
-        let front = shared.index.lookup(hash, |address| {
-            let found = log.header_if_key(log.position(address), table, key);
-            matches!(found, Ok(Some(header)) if header.generation == generation)
-        });
+        let log = shared.log.view();
+        let front = shared
+            .index
+            .lookup(hash, |address| log.is_of(log.position(address), table, generation, key) == Ok(true));
         Ok(match front {
-            Some(address) => self.walk(log.position(address), key, state, into),
+            Some(address) => walk(&log, log.position(address), key, state, into),
             None => Ok(None),
         })
     }
+}
 
-    /// The version that this state shows, in the chain that begins at `front`.
-    fn walk(
-        &self,
-        front: u64,
-        key: &[u8],
-        state: u64,
-        into: &mut RecordBuf,
-    ) -> Result<Option<RecordHeader>, Moved> {
-        let log = &self.shared.log;
-        let mut position = front;
-        loop {
-            let header = log.header(position)?;
-            if shows(&header, state) {
-                let header = log.read(position, into)?;
-                return if into.key() == key {
-                    Ok((!header.tombstone).then_some(header))
-                } else {
-                    Err(Moved)
-                };
-            }
-            let Some(previous) = header.previous else { return Ok(None) };
-            position = previous;
+/// The version that this state shows, in the chain that begins at `front`.
+fn walk(
+    log: &RecordView<'_>,
+    front: u64,
+    key: &[u8],
+    state: u64,
+    into: &mut RecordBuf,
+) -> Result<Option<RecordHeader>, Moved> {
+    let mut position = front;
+    loop {
+        let header = log.header(position)?;
+        if shows(&header, state) {
+            let header = log.read(position, into)?;
+            return if into.key() == key { Ok((!header.tombstone).then_some(header)) } else { Err(Moved) };
         }
+        let Some(previous) = header.previous else { return Ok(None) };
+        position = previous;
     }
 }
 

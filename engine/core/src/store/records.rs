@@ -14,14 +14,17 @@
 //! when the tail reaches it, the horizon has passed the version that replaced it, which lay before it.
 use super::counters::StoreCounters;
 use super::execution::{OPERATIONS_MAX, Undo};
+use super::foresight::PLACES_MAX;
+use super::horizon::Expiring;
 use super::shared::Shared;
 use super::tables::Tables;
-use super::tally::{RecordHasher, Tally};
+use super::tally::{RecordHasher, Share};
 use crate::memory::index::Candidates;
 use crate::memory::{
     Fate, Index, IndexWriter, RecordBuf, RecordHeader, RecordLog, RecordLogWriter, RecordVersion, Slot,
 };
 use gds_wire::acknowledgement::Outcome;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Note of a version that lies in the chain where it belongs.
@@ -49,34 +52,26 @@ pub(super) struct Located {
     /// Where the index leads: to it, or to a moved version in front of it.
     pub front: u64,
     pub position: u64,
-    pub header: RecordHeader,
+    pub version: u64,
+    pub tombstone: bool,
 }
 
 impl Found {
     /// The version of the live record; `None` when there is none, or only a deleted one.
+    #[inline]
     pub fn version(&self) -> Option<u64> {
-        self.live().map(|current| current.header.version)
+        self.live().map(|current| current.version)
     }
 
     /// True when writing it adds a record to those that count.
+    #[inline]
     pub fn adds(&self) -> bool {
         self.current.is_none()
     }
 
+    #[inline]
     fn live(&self) -> Option<&Located> {
-        self.current.as_ref().filter(|current| !current.header.tombstone)
-    }
-
-    /// What the record counts for.
-    fn tally(&self) -> Tally {
-        let Some(Located { header, .. }) = &self.current else { return Tally::default() };
-        if header.tombstone {
-            return Tally { records: 1, bytes: header.key_length as u64, ..Tally::default() };
-        }
-        let Fate::Current { digest } = header.fate else {
-            panic!("the index leads to a version that was replaced: {header:?}");
-        };
-        Tally { records: 1, bytes: (header.key_length + header.value_length) as u64, live: 1, digest }
+        self.current.as_ref().filter(|current| !current.tombstone)
     }
 }
 
@@ -90,8 +85,10 @@ pub(super) struct Records {
     pub buffer: RecordBuf,
     pub counters: Arc<StoreCounters>,
     hasher: RecordHasher,
-    /// The oldest record that the horizon has not passed.
+    /// The oldest record that was not looked at yet for the horizon to pass it.
     pub cursor: u64,
+    /// Deleted records among those looked at that the horizon has still to pass, oldest first.
+    pub expiring: VecDeque<Expiring>,
     /// The oldest state that may be read.
     pub floor: u64,
     /// A table was emptied once: the index may hold entries of dead generations.
@@ -119,6 +116,7 @@ impl Records {
             counters,
             hasher: RecordHasher::new(HASHER_BYTES),
             cursor: 0,
+            expiring: VecDeque::with_capacity(PLACES_MAX),
             floor: 0,
             emptied: false,
             clean_above_bytes: log.capacity_bytes() / 8 * 7,
@@ -127,6 +125,7 @@ impl Records {
     }
 
     /// Where a record's index entry may be; `None` when its table is not declared.
+    #[inline]
     pub fn candidates(&self, table: u16, key: &[u8]) -> Option<Candidates> {
         let place = self.tables.place(table)?;
         let generation = self.tables.list[place as usize].generation as u16;
@@ -134,6 +133,7 @@ impl Records {
     }
 
     /// Looks a record up; `None` when its table is not declared. `candidates` are given where they are known.
+    #[inline(always)]
     pub fn find(&mut self, table: u16, key: &[u8], candidates: Option<&Candidates>) -> Option<Found> {
         let place = self.tables.place(table)?;
         let generation = self.tables.list[place as usize].generation as u16;
@@ -155,11 +155,12 @@ impl Records {
 
     /// Appends a record's new version (`None`: it is deleted) and lets the index point to it.
     pub fn put(&mut self, found: &Found, key: &[u8], value: Option<&[u8]>, sequence: u64) {
-        let (before, after) = (found.tally(), self.tally_of(found.table, sequence, key, value));
-        let previous = found.current.and_then(|current| {
+        let current = found.current.map(|current| self.header(current.position));
+        let before = current.map_or_else(Share::default, |header| Share::of(&header));
+        let after = self.share_of(found.table, sequence, key, value);
+        let previous = found.current.zip(current).and_then(|(current, header)| {
             // What this message replaces itself, nobody ever sees.
-            let own = current.header.version == sequence;
-            if own { current.header.previous } else { Some(current.front) }
+            if current.version == sequence { header.previous } else { Some(current.front) }
         });
         let version = RecordVersion {
             version: sequence,
@@ -225,6 +226,7 @@ impl Records {
     }
 
     /// The newest version of a record that the index has.
+    #[inline(always)]
     pub fn locate(
         &self,
         candidates: &Candidates,
@@ -233,23 +235,23 @@ impl Records {
         key: &[u8],
     ) -> Option<Located> {
         let log = self.shared.log.view();
-        let mut located = None;
-        let (slot, _) = self.index.find_candidates(candidates, |address| {
-            let position = log.position(address);
-            let Ok(Some(header)) = log.header_if_key(position, table, key) else { return false };
-            let same = header.generation == generation;
-            if same {
-                located = Some((position, header));
-            }
-            same
+        let (slot, address) = self.index.find_candidates(candidates, |address| {
+            log.is_of(log.position(address), table, generation, key) == Ok(true)
         })?;
-        let (front, header) = located.expect("what was found was looked at");
-        if header.note != MOVED {
-            return Some(Located { slot, front, position: front, header });
+        let front = log.position(address);
+        let mut position = front;
+        let mut header = self.header(position);
+        if header.note == MOVED {
+            position = header.previous.expect("a moved version links to a newer one");
+            header = self.header(position);
         }
-        let position = header.previous.expect("a moved version links to a newer one");
-        let header = log.header(position).expect("a moved version goes before what it links to");
-        Some(Located { slot, front, position, header })
+        Some(Located { slot, front, position, version: header.version, tombstone: header.tombstone })
+    }
+
+    /// What a kept record says about itself.
+    #[inline(always)]
+    pub fn header(&self, position: u64) -> RecordHeader {
+        self.shared.log.view().header(position).expect("the record is kept")
     }
 
     /// Adds an index entry for a key that has none under this hash.
@@ -271,12 +273,15 @@ impl Records {
         self.counters.swept.add(removed as u64);
     }
 
-    fn tally_of(&mut self, table: u16, version: u64, key: &[u8], value: Option<&[u8]>) -> Tally {
-        let Some(value) = value else {
-            return Tally { records: 1, bytes: key.len() as u64, ..Tally::default() };
-        };
-        let digest = self.hasher.digest(table, version, key, value);
-        Tally { records: 1, bytes: (key.len() + value.len()) as u64, live: 1, digest }
+    #[inline]
+    fn share_of(&mut self, table: u16, version: u64, key: &[u8], value: Option<&[u8]>) -> Share {
+        match value {
+            None => Share::deleted(key.len()),
+            Some(value) => {
+                let digest = self.hasher.digest(table, version, key, value);
+                Share::live(key.len() + value.len(), digest)
+            }
+        }
     }
 }
 

@@ -45,6 +45,7 @@ impl Shared {
     ///
     /// # Panics
     /// Before [`Shared::seed`].
+    #[inline]
     pub fn hash(&self, table: u16, generation: u16, key: &[u8]) -> u64 {
         let secrets =
             self.secrets.get().expect("tables exist only after the first declaration, which has the seed");

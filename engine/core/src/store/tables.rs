@@ -9,7 +9,7 @@
 //!    it; and
 //! 2. the index has been swept of it, in slices of a few buckets with each message. How long that takes is
 //!    counted in messages, the same number on every node, whatever the size of its index.
-use super::tally::Tally;
+use super::tally::{Share, Tally};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -132,13 +132,15 @@ impl Tables {
     }
 
     /// Where a table is in `list`; `None` when it is not declared.
+    #[inline]
     pub fn place(&self, number: u16) -> Option<u32> {
         let place = self.places[usize::from(number)];
         (place != NO_PLACE).then_some(place)
     }
 
     /// Replaces a contribution to the newest generation of a table.
-    pub fn exchange(&mut self, place: u32, old: &Tally, new: &Tally) {
+    #[inline]
+    pub fn exchange(&mut self, place: u32, old: &Share, new: &Share) {
         self.list[place as usize].tally.exchange(old, new);
         self.total.exchange(old, new);
     }
@@ -162,6 +164,7 @@ impl Tables {
     }
 
     /// True when no read can ask for this generation any more.
+    #[inline]
     pub fn is_dead(&self, number: u16, generation: u16, floor: u64) -> bool {
         let place = self.place(number).expect("a record's table is declared");
         if self.list[place as usize].generation as u16 == generation {

@@ -1,4 +1,5 @@
 //! What is counted, and the digest of a record.
+use crate::memory::{Fate, RecordHeader};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Bytes before key and value in what [`RecordHasher`] hashes.
@@ -20,12 +21,44 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// This tally with the contribution `old` replaced by `new`.
-    pub(super) fn exchange(&mut self, old: &Self, new: &Self) {
-        self.records = self.records - old.records + new.records;
-        self.bytes = self.bytes - old.bytes + new.bytes;
-        self.live = self.live - old.live + new.live;
+    /// This tally with one record's share replaced by another.
+    #[inline]
+    pub(super) fn exchange(&mut self, old: &Share, new: &Share) {
+        self.records = self.records - u64::from(old.records) + u64::from(new.records);
+        self.bytes = self.bytes - u64::from(old.bytes) + u64::from(new.bytes);
+        self.live = self.live - u64::from(old.live) + u64::from(new.live);
         self.digest = self.digest.wrapping_sub(old.digest).wrapping_add(new.digest);
+    }
+}
+
+/// What one record adds to a [`Tally`]; nothing where there is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Share {
+    records: bool,
+    live: bool,
+    bytes: u32,
+    pub digest: u128,
+}
+
+impl Share {
+    /// A live record of so many bytes of key and value.
+    pub fn live(bytes: usize, digest: u128) -> Self {
+        Self { records: true, live: true, bytes: bytes as u32, digest }
+    }
+
+    /// A deleted record of which the key still counts.
+    pub fn deleted(key_bytes: usize) -> Self {
+        Self { records: true, live: false, bytes: key_bytes as u32, digest: 0 }
+    }
+
+    /// The record whose newest version this is.
+    #[inline]
+    pub fn of(header: &RecordHeader) -> Self {
+        match header.fate {
+            Fate::Current { .. } if header.tombstone => Self::deleted(header.key_length),
+            Fate::Current { digest } => Self::live(header.key_length + header.value_length, digest),
+            Fate::Replaced { .. } => panic!("the index leads to a version that was replaced: {header:?}"),
+        }
     }
 }
 
@@ -43,6 +76,7 @@ impl RecordHasher {
 
     /// xxh3-128 of table, key length, version (big-endian), key and value. Says nothing of where the record
     /// lies.
+    #[inline]
     pub fn digest(&mut self, table: u16, version: u64, key: &[u8], value: &[u8]) -> u128 {
         let (header, record) = self.buffer.split_at_mut(DIGEST_HEADER_BYTES);
         header[..2].copy_from_slice(&table.to_be_bytes());

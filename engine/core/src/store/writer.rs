@@ -3,7 +3,7 @@ use super::capacity::{StoreCapacity, growth_bytes, index_config, log_config};
 use super::counters::StoreCounters;
 use super::declared::Declared;
 use super::execution::Execution;
-use super::foresight::{self, Places};
+use super::foresight::{self, Foreseen, Places};
 use super::plan::{Block, Plan};
 use super::reader::StoreReader;
 use super::records::Records;
@@ -59,10 +59,10 @@ impl Store {
     /// what the others accept.
     pub fn apply(&mut self, sequence: u64, message: &[u8]) -> Acknowledgement {
         assert!(sequence == self.applied + 1, "message {sequence} applied after message {}", self.applied);
-        let mut places = Places::new();
-        let mut plan = Plan::new(sequence, message, &self.sessions, &self.records, &mut places);
+        let mut foreseen = self.foreseen();
+        let mut plan = Plan::new(sequence, message, &self.sessions, &self.records, &mut foreseen.places);
         plan.checksum = plan.message.checksum();
-        self.apply_plan(sequence, &plan, &places)
+        self.apply_plan(sequence, &plan, &foreseen)
     }
 
     /// Applies bus messages, the first of them message `first`, and hands each one's acknowledgement to `outcome`. The same as
@@ -81,21 +81,27 @@ impl Store {
         let mut sequence = first;
         let mut messages = messages.into_iter().peekable();
         while messages.peek().is_some() {
-            let mut places = Places::new();
+            let mut foreseen = self.foreseen();
             let mut plans = ArrayVec::<Plan<'m>, MESSAGES_TOGETHER>::new();
             for (message, number) in messages.by_ref().take(MESSAGES_TOGETHER).zip(sequence..) {
-                plans.push(Plan::new(number, message, &self.sessions, &self.records, &mut places));
+                let places = &mut foreseen.places;
+                plans.push(Plan::new(number, message, &self.sessions, &self.records, places));
             }
             // On their own, so that the processor computes several at a time.
             for plan in &mut plans {
                 plan.checksum = plan.message.checksum();
             }
-            self.foresee(plans.len() as u64, &places);
+            self.foresee(plans.len() as u64, &foreseen.places);
             for plan in &plans {
-                outcome(sequence, &self.apply_plan(sequence, plan, &places));
+                outcome(sequence, &self.apply_plan(sequence, plan, &foreseen));
                 sequence += 1;
             }
         }
+    }
+
+    /// Nothing is foreseen yet.
+    fn foreseen(&self) -> Foreseen {
+        Foreseen { places: Places::new(), layout: self.records.tables.layout }
     }
 
     /// Touches what the next `messages` messages will need.
@@ -106,13 +112,13 @@ impl Store {
         }
     }
 
-    fn apply_plan(&mut self, sequence: u64, plan: &Plan<'_>, places: &Places) -> Acknowledgement {
+    fn apply_plan(&mut self, sequence: u64, plan: &Plan<'_>, foreseen: &Foreseen) -> Acknowledgement {
         let horizon_messages = self.declared.limits().map_or(0, |limits| limits.horizon_messages);
         self.records.advance_horizon(sequence, horizon_messages);
         self.records.sweep_emptied(sequence);
         self.records.clean();
         let outcome = match self.sessions.apply(sequence, &plan.message) {
-            SessionStep::Taken { schema } => self.execute(sequence, plan, schema, places),
+            SessionStep::Taken { schema } => self.execute(sequence, plan, schema, foreseen),
             SessionStep::Ended => Outcome::Applied,
             SessionStep::Skipped => Outcome::Skipped,
             SessionStep::Node => self.execute_own(&plan.message),
@@ -199,23 +205,20 @@ impl Store {
     }
 
     /// A client's block.
-    fn execute(&mut self, sequence: u64, plan: &Plan<'_>, schema: u16, places: &Places) -> Outcome {
-        let Some((planned, block)) = plan.block else {
-            return match plan.message.envelope.reason() {
+    fn execute(&mut self, sequence: u64, plan: &Plan<'_>, schema: u16, foreseen: &Foreseen) -> Outcome {
+        let Message { envelope, body } = plan.message;
+        if envelope.kind() == Kind::Void {
+            return match envelope.reason() {
                 Reason::TooLong => Outcome::TooLong,
                 Reason::UnknownType | Reason::None => Outcome::UnknownType,
             };
-        };
+        }
         // No session is known before a declaration says how many there may be.
         let limits = *self.declared.limits().expect("a session is taken only after a declaration");
-        let (block, places) = if planned == schema {
-            (block, plan.places(places, self.records.tables.layout))
-        } else {
-            // What was declared since the message was made ready says otherwise.
-            (Block::parse(plan.message.body, schema, &self.sessions), &[][..])
-        };
+        let same = foreseen.layout == self.records.tables.layout;
+        let places = if same { plan.places(&foreseen.places, schema) } else { &[] };
         let mut execution = Execution::begin(&mut self.records, limits, sequence, places);
-        let outcome = match block {
+        let outcome = match Block::parse(body, schema, &self.sessions) {
             Block::Malformed => Outcome::Malformed,
             Block::Native(transaction) => native::execute(&transaction, &mut execution),
             Block::Itch(message, orders) => itch::execute(&message, orders, &mut execution),

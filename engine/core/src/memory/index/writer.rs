@@ -64,6 +64,7 @@ impl IndexWriter {
     }
 
     /// [`find`](Self::find) where the candidates are known.
+    #[inline]
     pub fn find_candidates(
         &self,
         candidates: &Candidates,
@@ -125,6 +126,7 @@ impl IndexWriter {
     /// # Panics
     ///
     /// When the slot is stale, or the address has more than 48 bits.
+    #[inline]
     pub fn replace(&mut self, slot: Slot, address: u64) {
         assert!(address <= ADDRESS_MAX, "an address has 48 bits");
         let parts = self.index.parts();
@@ -293,6 +295,7 @@ fn clear_if(word: &AtomicU64, reclaim: &mut impl FnMut(u64) -> bool) -> bool {
     dead
 }
 
+#[inline]
 fn checked<'a>(parts: &'a Parts<'_>, slot: Slot) -> &'a AtomicU64 {
     let word = match slot.place {
         Place::Bucket(index) => &parts.entries[index],

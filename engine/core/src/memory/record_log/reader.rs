@@ -55,6 +55,7 @@ impl fmt::Debug for RecordBuf {
 /// not.
 impl RecordView<'_> {
     /// Copies a record.
+    #[inline]
     pub fn read(&self, position: u64, into: &mut RecordBuf) -> Result<RecordHeader, Reclaimed> {
         let (header, record) = self.resolve(position)?;
         record.copy_to(0, &mut into.bytes[..header.key_length + header.value_length]);
@@ -63,6 +64,7 @@ impl RecordView<'_> {
     }
 
     /// Copies a record's key alone; the value in the buffer is empty then.
+    #[inline]
     pub fn read_key(&self, position: u64, into: &mut RecordBuf) -> Result<RecordHeader, Reclaimed> {
         let (header, record) = self.resolve(position)?;
         record.copy_to(0, &mut into.bytes[..header.key_length]);
@@ -71,22 +73,28 @@ impl RecordView<'_> {
     }
 
     /// What a record says about itself.
+    #[inline(always)]
     pub fn header(&self, position: u64) -> Result<RecordHeader, Reclaimed> {
         let (header, _) = self.resolve(position)?;
         self.vouch(position).map(|()| header)
     }
 
-    /// The header if the record is of this table and key, whatever its generation; copies nothing.
+    /// Whether the record is of this table, generation and key; copies nothing.
     #[inline]
-    pub fn header_if_key(
-        &self,
-        position: u64,
-        table: u16,
-        key: &[u8],
-    ) -> Result<Option<RecordHeader>, Reclaimed> {
-        let (header, record) = self.resolve(position)?;
-        let same = header.table == table && header.key_length == key.len() && record.starts_with(key);
-        self.vouch(position).map(|()| same.then_some(header))
+    pub fn is_of(&self, position: u64, table: u16, generation: u16, key: &[u8]) -> Result<bool, Reclaimed> {
+        if position >= self.head() {
+            return Err(Reclaimed);
+        }
+        let words = RECORD_HEADER_WORDS + words_for(key.len());
+        if words > self.records.len() {
+            return Ok(false);
+        }
+        let record = Span::new(self.records, self.word(position), words);
+        let identity = identity_word(table, generation, key.len(), 0);
+        // Where the key has another length, the words may go beyond the record; the identity differs already.
+        let same = record.load(IDENTITY_AT) & !VALUE_LENGTH_MASK == identity
+            && record.skip(RECORD_HEADER_WORDS).starts_with(key);
+        self.vouch(position).map(|()| same)
     }
 
     /// Touches where these records begin, so that looking at them soon afterwards finds header and key in the cache. Nothing
@@ -118,7 +126,7 @@ impl RecordView<'_> {
     }
 
     /// The header, and the span of key and value. Neither is to be believed before [`vouch`](Self::vouch).
-    #[inline]
+    #[inline(always)]
     fn resolve(&self, position: u64) -> Result<(RecordHeader, Span<'_>), Reclaimed> {
         if position >= self.head() {
             return Err(Reclaimed);
@@ -135,7 +143,7 @@ impl RecordView<'_> {
     }
 
     /// Whether every load before was of what the position held.
-    #[inline]
+    #[inline(always)]
     fn vouch(&self, position: u64) -> Result<(), Reclaimed> {
         fence(Acquire);
         // Acquire also for what the writer did before it moved the tail: a search that is told Reclaimed
@@ -147,23 +155,15 @@ impl RecordView<'_> {
 /// As of [`RecordView`], for a single look.
 impl RecordLog {
     /// As [`RecordView::read`].
+    #[inline]
     pub fn read(&self, position: u64, into: &mut RecordBuf) -> Result<RecordHeader, Reclaimed> {
         self.view().read(position, into)
     }
 
     /// As [`RecordView::header`].
+    #[inline]
     pub fn header(&self, position: u64) -> Result<RecordHeader, Reclaimed> {
         self.view().header(position)
-    }
-
-    /// As [`RecordView::header_if_key`].
-    pub fn header_if_key(
-        &self,
-        position: u64,
-        table: u16,
-        key: &[u8],
-    ) -> Result<Option<RecordHeader>, Reclaimed> {
-        self.view().header_if_key(position, table, key)
     }
 
     /// Copies a record's value to the front of `into`, as much of it as fits there.

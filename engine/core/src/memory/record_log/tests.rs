@@ -58,9 +58,14 @@ fn assert_is(log: &RecordLog, position: u64, version: u64, previous: Option<u64>
     assert_eq!(header, expected);
     assert_eq!((buffer.key(), buffer.value()), (&key[..], &value[..]));
     assert_eq!(log.header(position), Ok(expected));
-    assert_eq!(log.header_if_key(position, version as u16, &key), Ok(Some(expected)));
-    assert_eq!(log.header_if_key(position, version as u16 ^ 1, &key), Ok(None));
-    assert_eq!(log.header_if_key(position, version as u16, &key[1..]), Ok(None));
+    let is_of = |table, generation, key: &[u8]| log.view().is_of(position, table, generation, key);
+    let (table, generation) = (version as u16, !version as u16);
+    assert_eq!(is_of(table, generation, &key), Ok(true));
+    assert_eq!(is_of(table ^ 1, generation, &key), Ok(false));
+    assert_eq!(is_of(table, generation ^ 1, &key), Ok(false));
+    assert_eq!(is_of(table, generation, &key[1..]), Ok(false));
+    assert_eq!(is_of(table, generation, &[&key[..], &[0]].concat()), Ok(false));
+    assert_eq!(is_of(table, generation, &key.iter().map(|byte| !byte).collect::<Vec<_>>()), Ok(false));
     let mut own = [0xAA; 400];
     assert_eq!(log.read_value(position, &mut own), Ok(expected));
     assert_eq!(own[..value.len()], value);

@@ -43,16 +43,19 @@ impl RecordLogWriter {
     }
 
     /// Where the next record goes.
+    #[inline]
     pub fn head(&self) -> u64 {
         self.head
     }
 
     /// Where the oldest kept record begins.
+    #[inline]
     pub fn tail(&self) -> u64 {
         self.tail
     }
 
     /// Bytes that can be appended before the tail must move.
+    #[inline]
     pub fn room_bytes(&self) -> usize {
         self.log.capacity_bytes() - (self.head - self.tail) as usize
     }
@@ -83,12 +86,7 @@ impl RecordLogWriter {
         let mut writer = SpanWriter::new(view.span(position, bytes / WORD_BYTES));
         writer.push_word(record.version);
         writer.push_word(link_word(position, record.previous, flags));
-        writer.push_word(
-            u64::from(record.table)
-                | u64::from(record.generation) << 16
-                | (value.len() as u64) << 32
-                | (key.len() as u64) << 48,
-        );
+        writer.push_word(identity_word(record.table, record.generation, key.len(), value.len()));
         let [low, high] = record.fate.words();
         writer.push_word(low);
         writer.push_word(high);
@@ -132,6 +130,7 @@ impl RecordLogWriter {
     /// # Panics
     ///
     /// When `position` is not kept.
+    #[inline]
     pub fn set_fate(&mut self, position: u64, fate: Fate) {
         assert!((self.tail..self.head).contains(&position), "no record is kept at {position}");
         let header = self.log.view().span(position, RECORD_HEADER_WORDS);
@@ -158,6 +157,7 @@ impl RecordLogWriter {
 }
 
 /// The word that holds link and flags.
+#[inline]
 fn link_word(position: u64, previous: Option<u64>, flags: u16) -> u64 {
     let (address, flags) = match previous {
         Some(previous) => {
