@@ -10,7 +10,7 @@
 use crate::config::{self, AgentName, Config};
 use crate::crew::{CoreCounters, CorePlan, Crew, Seat, Stamp};
 use crate::ports::{Datagrams, Files, Streams};
-use crate::surroundings::{Place, ReplayProgress};
+use crate::surroundings::{Place, ReplayProgress, stages_file};
 use crate::{check, settings};
 use gds_core::agent::start::{self, JournalName, StartReport, Started, Stream, Surroundings};
 use gds_core::agent::{
@@ -28,6 +28,7 @@ use gds_nic::{NicError, TcpPort, UdpConfig, UdpPort, clock};
 use gds_wire::session::Session;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -85,6 +86,7 @@ pub struct Node {
     counters: CounterSets,
     notices: Vec<String>,
     report: StartReport,
+    stages_file: PathBuf,
 }
 
 impl Node {
@@ -138,7 +140,19 @@ impl Node {
         {
             notices.push("packets are dropped on purpose, as [loss] says".to_owned());
         }
-        Ok(Self { crew, bus, acknowledgements, addresses, orders, reader, counters, notices, report })
+        let stages_file = stages_file(config)?;
+        Ok(Self {
+            crew,
+            bus,
+            acknowledgements,
+            addresses,
+            orders,
+            reader,
+            counters,
+            notices,
+            report,
+            stages_file,
+        })
     }
 
     /// The bus.
@@ -209,7 +223,10 @@ impl Node {
         // One more lap of the sequencer may follow the order, so the first look is taken a moment later.
         std::thread::sleep(std::time::Duration::from_millis(2));
         self.wait(deadline_ns, || applied() && caught_up(&self.bus) && caught_up(&self.acknowledgements));
-        self.crew.close()
+        let closed = self.crew.close();
+        // The stages are those of a node that runs. Where they cannot be removed, the next start writes them anew.
+        let _ = std::fs::remove_file(&self.stages_file);
+        closed
     }
 
     fn wait(&self, deadline_ns: u64, done: impl Fn() -> bool) {

@@ -39,6 +39,8 @@ pub enum Command {
     Delete(Delete),
     /// Show what a node says of itself
     Status(Status),
+    /// Show where a node's time goes: how long messages take to each stage (on the node's machine)
+    Stages(Stages),
     /// Look into a journal's files (no node needed)
     Journal(Journal),
     /// Measure how fast it is, on this machine or under load of your own, beside what the machine could do at best
@@ -141,6 +143,24 @@ pub struct NodeAddress {
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
     pub timeout: f64,
     /// Print JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gds stages`
+#[derive(Args)]
+#[command(
+    after_help = "Reads a file that the node keeps in memory; the node is not disturbed. A message is received when the duty cycle begins \
+that takes it.\n\nExamples:\n  gds stages --config node.toml\n  gds stages --config node.toml --seconds 10"
+)]
+pub struct Stages {
+    /// The node's configuration file (default: the default configuration)
+    #[arg(long, short)]
+    pub config: Option<PathBuf>,
+    /// Show the messages of the next so many seconds instead of all since the node's start
+    #[arg(long)]
+    pub seconds: Option<f64>,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -11,6 +11,7 @@ mod progress;
 mod query;
 mod replay;
 mod run;
+mod stages;
 mod text;
 mod write;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Put(arguments) => write::put(arguments),
         Command::Delete(arguments) => write::delete(arguments),
         Command::Status(arguments) => query::status(arguments),
+        Command::Stages(arguments) => stages::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Journal(arguments) => journal::run(&arguments.command),
         Command::Completions { shell } => {
