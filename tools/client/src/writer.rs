@@ -2,9 +2,10 @@
 use crate::listener::{Listener, ListenerConfig};
 use crate::network::{ClientError, Network};
 use gds_core::bus::{SubmitError, SubmitEvent, Submitter, SubmitterConfig, SubmitterCounters};
+use gds_core::lookout::Lookout;
 use gds_core::port::DatagramPort;
 use gds_core::random::Random;
-use gds_core::time::Time;
+use gds_core::time::{MICROSECOND_NS, Time};
 use gds_nic::clock;
 use gds_node::crew;
 use gds_node::ports::Datagrams;
@@ -13,14 +14,15 @@ use gds_wire::session::Session;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Datagrams taken in one poll.
-const DATAGRAMS_PER_POLL: usize = 64;
+/// Refusals and requests, seldom as they are, may wait so long.
+const PAUSE_NS: u64 = 20 * MICROSECOND_NS;
 
 /// One client session: numbers blocks, sends them, sends them again, and tells their outcomes.
 pub struct Writer {
     submitter: Submitter,
     acknowledgements: Listener,
     own: Datagrams,
+    lookout: Lookout,
 }
 
 /// A session name that nobody has used: drawn from the clock and the process.
@@ -54,6 +56,7 @@ impl Writer {
             submitter: Submitter::new(config),
             acknowledgements: Listener::open(network, listening)?,
             own: network.own_port()?,
+            lookout: Lookout::new(PAUSE_NS),
         })
     }
 
@@ -74,17 +77,28 @@ impl Writer {
 
     /// The same at a time that the caller has read already.
     pub fn poll_at(&mut self, now: Time, event: &mut dyn FnMut(SubmitEvent)) -> usize {
-        let Self { submitter, acknowledgements, own } = self;
+        let Self { submitter, acknowledgements, own, .. } = self;
         let mut work = submitter.on_timer(now, &mut |to, packets, segment_bytes| {
             own.send_segments(to, packets, segment_bytes);
         });
         work += acknowledgements.poll_at(now, &mut |sequence, message| {
             submitter.on_acknowledgement(now, sequence, message, event);
         });
+        if self.lookout.is_due(now) {
+            let taken = self.take_own(now, event);
+            self.lookout.found(now, taken);
+            work += taken;
+        }
+        work
+    }
+
+    /// Takes what came to the client's own address: refusals and requests.
+    fn take_own(&mut self, now: Time, event: &mut dyn FnMut(SubmitEvent)) -> usize {
+        let Self { submitter, own, .. } = self;
         // What is asked for is sent from the same port, so it is collected first.
         let mut asked = [([0; 64], 0); 8];
         let mut count = 0;
-        work += own.receive(DATAGRAMS_PER_POLL.min(asked.len()), &mut |_, datagram| {
+        let taken = own.receive(asked.len(), &mut |_, datagram| {
             if let Some(slot) =
                 datagram.len().checked_sub(1).filter(|length| *length < 64).map(|_| &mut asked[count])
             {
@@ -99,7 +113,7 @@ impl Writer {
             };
             submitter.on_datagram(now, &bytes[..*length], &mut send, event);
         }
-        work
+        taken
     }
 
     /// Submits one block and waits for its outcome: its bus sequence number and what became of it.
