@@ -33,6 +33,8 @@ pub enum Layout {
     One(Option<usize>),
     /// Rewinder and query apart, where they sleep when idle: what serves readers without making writers wait.
     QueryApart(Option<usize>, Option<usize>),
+    /// What makes acknowledgements on the first processor, what keeps and publishes on the second, which it may share with the load.
+    Spread(Option<usize>, Option<usize>),
     /// Threads that sleep when idle, wherever the kernel puts them: for tests beside others.
     Quiet,
 }
@@ -269,8 +271,10 @@ fn configuration(settings: &Settings, folder: &Path) -> Result<String, String> {
 }
 
 fn layout(layout: Layout) -> String {
-    let writing = "\"sequencer\", \"store\", \"acknowledgement_publisher\", \"publisher\", \"journal\", \"acknowledgement_journal\"";
+    let answering = "\"sequencer\", \"store\", \"acknowledgement_publisher\"";
+    let keeping = "\"publisher\", \"journal\", \"acknowledgement_journal\"";
     let reading = "\"rewinder\", \"query\"";
+    let writing = &format!("{answering}, {keeping}");
     let core = |cpu: Option<usize>, idle: &str, agents: &str| {
         let cpu = cpu.map_or("-1".to_owned(), |cpu| cpu.to_string());
         format!("[[core]]\ncpu = {cpu}\nidle = \"{idle}\"\nidle_sleep_us = 50\nagents = [{agents}]\n")
@@ -278,6 +282,9 @@ fn layout(layout: Layout) -> String {
     match layout {
         Layout::One(cpu) => core(cpu, "spin", &format!("{writing}, {reading}")),
         Layout::QueryApart(one, other) => core(one, "spin", writing) + &core(other, "sleep", reading),
+        Layout::Spread(one, other) => {
+            core(one, "spin", answering) + &core(other, "yield", &format!("{keeping}, {reading}"))
+        }
         Layout::Quiet => core(None, "sleep", writing) + &core(None, "sleep", reading),
     }
 }

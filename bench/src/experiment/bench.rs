@@ -84,6 +84,11 @@ impl Bench<'_> {
         Settings::new(&self.gds, Layout::One(self.cores.system))
     }
 
+    /// A node that has both processors for itself, but for the load.
+    pub fn spread_node(&self) -> Settings {
+        Settings::new(&self.gds, Layout::Spread(self.cores.system, self.cores.load))
+    }
+
     /// The transports of this machine: those that can be opened.
     pub fn transports(&self) -> Vec<Transport> {
         let opens = |transport: &Transport| {

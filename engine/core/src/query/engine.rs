@@ -73,6 +73,8 @@ pub struct Engine {
     multi_get_bytes_max: usize,
     record_bytes_max: usize,
     unsent_max: u64,
+    /// A range or watch was opened.
+    opened: bool,
     counters: Arc<QueryCounters>,
 }
 
@@ -107,8 +109,14 @@ impl Engine {
             multi_get_bytes_max: config.multi_get_bytes_max(),
             record_bytes_max: config.record_bytes_max(),
             unsent_max: config.unsent_max(),
+            opened: false,
             counters,
         }
+    }
+
+    /// Whether a range or watch was opened since this was last asked.
+    pub fn has_opened(&mut self) -> bool {
+        std::mem::take(&mut self.opened)
     }
 
     /// The last message applied.
@@ -263,6 +271,9 @@ impl Engine {
         if !session.has_room(bytes, self.record_bytes_max, self.unsent_max) {
             return Taken::NoRoom;
         }
+        if count > 1 {
+            self.source.foresee(&mut keys.clone().map(|key| (key.table, key.key)), as_of);
+        }
         let mut state = as_of;
         for (at, key) in keys.enumerate() {
             let found = match self.source.get(key.table, key.key, state) {
@@ -330,6 +341,7 @@ impl Engine {
             return self.fail(session, id, ErrorCode::BelowHorizon, text);
         }
         session.streams.push(OpenStream { request: id, next: from, to });
+        self.opened = true;
         Taken::Done
     }
 

@@ -47,6 +47,10 @@ impl Source for NodeSource {
         self.readers[0].1.first_kept().unwrap_or(1)
     }
 
+    fn foresee(&mut self, keys: &mut dyn Iterator<Item = (u16, &[u8])>, as_of: u64) {
+        self.store.foresee(keys, as_of);
+    }
+
     fn get(&mut self, table: u16, key: &[u8], as_of: u64) -> Result<Found<'_>, ReadError> {
         let reading = self.store.get(table, key, as_of, &mut self.record)?;
         Ok(Found { sequence: reading.as_of, version: reading.version, value: self.record.value() })

@@ -40,6 +40,8 @@ pub struct QueryServer {
     decoder: Decoder,
     /// Which session gets the first slice.
     turn: SessionIndex,
+    /// A session may have a range or watch open: without one, no session needs to be looked at.
+    streaming: bool,
     timers_ns: u64,
     counters: Arc<QueryCounters>,
 }
@@ -91,6 +93,7 @@ impl QueryServer {
             refused: Vec::with_capacity(config.events_per_duty),
             decoder: Decoder::new(config.request_bytes_max),
             turn: 0,
+            streaming: false,
             timers_ns: 0,
             counters,
             config,
@@ -298,13 +301,18 @@ impl QueryServer {
 
     /// Gives ranges and watches their turns, session by session, one answer each.
     fn slice(&mut self, now: Time, disk: &mut dyn Disk) -> usize {
-        let mut made = 0;
+        self.streaming |= self.engine.has_opened();
+        if !self.streaming {
+            return 0;
+        }
+        let (mut made, mut open) = (0, false);
         for step in 0..self.sessions.capacity() {
             let at = (self.turn + step) % self.sessions.capacity();
             let session = self.sessions.get(at);
             if session.link == Link::Free || session.streams.is_empty() {
                 continue;
             }
+            open = true;
             if made == self.config.slices_per_duty {
                 // Whoever is left out now is first next time.
                 self.turn = at;
@@ -316,6 +324,7 @@ impl QueryServer {
                 Sliced::Idle => {}
             }
         }
+        self.streaming = open;
         made
     }
 

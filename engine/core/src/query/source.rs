@@ -42,6 +42,10 @@ pub trait Source: Send {
     /// The oldest message kept.
     fn first_kept(&mut self, disk: &mut dyn Disk) -> u64;
 
+    /// Tells of records that will be read one after the other as of message `as_of`: whoever waits for memory waits for all of
+    /// them at once.
+    fn foresee(&mut self, _keys: &mut dyn Iterator<Item = (u16, &[u8])>, _as_of: u64) {}
+
     /// Reads a record as it was right after message `as_of` (0: the newest applied).
     fn get(&mut self, table: u16, key: &[u8], as_of: u64) -> Result<Found<'_>, ReadError>;
 

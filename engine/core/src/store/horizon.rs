@@ -8,6 +8,7 @@ use super::records::{IN_CHAIN, Located, MOVED, Records, panic_without_room};
 use crate::memory::index::Candidates;
 use crate::memory::{Fate, RecordHeader, RecordLog, Slot};
 use arrayvec::ArrayVec;
+use std::sync::Arc;
 
 /// By how many messages the oldest readable state advances with one message, at most: more than one only
 /// after a declaration has shortened the horizon.
@@ -35,49 +36,51 @@ impl Records {
         }
         self.floor = floor;
         self.shared.raise_floor(floor);
-        let mut places = Places::new();
         loop {
-            let passed = self.look_ahead(floor, &mut places);
+            let all = self.look_ahead(floor);
             while let Some(expiring) = self.expiring.front().copied().filter(|next| next.version <= floor) {
                 self.expiring.pop_front();
                 self.expire(&expiring);
             }
-            if passed {
+            if all {
                 break;
             }
         }
     }
 
-    /// Touches what [`advance_horizon`](Self::advance_horizon) will look up until message `sequence`.
-    pub fn foresee_horizon(&mut self, sequence: u64, horizon_messages: u64) {
-        let mut places = Places::new();
-        self.look_ahead((sequence - 1).saturating_sub(horizon_messages), &mut places);
+    /// Touches what [`advance_horizon`](Self::advance_horizon) will look up until message `sequence`, as far as it is `applied`.
+    pub fn foresee_horizon(&mut self, applied: u64, sequence: u64, horizon_messages: u64) {
+        let known = self.expiring.len();
+        self.look_ahead((sequence - 1).saturating_sub(horizon_messages).min(applied));
+        let places: Places = self.expiring.range(known..).map(|next| next.candidates).collect();
         self.index.index().prefetch(&places);
     }
 
-    /// Looks for deleted records among those that the horizon passes when it comes to `floor`, and adds their `places`. False when
-    /// they are too many to remember; it goes on there the next time.
-    fn look_ahead(&mut self, floor: u64, places: &mut Places) -> bool {
+    /// Looks for deleted records among those that the horizon passes until it comes to `floor`, which is applied. False when there
+    /// are more than can be remembered.
+    fn look_ahead(&mut self, floor: u64) -> bool {
+        if floor <= self.looked_to {
+            return true;
+        }
+        let shared = Arc::clone(&self.shared);
+        let log = shared.log.view();
         while self.cursor < self.log.head() {
-            let header = self.header(self.cursor);
+            let header = log.header(self.cursor).expect("the tail never passes the horizon");
             // Copies lie behind their turn, but the horizon had passed them before they were copied.
             if header.version > floor {
                 break;
             }
             if header.tombstone && matches!(header.fate, Fate::Current { .. }) {
-                if self.expiring.len() == PLACES_MAX || places.is_full() {
+                if self.expiring.len() == PLACES_MAX {
                     return false;
                 }
                 let candidates = self.candidates_at(self.cursor, &header);
-                places.push(candidates);
-                self.expiring.push_back(Expiring {
-                    position: self.cursor,
-                    version: header.version,
-                    candidates,
-                });
+                let (position, version) = (self.cursor, header.version);
+                self.expiring.push_back(Expiring { position, version, candidates });
             }
             self.cursor += header.bytes() as u64;
         }
+        self.looked_to = floor;
         true
     }
 
@@ -108,13 +111,15 @@ impl Records {
 
     /// Gives back the next records of the tail, as many as are looked at together, or `budget` bytes. Returns how many bytes.
     fn clean_records(&mut self, budget: usize) -> usize {
+        let shared = Arc::clone(&self.shared);
+        let log = shared.log.view();
         let tail = self.log.tail();
         let mut wanted = ArrayVec::<u64, CLEAN_RECORDS>::new();
         let mut places = ArrayVec::<Candidates, CLEAN_RECORDS>::new();
         let mut end = tail;
         while end < self.cursor && ((end - tail) as usize) < budget && !wanted.is_full() {
-            let header = self.header(end);
-            // Looked at in advance only.
+            let header = log.header(end).expect("the tail is kept");
+            // Only looked at in advance.
             if header.version > self.floor {
                 break;
             }

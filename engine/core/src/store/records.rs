@@ -87,6 +87,8 @@ pub(super) struct Records {
     hasher: RecordHasher,
     /// The oldest record that was not looked at yet for the horizon to pass it.
     pub cursor: u64,
+    /// Up to this state, all that the horizon passes was looked at.
+    pub looked_to: u64,
     /// Deleted records among those looked at that the horizon has still to pass, oldest first.
     pub expiring: VecDeque<Expiring>,
     /// The oldest state that may be read.
@@ -116,6 +118,7 @@ impl Records {
             counters,
             hasher: RecordHasher::new(HASHER_BYTES),
             cursor: 0,
+            looked_to: 0,
             expiring: VecDeque::with_capacity(PLACES_MAX),
             floor: 0,
             emptied: false,
@@ -240,10 +243,10 @@ impl Records {
         })?;
         let front = log.position(address);
         let mut position = front;
-        let mut header = self.header(position);
+        let mut header = log.header(position).expect("what the index leads to is kept");
         if header.note == MOVED {
             position = header.previous.expect("a moved version links to a newer one");
-            header = self.header(position);
+            header = log.header(position).expect("a moved version goes before what it links to");
         }
         Some(Located { slot, front, position, version: header.version, tombstone: header.tombstone })
     }

@@ -108,7 +108,8 @@ impl Store {
     fn foresee(&mut self, messages: u64, places: &Places) {
         foresight::touch(&self.records.shared, places, false);
         if let Some(limits) = self.declared.limits() {
-            self.records.foresee_horizon(self.applied + messages, limits.horizon_messages);
+            let last = self.applied + messages;
+            self.records.foresee_horizon(self.applied, last, limits.horizon_messages);
         }
     }
 

@@ -108,3 +108,59 @@ fn should_show_readers_exactly_the_state_they_name_while_it_is_written() {
     assert!(reads.load(Ordering::Relaxed) > 1000);
     assert!(bench.store.counters().cleaned_bytes.get() > 1_000_000);
 }
+
+/// Every so many messages record `number` is written; the log's tail comes by about as often.
+fn period(number: u64) -> u64 {
+    1500 + 47 * number
+}
+
+/// Records written so seldom that the log's tail meets them again and again, some just when the version after them is new: readers
+/// find each state of those too, while they are moved.
+#[test]
+fn should_show_readers_what_was_moved_under_their_hands() {
+    const SELDOM: u64 = 64;
+    let limits = Limits { records_max: 2 * SELDOM, bytes_max: 60_000, horizon_messages: 40, ..limits() };
+    let mut bench = Bench { stream: Stream::default(), store: store_for(limits, 1) };
+    let message = bench.stream.declare(&declaration(limits));
+    bench.apply(&message);
+    let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for seed in 0..2 {
+            let reader = bench.store.reader();
+            let (stop, reads) = (&stop, &reads);
+            scope.spawn(move || {
+                let (mut random, mut buffer) = (Random::new(seed), ReadBuffer::new());
+                while !stop.load(Ordering::Relaxed) {
+                    let (number, back) = (random.below(SELDOM), random.below(40));
+                    let as_of = reader.applied().saturating_sub(back).max(1);
+                    let written = as_of / period(number) * period(number);
+                    match reader.get(1, &key(number), as_of, &mut buffer) {
+                        Ok(reading) => {
+                            assert_eq!(
+                                reading.version,
+                                (written > 0).then_some(written),
+                                "{number} as of {as_of}"
+                            );
+                            assert_eq!(buffer.value(), reading.version.map(value).unwrap_or_default());
+                            reads.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(ReadError::BelowHorizon { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+        let stop_readers = StopOnDrop(&stop);
+        for sequence in 2..200_000 {
+            let mut operations = vec![op(Put, 2, &key(sequence % 8), &value(sequence), None)];
+            let due = (0..SELDOM).filter(|&number| sequence.is_multiple_of(period(number)));
+            operations.extend(due.map(|number| op(Put, 1, &key(number), &value(sequence), None)));
+            let message = bench.stream.block("CLIENT", &transaction(&operations));
+            assert_eq!(bench.apply(&message), Outcome::Applied, "message {sequence}");
+        }
+        drop(stop_readers);
+    });
+    println!("{} reads, {} relocated", reads.load(Ordering::Relaxed), bench.store.counters().relocated.get());
+    assert!(reads.load(Ordering::Relaxed) > 1000);
+    assert!(bench.store.counters().relocated.get() > 1000);
+}
