@@ -30,7 +30,8 @@ pub fn run(bench: &Bench<'_>) -> Found {
             (bench.tell)(&format!("{NAME}: repetition {repetition}, journal on {journal}"));
             let in_memory = journal == "tmpfs";
             let disk = (!in_memory).then(|| bench.disk.clone());
-            let settings = Settings { disk, keep_bytes: in_memory.then_some(KEPT_BYTES), ..bench.node() };
+            let settings =
+                Settings { disk, keep_bytes: in_memory.then_some(KEPT_BYTES), ..bench.spread_node() };
             let draft = Draft::new(NAME, SYSTEM, Subject::System, repetition).with("journal", journal);
             found
                 .runs

@@ -63,6 +63,8 @@ fn tell_json(node: &Node) {
             "applied": node.reader().applied(),
             "journalled": report.journalled,
             "merged_from_ring": report.merged,
+            "read_ns": report.read_ns,
+            "replay_ns": report.replay_ns,
             "torn": report.torn.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "ingress": addresses.ingress.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "downstream": addresses.downstream.to_string(),

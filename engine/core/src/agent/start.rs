@@ -101,6 +101,10 @@ pub struct StartReport {
     pub torn: Vec<TornTail>,
     /// The stream is new.
     pub new: bool,
+    /// How long reading and checking the journals took.
+    pub read_ns: u64,
+    /// How long applying the stream took.
+    pub replay_ns: u64,
 }
 
 /// One stream of the node: its ring, how far it has come, and its name.
@@ -158,6 +162,7 @@ pub fn start<S: Surroundings>(
     let durability = config.journal.durability;
     let old_ring = if ring_existed { open_ring(ring_words.clone(), config)? } else { OldRing::None };
 
+    let began_ns = around.now().monotonic_ns;
     let mut disk = around.writer(JournalName::Bus).map_err(Fault::from)?;
     let known_last = old_ring.whole().map_or(0, |ring| ring.first() - 1);
     let recovered = recover(&mut disk, config.stream, known_last).map_err(Fault::from)?;
@@ -194,8 +199,13 @@ pub fn start<S: Surroundings>(
 
     let (acknowledgements, mut acknowledgement_journal, acknowledgements_torn) =
         open_acknowledgements(config, &bus, acknowledgement_ring, around)?;
-    let mut store = open_store(config, &bus, &acknowledgements, around)?;
+    let mut history = around.disk(JournalName::Bus).map_err(Fault::from)?;
+    let declared = declarations(&bus, &mut history)?;
+    let read_ns = around.now().monotonic_ns - began_ns;
+    let mut store = open_store(config, declared, history, &bus, &acknowledgements, around)?;
+    let began_ns = around.now().monotonic_ns;
     replay(&mut store, &mut acknowledgement_journal, last, around)?;
+    let replay_ns = around.now().monotonic_ns - began_ns;
 
     let mut journal = JournalAgent::new(journal_writer, source, disk, bus.progress.clone());
     let table = store.store().sessions().clone();
@@ -219,6 +229,8 @@ pub fn start<S: Surroundings>(
         merged: last - recovered.last,
         torn: recovered.torn.into_iter().chain(acknowledgements_torn).collect(),
         new: last == 0,
+        read_ns,
+        replay_ns,
     };
     Ok(Started { bus, acknowledgements, sequencer, journal, acknowledgement_journal, store, report })
 }
@@ -367,12 +379,12 @@ fn leave_clean_end<S: Surroundings>(
 
 fn open_store<S: Surroundings>(
     config: &StartConfig,
+    mut declared: Declared,
+    disk: S::Disk,
     bus: &Stream,
     acknowledgements: &Stream,
     around: &mut S,
 ) -> Result<StoreAgent<S::Disk>, Fault> {
-    let mut disk = around.disk(JournalName::Bus).map_err(Fault::from)?;
-    let mut declared = declarations(bus, &mut disk)?;
     declared.accept(&config.declaration);
     let limits = declared.largest_limits().expect("accepted just now");
     let capacity = StoreCapacity::for_limits(limits, &config.store);

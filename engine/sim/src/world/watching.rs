@@ -82,6 +82,13 @@ impl World {
                     self.start_at_ns = self.clock.now_ns() + self.random.below(2_000_000);
                     return Ok(());
                 }
+                if self.machine.is_tight() && fault.0.contains("has no room for them") {
+                    // What only the ring has must reach the journal first; somebody makes room.
+                    self.tally.add("world.starts refused by a full disk", 1);
+                    self.machine.set_room(None);
+                    self.start_at_ns = self.clock.now_ns() + self.random.below(2_000_000);
+                    return Ok(());
+                }
                 broken("start", format!("{fault}"))
             }
         }
