@@ -31,6 +31,8 @@ pub const MEMORY: &str = "/dev/shm";
 pub enum Layout {
     /// All on one processor, spinning: the layout of the bounds on latency.
     One(Option<usize>),
+    /// The same, but idle laps leave the processor to others: to the kernel's workers, which finish durable writes.
+    Yielding(Option<usize>),
     /// Rewinder and query apart, where they sleep when idle: what serves readers without making writers wait.
     QueryApart(Option<usize>, Option<usize>),
     /// What makes acknowledgements on the first processor, what keeps and publishes on the second, which it may share with the load.
@@ -281,6 +283,7 @@ fn layout(layout: Layout) -> String {
     };
     match layout {
         Layout::One(cpu) => core(cpu, "spin", &format!("{writing}, {reading}")),
+        Layout::Yielding(cpu) => core(cpu, "yield", &format!("{writing}, {reading}")),
         Layout::QueryApart(one, other) => core(one, "spin", writing) + &core(other, "sleep", reading),
         Layout::Spread(one, other) => {
             core(one, "spin", answering) + &core(other, "yield", &format!("{keeping}, {reading}"))

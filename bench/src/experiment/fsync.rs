@@ -3,7 +3,7 @@ use super::{Bench, Draft, Figure, Found, ratio};
 use crate::cores::on_core;
 use crate::floor::append::{GroupCommit, OVERHEAD_BYTES};
 use crate::measurement::{Bound, Run, Subject};
-use crate::node::Settings;
+use crate::node::{Layout, Settings};
 use crate::schedule::{Plan, open_loop};
 use crate::workload::{BLOCK_BYTES, CANONICAL};
 
@@ -20,8 +20,12 @@ pub fn run(bench: &Bench<'_>) -> Found {
     let plan = bench.plan(4.0).at_rate(RATE).in_groups_of(workload.per_packet());
     for repetition in bench.repetitions() {
         (bench.tell)(&format!("{NAME}: repetition {repetition}"));
-        let settings =
-            Settings { durability: "fsync".into(), disk: Some(bench.disk.clone()), ..bench.node() };
+        let settings = Settings {
+            durability: "fsync".into(),
+            disk: Some(bench.disk.clone()),
+            layout: Layout::Yielding(bench.cores.system),
+            ..bench.node()
+        };
         let draft = Draft::new(NAME, SYSTEM, Subject::System, repetition);
         found.runs.push(bench.transactions(draft, &settings, &workload, |target| open_loop(target, &plan)));
         found.runs.push(floor(bench, repetition, &plan));

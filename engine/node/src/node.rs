@@ -140,6 +140,7 @@ impl Node {
         {
             notices.push("packets are dropped on purpose, as [loss] says".to_owned());
         }
+        notices.extend(durable_writes_notice(config));
         let stages_file = stages_file(config)?;
         Ok(Self {
             crew,
@@ -240,6 +241,17 @@ impl Node {
 fn new_stream() -> Session {
     let seconds = clock::wall_ns() / SECOND_NS;
     Session::padded(&format!("{seconds:010}")).expect("ten digits are a name")
+}
+
+/// The kernel's workers finish durable writes, by preference on the processor that began them.
+fn durable_writes_notice(config: &Config) -> Option<String> {
+    let writes = |core: &&config::Core| core.agents.contains(&AgentName::Journal);
+    let spins = config.core.iter().find(writes)?.idle == config::Idle::Spin;
+    (config.stream.durability == config::Durability::Fsync && spins).then(|| {
+        "the journal's core spins: unless a processor is free for the kernel's workers, durable writes wait for milliseconds; idle = \
+         \"yield\" lets them in"
+            .to_owned()
+    })
 }
 
 /// What an agent's core notes of the stage that messages reach by it.
