@@ -58,8 +58,7 @@ impl Axis {
     /// Shares from 0 to 1 by their distance to 1, out to one in so many.
     pub fn percentiles(one_in: f64) -> Self {
         let nines = one_in.max(100.0).log10().min(7.0);
-        let names =
-            ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"];
+        let names = ["0", "50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"];
         let shares = [0.0, 0.5].into_iter().chain((1..=7).map(|n| 1.0 - 10f64.powi(-n)));
         let to = 1.0 - 10f64.powf(-nines);
         let ticks = shares.zip(names).filter(|(share, _)| *share <= to + 1e-12);

@@ -45,3 +45,29 @@ fn it_writes_a_report() {
         assert!(std::fs::metadata(format!("{out}/{file}")).is_ok_and(|file| file.len() > 0), "{file}");
     }
 }
+
+#[test]
+fn stages_tell_where_the_time_of_a_running_node_goes() {
+    let place = Place::new(&Settings::default());
+    let node = Node::start(&place);
+    let file = place.config_file();
+    let file = file.to_str().expect("the path is text");
+    bench(&["load", "--config", file, "--rate", "1000", "--seconds", "0.5"]);
+    let stages = |arguments: &[&str]| {
+        let mut command = common::gds();
+        command.args(["stages", "--config", file]).args(arguments);
+        Ran::from(command.output().expect("the binary runs"))
+    };
+    let told: serde_json::Value =
+        serde_json::from_str(&stages(&["--json"]).succeeded().out).expect("it is JSON");
+    let messages = |stage: &str| told[stage]["messages"].as_u64().expect("every stage is there");
+    assert!(messages("sequenced") >= 500, "{told}");
+    for stage in ["applied", "acknowledged", "published"] {
+        assert_eq!(messages(stage), messages("sequenced"), "{told}");
+    }
+    assert!(told["acknowledged"]["p50_ns"].as_u64() >= told["sequenced"]["p50_ns"].as_u64(), "{told}");
+    assert!(stages(&[]).succeeded().out.contains("journalled"));
+    node.stop();
+    let gone = stages(&[]);
+    assert!(gone.code == 1 && gone.err.contains("has a node of this configuration been started"), "{gone:?}");
+}
