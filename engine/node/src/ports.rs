@@ -37,8 +37,8 @@ pub struct Datagrams {
     calls: u32,
 }
 
-/// Calls between two looks at the port's counts.
-const COUNT_CALLS: u32 = 256;
+/// Calls between two looks at what the kernel dropped.
+const DROPS_CALLS: u32 = 256;
 
 impl Datagrams {
     /// Over this port.
@@ -46,7 +46,7 @@ impl Datagrams {
         Self { port, counters: Arc::default(), calls: 0 }
     }
 
-    /// What it counts, a moment behind.
+    /// What it counts; what the kernel dropped, a moment behind.
     pub fn counters(&self) -> Arc<PortCounters> {
         self.counters.clone()
     }
@@ -56,36 +56,39 @@ impl Datagrams {
         &self.port
     }
 
+    /// Shows what the port has counted. What the kernel dropped takes a system call to learn, so it is asked for seldom.
     fn count(&mut self) {
-        self.calls = self.calls.wrapping_add(1);
-        if !self.calls.is_multiple_of(COUNT_CALLS) {
-            return;
-        }
         let counts = self.port.counters();
         self.counters.received.set(counts.received);
-        self.counters.dropped_by_kernel.set(self.port.drops());
         self.counters.oversize.set(counts.oversize);
         self.counters.rearmed.set(counts.rearmed);
         self.counters.sent.set(counts.sent);
         self.counters.unsent.set(counts.send_full + counts.send_failed);
         self.counters.lost_on_purpose.set(counts.loss_received + counts.loss_sent);
+        self.calls = self.calls.wrapping_add(1);
+        if self.calls.is_multiple_of(DROPS_CALLS) {
+            self.counters.dropped_by_kernel.set(self.port.drops());
+        }
     }
 }
 
 impl DatagramPort for Datagrams {
     fn receive(&mut self, limit: usize, deliver: &mut dyn FnMut(SocketAddrV4, &[u8])) -> usize {
+        let received = self.port.receive(limit, deliver);
         self.count();
-        self.port.receive(limit, deliver)
+        received
     }
 
     fn send(&mut self, to: SocketAddrV4, datagram: &[u8]) -> bool {
+        let sent = self.port.send(to, datagram);
         self.count();
-        self.port.send(to, datagram)
+        sent
     }
 
     fn send_segments(&mut self, to: SocketAddrV4, datagrams: &[u8], segment_bytes: usize) -> usize {
+        let sent = self.port.send_segments(to, datagrams, segment_bytes);
         self.count();
-        self.port.send_segments(to, datagrams, segment_bytes)
+        sent
     }
 }
 
