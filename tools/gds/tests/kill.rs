@@ -266,10 +266,12 @@ fn tear_acknowledgements(random: &mut Random, journal: &Journal) {
     }
 }
 
+/// The segments of a journal. One that was being made when the process died is none, and the next start clears it away.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(folder).expect("the journal is there");
     let mut files: Vec<(PathBuf, Vec<u8>)> = entries
         .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "journal"))
         .map(|path| (path.clone(), fs::read(&path).expect("a file")))
         .collect();
     files.sort();
