@@ -85,10 +85,16 @@ fn a_stall_is_seen_in_open_loop_by_all_who_met_it() {
         "p95 {p95} ms, p99 {p99} ms, longest {longest} ms"
     );
 
-    // Waiting for each answer before the next is begun, only one operation a stall meets it: the 99th percentile knows of nothing.
+    // Waiting for each answer before the next is begun, one operation meets each stall, where hundreds were due: what is not sent is not
+    // missed. Counted are those that waited for half of it or more; a busy machine alone makes nothing wait so long.
     let closed = closed_loop(&mut client, &plan(2_500));
-    let p99 = milliseconds(&closed, 0.99);
-    assert!(closed.sent > 1_000 && p99 < 10.0, "{} operations, p99 {p99} ms", closed.sent);
+    let waited = |measured: &Measured| measured.latency.count_between(25_000_000, u64::MAX);
+    assert!(
+        waited(&closed) * 5 < waited(&open),
+        "{} waited in closed loop, {} in open loop",
+        waited(&closed),
+        waited(&open)
+    );
 }
 
 #[test]
