@@ -16,7 +16,7 @@ mod rows;
 mod saturation;
 
 pub use bench::{Bench, Extent, interrupt, interrupted};
-pub use rows::{Draft, Figure, absolute, count, duration, ratio};
+pub use rows::{Draft, Figure, absolute, ratio};
 
 use crate::measurement::{Row, Run};
 

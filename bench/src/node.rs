@@ -33,8 +33,6 @@ pub enum Layout {
     One(Option<usize>),
     /// The same, but idle laps leave the processor to others: to the kernel's workers, which finish durable writes.
     Yielding(Option<usize>),
-    /// Rewinder and query apart, where they sleep when idle: what serves readers without making writers wait.
-    QueryApart(Option<usize>, Option<usize>),
     /// What makes acknowledgements on the first processor, what keeps and publishes on the second, which it may share with the load.
     Spread(Option<usize>, Option<usize>),
     /// Threads that sleep when idle, wherever the kernel puts them: for tests beside others.
@@ -64,8 +62,6 @@ pub struct Settings {
     pub loss_per_mille: u32,
     /// Oldest segments of a journal are removed above so many bytes; `None`: everything is kept.
     pub keep_bytes: Option<u64>,
-    /// More lines for the configuration; they begin in its last table, `[loss]`.
-    pub more: String,
 }
 
 impl Settings {
@@ -82,7 +78,6 @@ impl Settings {
             bytes_max: 320 << 20,
             loss_per_mille: 0,
             keep_bytes: None,
-            more: String::new(),
         }
     }
 }
@@ -245,7 +240,7 @@ fn read_lines(child: &mut Child) -> Receiver<String> {
 }
 
 fn configuration(settings: &Settings, folder: &Path) -> Result<String, String> {
-    let Settings { transport, durability, records_max, bytes_max, loss_per_mille: loss, more, .. } = settings;
+    let Settings { transport, durability, records_max, bytes_max, loss_per_mille: loss, .. } = settings;
     let [ingress, other, downstream, acknowledgement, rewinder] = addresses::udp_ports()?;
     let query = addresses::tcp_port()?;
     let group = addresses::group;
@@ -260,8 +255,7 @@ fn configuration(settings: &Settings, folder: &Path) -> Result<String, String> {
          [limits]\nrecords_max = {records_max}\nbytes_max = {bytes_max}\n\
          [ring]\ndata_bytes = {data_bytes}\npositions = {positions}\n\
          {}\
-         [loss]\nseed = 7\ningress_per_mille = {loss}\ndownstream_per_mille = {loss}\nacknowledgement_per_mille = {loss}\n\
-         {more}\n",
+         [loss]\nseed = 7\ningress_per_mille = {loss}\ndownstream_per_mille = {loss}\nacknowledgement_per_mille = {loss}\n",
         folder.join("journal").display(),
         memory.display(),
         group(ingress),
@@ -284,7 +278,6 @@ fn layout(layout: Layout) -> String {
     match layout {
         Layout::One(cpu) => core(cpu, "spin", &format!("{writing}, {reading}")),
         Layout::Yielding(cpu) => core(cpu, "yield", &format!("{writing}, {reading}")),
-        Layout::QueryApart(one, other) => core(one, "spin", writing) + &core(other, "sleep", reading),
         Layout::Spread(one, other) => {
             core(one, "spin", answering) + &core(other, "yield", &format!("{keeping}, {reading}"))
         }

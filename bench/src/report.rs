@@ -13,7 +13,7 @@ pub mod environment;
 mod axis;
 mod canvas;
 mod hgrm;
-pub(crate) mod numbers;
+pub mod numbers;
 mod page;
 mod pictures;
 mod series;

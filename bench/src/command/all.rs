@@ -99,8 +99,8 @@ fn unbounded(results: &Results) -> String {
     let row = |runs: &Vec<&Run>| {
         let middle =
             |figure: Figure| median(&runs.iter().filter_map(|run| figure.of(run)).collect::<Vec<_>>());
-        let latency = |share| middle(Figure::Latency(share)).map_or("–".into(), experiment::duration);
-        let rate = middle(Figure::Rate).map_or("–".into(), experiment::count);
+        let latency = |share| middle(Figure::Latency(share)).map_or("–".into(), report::numbers::time);
+        let rate = middle(Figure::Rate).map_or("–".into(), report::numbers::count);
         let failed = runs.iter().filter(|run| run.failed.is_some()).count();
         let verdict = if failed == 0 { String::new() } else { format!("{failed} of {} FAILED", runs.len()) };
         vec![label(runs[0]), rate, latency(0.5), latency(0.99), verdict]
@@ -114,7 +114,7 @@ fn unbounded(results: &Results) -> String {
 
 /// All that tells a run apart but its repetition.
 fn label(run: &Run) -> String {
-    let wanted = run.rate_wanted.map(|rate| format!("{} /s", experiment::count(rate)));
+    let wanted = run.rate_wanted.map(report::numbers::rate);
     let parameters = run.parameters.iter().map(|(name, value)| format!("{} {value}", name.replace('_', " ")));
     let parts: Vec<String> = [format!("{}: {}", run.experiment, run.name), run.workload.clone()]
         .into_iter()

@@ -2,7 +2,7 @@
 use super::table;
 use crate::cores::{Cores, on_core};
 use crate::echo::{Cast, Echo, EchoClient, EchoConfig};
-use crate::experiment::{count, duration};
+use crate::report::numbers::{count, time};
 use crate::schedule::{Measured, Plan, closed_loop, open_loop};
 use crate::workload::BLOCK_BYTES;
 use clap::Args;
@@ -54,7 +54,7 @@ pub const HEAD: [&str; 9] = ["", "rate /s", "lost", "p50", "p90", "p99", "p99.9"
 
 /// A row of it.
 pub fn row(name: String, measured: &Measured) -> Vec<String> {
-    let quantile = |share| duration(measured.latency.value_at_quantile(share) as f64);
+    let quantile = |share| time(measured.latency.value_at_quantile(share) as f64);
     let figures = [0.5, 0.9, 0.99, 0.999, 1.0].map(quantile);
     let verdict = measured.failed().map_or("counts".to_owned(), |why| format!("FAILED: {why}"));
     [name, count(measured.rate), measured.lost().to_string()]

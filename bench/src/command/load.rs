@@ -1,8 +1,8 @@
 //! `gds bench load`.
 use super::{echo, table};
 use crate::cores::on_core;
-use crate::experiment::{count, duration};
 use crate::load::Transactions;
+use crate::report::numbers::{count, time};
 use crate::schedule::{Measured, Plan, open_loop};
 use crate::workload::{CANONICAL, Workload};
 use clap::Args;
@@ -130,8 +130,8 @@ fn tell(arguments: &Load, workload: &Workload, measured: &Measured) {
     print!("{}", table::text(&echo::HEAD, &[echo::row(name.to_owned(), measured)]));
     println!(
         "the sender itself was late by p50 {}, p99 {}; late answers: {}",
-        duration(measured.lateness.value_at_quantile(0.5) as f64),
-        duration(measured.lateness.value_at_quantile(0.99) as f64),
+        time(measured.lateness.value_at_quantile(0.5) as f64),
+        time(measured.lateness.value_at_quantile(0.99) as f64),
         measured.late
     );
 }

@@ -27,6 +27,8 @@ pub struct Outcome {
     pub direction: Direction,
     /// Values of A and B, pair by pair.
     pub pairs: Vec<(f64, f64)>,
+    /// Measurements that failed and were made again.
+    pub retries: u32,
     /// What they tell; the failure when it could not be measured.
     pub result: Result<Comparison, String>,
 }
@@ -54,16 +56,16 @@ fn outcome(
     pairs_max: usize,
     tell: &mut dyn FnMut(&str, usize, usize),
 ) -> Outcome {
-    let mut pairs = Vec::new();
-    let result = verdict(binaries, metric, pairs_max, &mut pairs, tell);
-    Outcome { name: metric.name().to_owned(), direction: metric.direction(), pairs, result }
+    let (mut pairs, mut retries) = (Vec::new(), 0);
+    let result = verdict(binaries, metric, pairs_max, (&mut pairs, &mut retries), tell);
+    Outcome { name: metric.name().to_owned(), direction: metric.direction(), pairs, retries, result }
 }
 
 fn verdict(
     (a, b): (&Path, &Path),
     metric: &mut dyn Metric,
     pairs_max: usize,
-    pairs: &mut Vec<(f64, f64)>,
+    (pairs, retries): (&mut Vec<(f64, f64)>, &mut u32),
     tell: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<Comparison, String> {
     let pairs_max = pairs_max.max(1);
@@ -73,11 +75,11 @@ fn verdict(
             tell(metric.name(), pairs.len(), look);
             // Who goes first alternates: a machine that becomes slower is unfair to both in turn.
             let pair = if pairs.len().is_multiple_of(2) {
-                let value = measure(metric, a)?;
-                (value, measure(metric, b)?)
+                let value = measure(metric, a, retries)?;
+                (value, measure(metric, b, retries)?)
             } else {
-                let value = measure(metric, b)?;
-                (measure(metric, a)?, value)
+                let value = measure(metric, b, retries)?;
+                (measure(metric, a, retries)?, value)
             };
             pairs.push(pair);
         }
@@ -88,7 +90,7 @@ fn verdict(
     }
 }
 
-fn measure(metric: &mut dyn Metric, binary: &Path) -> Result<f64, String> {
+fn measure(metric: &mut dyn Metric, binary: &Path, retries: &mut u32) -> Result<f64, String> {
     let mut failures = 0;
     loop {
         if interrupted() {
@@ -97,7 +99,11 @@ fn measure(metric: &mut dyn Metric, binary: &Path) -> Result<f64, String> {
         match metric.measure(binary) {
             Ok(value) if value > 0.0 && value.is_finite() => return Ok(value),
             Ok(value) => return Err(format!("{}: measured {value}", binary.display())),
-            Err(why) => failures = if failures + 1 < FAILURES_MAX { failures + 1 } else { return Err(why) },
+            Err(why) if failures + 1 == FAILURES_MAX => return Err(why),
+            Err(_) => {
+                failures += 1;
+                *retries += 1;
+            }
         }
     }
 }
@@ -144,6 +150,9 @@ pub fn text(outcomes: &[Outcome]) -> String {
             }
             Err(why) => writeln!(out, "{:<34}FAILED: {why}", outcome.name),
         };
+        if outcome.retries > 0 {
+            let _ = writeln!(out, "    {} measurements failed and were made again", outcome.retries);
+        }
     }
     out
 }
@@ -186,7 +195,9 @@ mod tests {
     fn the_slower_binary_is_called() {
         let outcome = run("8000", "9200", 5);
         assert_eq!(outcome.result.as_ref().unwrap().verdict, Some(Verdict::Worse));
-        assert!(outcome.is_bad() && text(&[outcome]).contains("WORSE"));
+        let shown = text(std::slice::from_ref(&outcome));
+        assert!(outcome.is_bad() && shown.contains("WORSE"));
+        assert!(outcome.retries > 0 && shown.contains("failed and were made again"), "{shown}");
         assert!(!run("8000", "8000", 0).is_bad());
     }
 

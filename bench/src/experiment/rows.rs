@@ -1,5 +1,6 @@
 //! From what was measured to runs and rows.
 use crate::measurement::{Bound, Latency, Row, Run, Stage, Subject, median};
+use crate::report::numbers;
 use crate::schedule::Measured;
 use std::collections::BTreeMap;
 
@@ -114,29 +115,10 @@ impl Figure {
 
     fn show(self, value: f64) -> String {
         match self {
-            Self::Latency(share) => format!("p{} {}", share * 100.0, duration(value)),
-            Self::Rate => format!("{} /s", count(value)),
+            Self::Latency(share) => format!("p{} {}", share * 100.0, numbers::time(value)),
+            Self::Rate => numbers::rate(value),
             Self::Named(name) => format!("{} {value:.1}", name.replace('_', " ")),
         }
-    }
-}
-
-/// Nanoseconds as people read them.
-pub fn duration(ns: f64) -> String {
-    match ns {
-        ns if ns < 1e3 => format!("{ns:.0} ns"),
-        ns if ns < 1e6 => format!("{:.1} us", ns / 1e3),
-        ns if ns < 1e9 => format!("{:.1} ms", ns / 1e6),
-        ns => format!("{:.2} s", ns / 1e9),
-    }
-}
-
-/// A count as people read it.
-pub fn count(value: f64) -> String {
-    match value {
-        value if value < 1e4 => format!("{value:.0}"),
-        value if value < 1e6 => format!("{:.0} k", value / 1e3),
-        value => format!("{:.2} M", value / 1e6),
     }
 }
 

@@ -3,6 +3,7 @@ use crate::arguments::Stages as Arguments;
 use crate::config;
 use crate::exit::{Failure, Outcome};
 use crate::text;
+use gds_bench::report::numbers;
 use gds_core::stages::{Stage, StageCounts};
 use gds_node::surroundings::read_stages;
 use serde_json::{Value, json};
@@ -63,33 +64,7 @@ fn as_text(stages: &[StageCounts]) -> String {
     out
 }
 
-/// Three digits and a unit; a dash where there was no message.
+/// A dash where there was no message.
 fn time(messages: u64, ns: u64) -> String {
-    let ns = ns as f64;
-    let (value, unit) = match ns {
-        _ if messages == 0 => return "–".to_owned(),
-        ns if ns < 1e3 => (ns, "ns"),
-        ns if ns < 1e6 => (ns / 1e3, "µs"),
-        ns if ns < 1e9 => (ns / 1e6, "ms"),
-        _ => (ns / 1e9, "s"),
-    };
-    let digits = if value >= 100.0 || unit == "ns" {
-        0
-    } else {
-        usize::from(value < 100.0) + usize::from(value < 10.0)
-    };
-    format!("{value:.digits$} {unit}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn should_show_times_with_three_digits() {
-        let shown: Vec<String> =
-            [7, 812, 8_120, 81_200, 812_000, 1_250_000, 2_000_000_000].map(|ns| time(1, ns)).to_vec();
-        assert_eq!(shown, ["7 ns", "812 ns", "8.12 µs", "81.2 µs", "812 µs", "1.25 ms", "2.00 s"]);
-        assert_eq!(time(0, 0), "–");
-    }
+    if messages == 0 { "–".to_owned() } else { numbers::time(ns as f64) }
 }
