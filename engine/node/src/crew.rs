@@ -1,9 +1,10 @@
 //! The threads of a node: each runs the agents of one core in turn, until told otherwise.
+use crate::clocks::Clocks;
+pub use crate::clocks::now;
 use crate::config;
 use gds_core::agent::{Agent, Fault};
 use gds_core::counter_set;
 use gds_core::stages::{Receipts, StageWatch};
-use gds_core::time::Time;
 use gds_nic::{Idle, IdleStrategy, clock, cores};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -140,11 +141,6 @@ impl Crew {
     }
 }
 
-/// The clocks, as agents want them.
-pub fn now() -> Time {
-    Time { monotonic_ns: clock::monotonic_ns(), wall_ns: clock::wall_ns() }
-}
-
 fn run(plan: CorePlan, control: &Control, ready: &Sender<Result<(), Fault>>) {
     let counters = plan.counters.clone();
     let made = prepare(plan);
@@ -183,7 +179,8 @@ fn laps(
     control: &Control,
     counters: &CoreCounters,
 ) -> Result<(), Fault> {
-    let mut time = now();
+    let mut clocks = Clocks::new();
+    let mut time = clocks.now();
     loop {
         let mut work = 0;
         for Seat { agent, stamp } in seats.iter_mut() {
@@ -197,7 +194,7 @@ fn laps(
         }
         counters.laps.increment();
         idle.idle(work);
-        let after = now();
+        let after = clocks.now();
         if work > 0 {
             counters.busy_laps.increment();
             let lap_ns = after.monotonic_ns - time.monotonic_ns;
@@ -213,7 +210,7 @@ fn laps(
         }
     }
     for Seat { agent, .. } in seats.iter_mut() {
-        agent.close(now())?;
+        agent.close(clocks.now())?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 //! | [`node`] | all of it together |
 #![forbid(unsafe_code)]
 pub mod check;
+pub mod clocks;
 pub mod config;
 pub mod crew;
 pub mod load;

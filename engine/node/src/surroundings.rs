@@ -1,6 +1,6 @@
 //! What the start of a node takes from this machine: directories, memory, time.
+use crate::clocks;
 use crate::config::{Config, Durability};
-use crate::crew;
 use crate::ports::{Files, PageWords};
 use crate::settings;
 use gds_core::agent::Fault;
@@ -192,7 +192,7 @@ impl Surroundings for Place<'_> {
     }
 
     fn now(&mut self) -> Time {
-        crew::now()
+        clocks::now()
     }
 
     fn replayed(&mut self, applied: u64, of: u64) {

@@ -4,7 +4,7 @@ use gds_core::bus::{Receiver, ReceiverConfig, ReceiverCounters};
 use gds_core::port::DatagramPort;
 use gds_core::random::Random;
 use gds_core::time::Time;
-use gds_node::crew;
+use gds_node::clocks;
 use gds_node::ports::Datagrams;
 use gds_wire::session::Session;
 use std::net::SocketAddrV4;
@@ -73,7 +73,7 @@ impl Listener {
 
     /// Takes what has arrived, asks for what is missing, and hands on what is next; returns how many datagrams it took.
     pub fn poll(&mut self, deliver: &mut dyn FnMut(u64, &[u8])) -> usize {
-        self.poll_at(crew::now(), deliver)
+        self.poll_at(clocks::now(), deliver)
     }
 
     /// The same at a time that the caller has read already.

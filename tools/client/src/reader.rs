@@ -2,7 +2,7 @@
 use crate::network::{ClientError, Network};
 use gds_core::query::{ClientConfig, Event, RequestId, SoupClient};
 use gds_nic::{TcpConfig, TcpPort};
-use gds_node::crew;
+use gds_node::clocks;
 use gds_node::ports::Streams;
 use gds_wire::query::{Answer, AnswerBody, Key, Status};
 use gds_wire::soup::{PASSWORD_BYTES, USER_BYTES};
@@ -233,7 +233,7 @@ impl Reader {
     /// One duty cycle; what ends the client is an error.
     fn poll(&mut self, on_event: &mut dyn FnMut(&Event<'_>)) -> Result<usize, ClientError> {
         let Self { client, port, server, .. } = self;
-        let now = crew::now();
+        let now = clocks::now();
         if client.wants_connection(now) && port.0.connect(*server).is_err() {
             client.connect_failed(now);
         }

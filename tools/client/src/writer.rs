@@ -7,7 +7,7 @@ use gds_core::port::DatagramPort;
 use gds_core::random::Random;
 use gds_core::time::{MICROSECOND_NS, Time};
 use gds_nic::clock;
-use gds_node::crew;
+use gds_node::clocks;
 use gds_node::ports::Datagrams;
 use gds_wire::acknowledgement::Outcome;
 use gds_wire::session::Session;
@@ -72,7 +72,7 @@ impl Writer {
 
     /// Sends what is new or due again, takes what has arrived, and tells outcomes; returns how much it did.
     pub fn poll(&mut self, event: &mut dyn FnMut(SubmitEvent)) -> usize {
-        self.poll_at(crew::now(), event)
+        self.poll_at(clocks::now(), event)
     }
 
     /// The same at a time that the caller has read already.

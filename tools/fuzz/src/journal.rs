@@ -41,7 +41,7 @@ pub fn journal(data: &[u8]) {
         check_walk(walked, &seen);
         read_back(&mut disk, walked, &seen, false);
     }
-    let recovered = recover(&mut disk, stream, known_last);
+    let recovered = recover(&mut disk, stream, known_last, &mut |_| {});
     match (walked, recovered) {
         (Ok(walked), Ok(recovered)) => {
             assert_eq!(
@@ -106,7 +106,7 @@ fn read_back(disk: &mut MemoryDisk, walked: &Walk, seen: &Messages, recovered: b
 /// What was recovered is whole: recovering again finds the same and nothing torn.
 fn second_recovery(disk: &mut MemoryDisk, stream: Option<Session>, first: &Recovered) -> Recovered {
     let before = disk.segments.clone();
-    let second = recover(disk, stream, first.last).expect("it was recovered");
+    let second = recover(disk, stream, first.last, &mut |_| {}).expect("it was recovered");
     assert!(disk.segments == before, "the second recovery changed the disk");
     assert_eq!(second.torn, None);
     assert_eq!(

@@ -12,7 +12,8 @@ use crate::bus::stream_reader::{StreamRead, StreamReader};
 use crate::cursor::Progress;
 use crate::disk::{Disk, DiskError};
 use crate::journal::{
-    Durability, JournalConfig, JournalReader, JournalWriter, MESSAGE_BYTES_MAX, Recovered, TornTail, recover,
+    Durability, Group, JournalConfig, JournalReader, JournalWriter, MESSAGE_BYTES_MAX, Recovered, TornTail,
+    recover,
 };
 use crate::memory::ring::{Ring, RingConfig, RingError, RingIdentity, RingReader};
 use crate::memory::words::SharedWords;
@@ -165,7 +166,9 @@ pub fn start<S: Surroundings>(
     let began_ns = around.now().monotonic_ns;
     let mut disk = around.writer(JournalName::Bus).map_err(Fault::from)?;
     let known_last = old_ring.whole().map_or(0, |ring| ring.first() - 1);
-    let recovered = recover(&mut disk, config.stream, known_last).map_err(Fault::from)?;
+    let mut declarations = Declarations::default();
+    let recovered = recover(&mut disk, config.stream, known_last, &mut |group| declarations.of_group(group))
+        .map_err(Fault::from)?;
     let session = name_of(config, &recovered, &old_ring)?;
     let ring = match old_ring {
         OldRing::Whole(ring) if !active(Mutation::RingForgotten) => {
@@ -200,7 +203,8 @@ pub fn start<S: Surroundings>(
     let (acknowledgements, mut acknowledgement_journal, acknowledgements_torn) =
         open_acknowledgements(config, &bus, acknowledgement_ring, around)?;
     let mut history = around.disk(JournalName::Bus).map_err(Fault::from)?;
-    let declared = declarations(&bus, &mut history)?;
+    declarations.of_ring(&bus, recovered.last + 1, &mut history)?;
+    let declared = declarations.all(&recovered)?;
     let read_ns = around.now().monotonic_ns - began_ns;
     let mut store = open_store(config, declared, history, &bus, &acknowledgements, around)?;
     let began_ns = around.now().monotonic_ns;
@@ -316,7 +320,7 @@ fn open_acknowledgements<S: Surroundings>(
 ) -> Result<Acknowledgements<S::Disk>, Fault> {
     let session = acknowledgement_session(bus.session);
     let mut disk = around.writer(JournalName::Acknowledgements).map_err(Fault::from)?;
-    let recovered = recover(&mut disk, Some(session), 0).map_err(Fault::from)?;
+    let recovered = recover(&mut disk, Some(session), 0, &mut |_| {}).map_err(Fault::from)?;
     let (last, committed) = (recovered.last, bus.progress.committed.get());
     if last > committed {
         return Err(Fault(format!(
@@ -399,25 +403,62 @@ fn open_store<S: Surroundings>(
     ))
 }
 
-/// Everything that the stream declares. Memory is sized by the largest of it, so it must be known before anything is applied.
-fn declarations(bus: &Stream, disk: &mut dyn Disk) -> Result<Declared, Fault> {
-    let mut declared = Declared::default();
-    let mut bytes = vec![0; MESSAGE_BYTES_MAX];
-    let (mut reader, last) = (bus.reader(1), bus.progress.committed.get());
-    while reader.next_sequence() <= last {
-        let sequence = reader.next_sequence();
-        let StreamRead::Message { length, .. } = reader.read(last, disk, &mut bytes).map_err(Fault::from)?
-        else {
-            return Err(Fault(format!(
-                "message {sequence} is not in the journal: a stream can be replayed only from its beginning"
-            )));
-        };
-        let message = Message::parse(&bytes[..length]).map_err(Fault::from)?;
-        if message.envelope.kind() == Kind::Declare {
-            declared.accept(&Declaration::parse(message.body).map_err(Fault::from)?);
+/// Everything that the stream declares. Memory is sized by the largest of it, so it must be known before anything is applied; it is
+/// gathered while the journal is checked, so that this costs no reading of its own.
+#[derive(Default)]
+struct Declarations {
+    declared: Declared,
+    /// The first message that was none.
+    fault: Option<Fault>,
+}
+
+impl Declarations {
+    fn of_group(&mut self, group: &Group<'_>) {
+        for message in group.messages() {
+            self.of_message(message.bytes);
         }
     }
-    Ok(declared)
+
+    /// Of what only the ring has.
+    fn of_ring(&mut self, bus: &Stream, from: u64, disk: &mut dyn Disk) -> Result<(), Fault> {
+        let mut bytes = vec![0; MESSAGE_BYTES_MAX];
+        let (mut reader, last) = (bus.reader(from), bus.progress.committed.get());
+        while reader.next_sequence() <= last {
+            let sequence = reader.next_sequence();
+            match reader.read(last, disk, &mut bytes).map_err(Fault::from)? {
+                StreamRead::Message { length, .. } => self.of_message(&bytes[..length]),
+                _ => {
+                    return Err(Fault(format!("message {sequence} is not in the ring: restore the journal")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn of_message(&mut self, message: &[u8]) {
+        if let Err(fault) = self.accept(message) {
+            self.fault.get_or_insert(fault);
+        }
+    }
+
+    fn accept(&mut self, message: &[u8]) -> Result<(), Fault> {
+        let message = Message::parse(message).map_err(Fault::from)?;
+        if message.envelope.kind() == Kind::Declare {
+            self.declared.accept(&Declaration::parse(message.body).map_err(Fault::from)?);
+        }
+        Ok(())
+    }
+
+    /// All of them, if the stream is there from its first message on.
+    fn all(self, recovered: &Recovered) -> Result<Declared, Fault> {
+        if recovered.first > 1 {
+            return Err(Fault(format!(
+                "the journal begins with message {}: a stream can be replayed only from its beginning; restore the segments before",
+                recovered.first
+            )));
+        }
+        self.fault.map_or(Ok(self.declared), Err)
+    }
 }
 
 fn replay<S: Surroundings>(

@@ -1,6 +1,7 @@
 //! The start of a journal: what is there, made fit to be written on.
 use gds_wire::session::Session;
 
+use super::group::Group;
 use super::segment::{Window, whole_bytes};
 use super::walk::{JournalError, Position, TornTail, Walk, walk};
 use crate::disk::{BLOCK_BYTES, Block, Disk, DiskError, DiskWrite};
@@ -49,7 +50,8 @@ impl Recovered {
 ///
 /// `stream`: the stream expected, `None` to take what is there. `known_last`: the caller knows from elsewhere that every
 /// message up to this number has been handed to the journal, so that a break below is damage; 0 when it knows nothing. (A
-/// ring that outlived the process gives `ring.first() - 1`.)
+/// ring that outlived the process gives `ring.first() - 1`.) `visit` is shown each whole group in order, also when something behind it
+/// turns out to be damaged.
 ///
 /// Errors leave the journal as it was, but for [`JournalError::Disk`] while a torn tail is cut back; then the next start
 /// goes on with the cut.
@@ -57,8 +59,9 @@ pub fn recover(
     disk: &mut dyn Disk,
     stream: Option<Session>,
     known_last: u64,
+    visit: &mut dyn FnMut(&Group<'_>),
 ) -> Result<Recovered, JournalError> {
-    let found = walk(disk, stream, known_last, &mut |_| {})?;
+    let found = walk(disk, stream, known_last, visit)?;
     let keep = found.position.map_or(0, |position| position.segment);
     // From the last on, so that an interruption leaves no hole.
     for segment in disk.segments()?.into_iter().rev().take_while(|&segment| segment > keep) {

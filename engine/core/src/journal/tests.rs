@@ -101,7 +101,7 @@ impl Bench {
 
     /// Recovers, checks that the journal holds a prefix of what was written, at least up to `floor`, and goes on behind it.
     fn restart(&mut self, floor: u64, again: bool) -> Recovered {
-        let recovered = recover(&mut self.disk, Some(stream()), 0).expect("recovery");
+        let recovered = recover(&mut self.disk, Some(stream()), 0, &mut |_| {}).expect("recovery");
         assert!(recovered.last >= floor, "lost: {recovered:?}, durable were {floor}");
         assert_eq!(recovered.first, 1);
         self.check_content(recovered.last);

@@ -8,7 +8,7 @@ use gds_nic::{UdpConfig, UdpPort};
 use gds_node::config::Config;
 use gds_node::node::{Addresses, Node};
 use gds_node::ports::Datagrams;
-use gds_node::{crew, settings};
+use gds_node::{clocks, settings};
 use gds_wire::mold::PacketBuilder;
 use gds_wire::session::Session;
 use std::collections::BTreeMap;
@@ -181,7 +181,7 @@ impl Load {
     }
 
     fn poll(&mut self) {
-        let now = crew::now();
+        let now = clocks::now();
         let Self { bus, acknowledgements, own, writers, delivered, outcomes, .. } = self;
         bus.poll(now, &mut |sequence, _| {
             assert_eq!(sequence, *delivered + 1, "out of order");

@@ -10,7 +10,7 @@ use gds_core::time::SECOND_NS;
 use gds_feed::day::{Day, MESSAGE_BYTES_MAX};
 use gds_feed::orders::LiveOrder;
 use gds_nic::clock;
-use gds_node::crew;
+use gds_node::clocks;
 use gds_node::ports::Datagrams;
 use gds_wire::acknowledgement::Outcome;
 use gds_wire::session::Session;
@@ -270,7 +270,7 @@ impl Writers {
 
     /// Sends, hears, and tells outcomes, once.
     fn poll(&mut self) -> Result<(), String> {
-        let now = crew::now();
+        let now = clocks::now();
         let Self { feed, client, acknowledgements, own, native, outcomes, trouble, last, heard_ns } = self;
         for submitter in [&mut *feed, &mut *client] {
             submitter.on_timer(now, &mut |to, burst, bytes| {

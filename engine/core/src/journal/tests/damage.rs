@@ -10,7 +10,7 @@ fn should_call_damage_below_the_durable_number_damage_and_change_nothing() {
             let bit = (offset + byte) * 8 + 3;
             bench.disk.flip(segment, bit);
             let before = bench.disk.image();
-            let error = recover(&mut bench.disk, Some(stream()), 0).unwrap_err();
+            let error = recover(&mut bench.disk, Some(stream()), 0, &mut |_| {}).unwrap_err();
             let JournalError::Damage(damage) = error else { panic!("{error}") };
             assert_eq!((damage.position, damage.sequence), (Position { segment, offset }, sequence));
             assert_eq!(damage.file, format!("segment {segment}"));
@@ -26,7 +26,7 @@ fn should_cut_back_the_last_group_when_nothing_says_it_was_durable() {
     let (segment, offset, _) = place_of(&mut bench.disk, 20);
     bench.disk.flip(segment, (offset + 70) * 8);
     assert!(
-        matches!(recover(&mut bench.disk, None, 20), Err(JournalError::Damage(_))),
+        matches!(recover(&mut bench.disk, None, 20, &mut |_| {}), Err(JournalError::Damage(_))),
         "the caller knows better"
     );
     let torn =
@@ -42,7 +42,7 @@ fn should_call_everything_damage_that_lies_before_a_clean_end() {
         assert!(bench.close());
         let (segment, offset, _) = place_of(&mut bench.disk, 20);
         bench.disk.flip(segment, (offset + 70) * 8);
-        assert!(matches!(recover(&mut bench.disk, None, 0), Err(JournalError::Damage(_))));
+        assert!(matches!(recover(&mut bench.disk, None, 0, &mut |_| {}), Err(JournalError::Damage(_))));
     }
 }
 
@@ -64,7 +64,9 @@ fn should_miss_a_segment_in_the_middle() {
     let segments = bench.disk.segments().unwrap();
     assert!(segments.len() > 3);
     bench.disk.remove(2).unwrap();
-    let JournalError::Damage(damage) = recover(&mut bench.disk, None, 0).unwrap_err() else { panic!() };
+    let JournalError::Damage(damage) = recover(&mut bench.disk, None, 0, &mut |_| {}).unwrap_err() else {
+        panic!()
+    };
     assert_eq!((damage.position, damage.file.as_str()), (Position { segment: 2, offset: 0 }, "segment 2"));
     assert_eq!(damage.sequence, 7);
 }
@@ -73,7 +75,7 @@ fn should_miss_a_segment_in_the_middle() {
 fn should_begin_with_any_segment_when_older_ones_were_removed() {
     let mut bench = fsync_journal(30);
     bench.disk.remove(1).unwrap();
-    let recovered = recover(&mut bench.disk, None, 0).unwrap();
+    let recovered = recover(&mut bench.disk, None, 0, &mut |_| {}).unwrap();
     assert_eq!((recovered.first, recovered.last), (7, 30));
     let mut reader = JournalReader::new(stream());
     assert_eq!(read(&mut reader, &mut bench.disk, 6), None);
@@ -86,7 +88,7 @@ fn should_refuse_another_stream_and_another_format() {
     let mut bench = fsync_journal(3);
     let other = Session::padded("1800000000").unwrap();
     assert_eq!(
-        recover(&mut bench.disk, Some(other), 0),
+        recover(&mut bench.disk, Some(other), 0, &mut |_| {}),
         Err(JournalError::Foreign { file: "segment 1".into(), found: stream(), expected: other })
     );
     let mut bytes = bench.disk.bytes(1).to_vec();
@@ -94,7 +96,7 @@ fn should_refuse_another_stream_and_another_format() {
     reseal(&mut bytes[..BLOCK_BYTES]);
     bench.disk.put(1, bytes);
     assert_eq!(
-        recover(&mut bench.disk, None, 0),
+        recover(&mut bench.disk, None, 0, &mut |_| {}),
         Err(JournalError::Version { file: "segment 1".into(), version: 2 })
     );
 }

@@ -119,7 +119,7 @@ proptest! {
         let before = walk(&mut bench.disk, None, 0, &mut |_| {}).expect("torn at most");
         // The power goes again while recovery removes and zeroes.
         let mut dying = DyingDisk { disk: &mut bench.disk, steps_left: after };
-        let _ = recover(&mut dying, Some(stream()), 0);
+        let _ = recover(&mut dying, Some(stream()), 0, &mut |_| {});
         bench.disk.cut_power(&mut random);
         let recovered = bench.restart(floor, false);
         prop_assert!(recovered.last >= before.last);
@@ -153,7 +153,7 @@ proptest! {
                 prop_assert_eq!(&message, &bench.messages[sequence as usize - 1]);
             }
         }
-        match recover(&mut bench.disk, Some(stream()), 0) {
+        match recover(&mut bench.disk, Some(stream()), 0, &mut |_| {}) {
             Ok(recovered) => {
                 prop_assert!(recovered.torn.is_some());
                 bench.check_content(recovered.last);
@@ -179,8 +179,8 @@ proptest! {
             read(&mut reader, &mut bench.disk, sequence);
         }
         let _ = walk(&mut bench.disk, None, 0, &mut |group| assert_eq!(group.messages().count(), group.count() as usize));
-        if let Ok(recovered) = recover(&mut bench.disk, None, 0) {
-            let again = recover(&mut bench.disk, None, 0).expect("what was recovered is whole");
+        if let Ok(recovered) = recover(&mut bench.disk, None, 0, &mut |_| {}) {
+            let again = recover(&mut bench.disk, None, 0, &mut |_| {}).expect("what was recovered is whole");
             prop_assert_eq!(again.last, recovered.last);
             prop_assert_eq!(again.torn, None);
         }
