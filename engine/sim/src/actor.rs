@@ -3,6 +3,7 @@ mod blocks;
 mod client;
 mod feed;
 mod listener;
+mod patience;
 mod reader;
 mod stranger;
 

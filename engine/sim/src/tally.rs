@@ -63,7 +63,7 @@ pub const MUST_HAPPEN: &[&str] = &[
     "world.tables emptied",
     "world.torn tails",
     "world.messages merged from the ring",
-    "world.messages of killed clients",
+    "world.messages of senders that died or gave up",
     "world.declarations",
     "world.starts refused without the ring",
     "world.damaged journals refused",

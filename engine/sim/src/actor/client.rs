@@ -1,4 +1,5 @@
 //! A client: submits transactions, follows acknowledgements.
+use super::patience::Patience;
 use super::{Scene, blocks, receive, receiver_config};
 use crate::network::{SharedNetwork, SimulatedPort};
 use crate::plan::{ACKNOWLEDGEMENTS, CLIENT_NET, INGRESS_A, INGRESS_B, between, pick};
@@ -11,9 +12,6 @@ use gds_wire::refusal::RefusalReason;
 use gds_wire::session::Session;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
-
-/// A refused client tries for so long after the faults have stopped.
-const PATIENCE_NS: u64 = 300 * MILLISECOND_NS;
 
 /// One life of one client.
 pub struct Client {
@@ -28,9 +26,7 @@ pub struct Client {
     rests_until_ns: u64,
     /// Client numbers acknowledged so far: all up to this.
     acknowledged: u64,
-    /// It has refused to let the client in since then.
-    full_since_ns: Option<u64>,
-    gave_up: bool,
+    patience: Patience,
     stream_ended: bool,
     refusals: BTreeMap<u16, u64>,
 }
@@ -60,8 +56,7 @@ impl Client {
             left,
             rests_until_ns: 0,
             acknowledged: 0,
-            full_since_ns: None,
-            gave_up: false,
+            patience: Patience::default(),
             stream_ended: false,
             refusals: BTreeMap::new(),
         }
@@ -79,12 +74,12 @@ impl Client {
 
     /// Whether everything it wanted is done, and acknowledged.
     pub fn is_done(&self) -> bool {
-        self.submitter.finished() || self.gave_up
+        self.submitter.finished() || self.gave_up()
     }
 
     /// Whether it could not get in, because there were too many sessions.
     pub fn gave_up(&self) -> bool {
-        self.gave_up
+        self.patience.is_lost()
     }
 
     /// Refusals by reason.
@@ -129,7 +124,7 @@ impl Client {
         for (to, datagram) in out {
             self.unicast.send(to, &datagram);
         }
-        self.give_up(scene);
+        self.patience.try_on(&self.session, scene);
         Ok(work)
     }
 
@@ -239,7 +234,7 @@ impl Client {
                     self.acknowledged
                 );
                 self.acknowledged = client_sequence;
-                self.full_since_ns = None;
+                self.patience.let_in();
                 scene.truth.told(&self.session, client_sequence, sequence, outcome)
             }
             SubmitEvent::SessionClash { client_sequence } => crate::violation::broken(
@@ -250,7 +245,7 @@ impl Client {
                 *self.refusals.entry(reason as u16).or_default() += 1;
                 self.stream_ended |= reason == RefusalReason::StreamEnded;
                 if reason == RefusalReason::SessionsFull {
-                    self.full_since_ns.get_or_insert(scene.now.monotonic_ns);
+                    self.patience.refuse();
                 }
                 Ok(())
             }
@@ -267,14 +262,6 @@ impl Client {
                 Ok(())
             }
         }
-    }
-
-    /// There is no place for it, and there will be none.
-    fn give_up(&mut self, scene: &Scene<'_>) {
-        let sessions = scene.truth.model().sessions();
-        let waited =
-            self.full_since_ns.is_some_and(|since_ns| scene.now.monotonic_ns - since_ns > PATIENCE_NS);
-        self.gave_up |= scene.calm && waited && sessions.is_full() && !sessions.knows(&self.session);
     }
 }
 

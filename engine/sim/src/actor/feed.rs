@@ -1,4 +1,5 @@
 //! A feed: sends the same messages on lines A and B, answers requests for them, and does not care whether anybody listens.
+use super::patience::Patience;
 use super::{Scene, blocks, receive};
 use crate::network::{SharedNetwork, SimulatedPort};
 use crate::plan::{FEED_NET, FEED_SERVER_PORT, FeedKind, INGRESS_A, INGRESS_B, between, pick};
@@ -31,9 +32,7 @@ pub struct Feed {
     next: u64,
     due_ns: u64,
     requests: u64,
-    /// It is refused because there are too many sessions.
-    full: bool,
-    gave_up: bool,
+    patience: Patience,
 }
 
 impl Feed {
@@ -61,8 +60,7 @@ impl Feed {
             next: 1,
             due_ns: 0,
             requests: 0,
-            full: false,
-            gave_up: false,
+            patience: Patience::default(),
         }
     }
 
@@ -83,12 +81,12 @@ impl Feed {
 
     /// Whether there was no place for it.
     pub fn gave_up(&self) -> bool {
-        self.gave_up
+        self.patience.is_lost()
     }
 
     /// Whether its end is in the stream, or there is no place for it.
     pub fn is_done(&self, truth: &Truth) -> bool {
-        self.gave_up || truth.sender(&self.session).is_some_and(|sender| sender.ended_at > 0)
+        self.gave_up() || truth.sender(&self.session).is_some_and(|sender| sender.ended_at > 0)
     }
 
     /// Why it is not done, for context.
@@ -115,8 +113,7 @@ impl Feed {
             work += 1;
         } else if self.next > self.total {
             scene.truth.end_session(&self.session);
-            let sessions = scene.truth.model().sessions();
-            self.gave_up = self.full && sessions.is_full() && !sessions.knows(&self.session);
+            self.patience.try_on(&self.session, scene);
             if scene.truth.sender(&self.session).is_some_and(|sender| sender.next == 0) {
                 // Nobody has heard a message of it yet, and only a message lets a feed in.
                 let packet = self.packet(scene, self.next - 1, 1);
@@ -173,7 +170,9 @@ impl Feed {
             asked.extend(receive(port));
         }
         for datagram in &asked {
-            self.full |= Refusal::parse(datagram).is_some_and(|it| it.reason == RefusalReason::SessionsFull);
+            if Refusal::parse(datagram).is_some_and(|it| it.reason == RefusalReason::SessionsFull) {
+                self.patience.refuse();
+            }
             let Some(request) = Request::parse(datagram).filter(|request| request.session == self.session)
             else {
                 continue;

@@ -141,19 +141,20 @@ impl World {
         })
     }
 
-    /// Everything submitted by whoever lived is in the stream; of the dead, what is there is in order.
+    /// Everything submitted by whoever lived is in the stream; of the dead, and of those who were refused for so long that they gave
+    /// up, what is there is in order.
     fn check_senders(&mut self) -> Checked {
         let clients = self.clients.iter().filter(|client| client.gave_up()).map(|client| client.session());
         let feeds = self.feeds.iter().filter(|feed| feed.gave_up()).map(|feed| feed.session());
         let gave_up: Vec<Session> = clients.chain(feeds).collect();
         for (session, sender) in self.truth.senders() {
-            if self.dead_clients.contains(session) {
+            if self.dead_clients.contains(session) || gave_up.contains(session) {
                 let taken = sender.next.saturating_sub(1);
-                self.tally.add("world.messages of killed clients", taken);
+                self.tally.add("world.messages of senders that died or gave up", taken);
                 continue;
             }
             let too_late = self.clients.last().is_some_and(|client| client.session() == *session);
-            if gave_up.contains(session) || too_late {
+            if too_late {
                 ensure!(
                     sender.next == 0,
                     "uniform integrity",
