@@ -42,7 +42,7 @@ pub struct Experiment {
     pub run: fn(&Bench<'_>) -> Found,
 }
 
-/// All experiments: those of the table in its order, then curves, floors and peers.
+/// All experiments: those of the table in its order, then curves and floors. Peers run in those of what they do, too.
 pub const ALL: &[Experiment] = &[
     Experiment {
         name: acknowledgement::DEPTH_1,
@@ -91,9 +91,9 @@ pub const ALL: &[Experiment] = &[
     Experiment { name: floors::STREAM, what: "a multicast stream one way", run: floors::stream },
     Experiment { name: floors::READS, what: "random reads of memory and of the disk", run: floors::reads },
     Experiment {
-        name: floors::PEERS,
-        what: "Redis and memcached where installed, and rings of other crates",
-        run: floors::peers,
+        name: floors::RINGS,
+        what: "messages between two processors: the ring, and those of other crates",
+        run: floors::rings,
     },
 ];
 

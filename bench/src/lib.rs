@@ -11,6 +11,7 @@
 //! | [`echo`], [`floor`] | what the machine can do at best; the echo is also what the rig is tested against |
 //! | [`peer`] | what users would have elsewhere |
 //! | [`cores`], [`addresses`] | which processor does what; ports and groups of one's own |
+//! | [`guard`] | what the rig starts ends with it |
 //! | [`report`] | what a measurement looks like when it is done |
 //! | [`compare`] | two revisions against each other: `gds bench ab` |
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ pub mod cores;
 pub mod echo;
 pub mod experiment;
 pub mod floor;
+pub mod guard;
 pub mod load;
 pub mod measurement;
 pub mod node;
@@ -28,3 +30,6 @@ pub mod peer;
 pub mod report;
 pub mod schedule;
 pub mod workload;
+
+/// Version and commit that this was built from, e.g. `0.1.0 (3f2a6c01b9d4)`.
+pub const VERSION: &str = env!("GDS_VERSION");

@@ -5,6 +5,7 @@
 mod pruner;
 
 use crate::addresses;
+use crate::guard::Guard;
 use gds_client::Network;
 use gds_core::stages;
 use gds_node::config::Config;
@@ -33,7 +34,8 @@ pub enum Layout {
     One(Option<usize>),
     /// The same, but idle laps leave the processor to others: to the kernel's workers, which finish durable writes.
     Yielding(Option<usize>),
-    /// What makes acknowledgements on the first processor, what keeps and publishes on the second, which it may share with the load.
+    /// The store and its acknowledgements on the first processor; what orders, keeps and publishes on the second, which it shares with the
+    /// load.
     Spread(Option<usize>, Option<usize>),
     /// Threads that sleep when idle, wherever the kernel puts them: for tests beside others.
     Quiet,
@@ -96,6 +98,8 @@ struct Process {
     child: Child,
     lines: Receiver<String>,
     ready: Value,
+    /// Dropped once the child has ended.
+    _guard: Option<Guard>,
 }
 
 impl Node {
@@ -140,10 +144,11 @@ impl Node {
             .stderr(to)
             .spawn()
             .map_err(|error| format!("{}: {error}", self.gds.display()))?;
+        let guard = Guard::over(&child, &self.files());
         let lines = read_lines(&mut child);
         let line = lines.recv_timeout(READY);
         // From here on it is killed when something goes wrong.
-        let process = self.process.insert(Process { child, lines, ready: Value::Null });
+        let process = self.process.insert(Process { child, lines, ready: Value::Null, _guard: guard });
         match line {
             Ok(line) => {
                 process.ready = serde_json::from_str(&line).map_err(|error| format!("{line:?}: {error}"))?;
@@ -206,6 +211,18 @@ impl Node {
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
     }
 
+    /// Its files in memory, which are not in its folder.
+    fn files_in_memory(&self) -> Vec<PathBuf> {
+        [ring_file(&self.config), stages_file(&self.config)].into_iter().flatten().collect()
+    }
+
+    /// All that is left when nobody clears up.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = self.files_in_memory();
+        files.push(self.folder.path().to_owned());
+        files
+    }
+
     /// Its stages as of now; `None` for a node that keeps none.
     pub fn stages(&self) -> Option<Vec<(stages::Stage, stages::StageCounts)>> {
         let found = read_stages(&self.config).ok()?;
@@ -219,7 +236,7 @@ impl Drop for Node {
             let _ = process.child.kill();
             let _ = process.child.wait();
         }
-        for file in [ring_file(&self.config), stages_file(&self.config)].into_iter().flatten() {
+        for file in self.files_in_memory() {
             let _ = fs::remove_file(file);
         }
     }
@@ -267,10 +284,11 @@ fn configuration(settings: &Settings, folder: &Path) -> Result<String, String> {
 }
 
 fn layout(layout: Layout) -> String {
-    let answering = "\"sequencer\", \"store\", \"acknowledgement_publisher\"";
+    let ordering = "\"sequencer\"";
+    let answering = "\"store\", \"acknowledgement_publisher\"";
     let keeping = "\"publisher\", \"journal\", \"acknowledgement_journal\"";
     let reading = "\"rewinder\", \"query\"";
-    let writing = &format!("{answering}, {keeping}");
+    let writing = &format!("{ordering}, {answering}, {keeping}");
     let core = |cpu: Option<usize>, idle: &str, agents: &str| {
         let cpu = cpu.map_or("-1".to_owned(), |cpu| cpu.to_string());
         format!("[[core]]\ncpu = {cpu}\nidle = \"{idle}\"\nidle_sleep_us = 50\nagents = [{agents}]\n")
@@ -279,7 +297,7 @@ fn layout(layout: Layout) -> String {
         Layout::One(cpu) => core(cpu, "spin", &format!("{writing}, {reading}")),
         Layout::Yielding(cpu) => core(cpu, "yield", &format!("{writing}, {reading}")),
         Layout::Spread(one, other) => {
-            core(one, "spin", answering) + &core(other, "yield", &format!("{keeping}, {reading}"))
+            core(one, "spin", answering) + &core(other, "yield", &format!("{ordering}, {keeping}, {reading}"))
         }
         Layout::Quiet => core(None, "sleep", writing) + &core(None, "sleep", reading),
     }

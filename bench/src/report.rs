@@ -13,6 +13,7 @@ pub mod environment;
 mod axis;
 mod canvas;
 mod hgrm;
+pub mod medians;
 pub mod numbers;
 mod page;
 mod pictures;

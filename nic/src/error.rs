@@ -1,4 +1,5 @@
 //! Why a port could not be opened: what failed, on what, what the system said, and what to do about it.
+use crate::xdp::XdpError;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -52,6 +53,8 @@ pub enum NicError {
         /// What would help.
         advice: String,
     },
+    /// AF_XDP is not to be had.
+    Xdp(XdpError),
     /// A setting makes no sense; nothing was attempted.
     Setting {
         /// What is wrong with it.
@@ -160,9 +163,16 @@ impl fmt::Display for NicError {
             Self::IoUring { action, cause, advice } => {
                 write!(f, "io_uring: cannot {action}: {cause}; {advice}")
             }
+            Self::Xdp(error) => error.fmt(f),
             Self::Setting { what } => f.write_str(what),
         }
     }
 }
 
 impl std::error::Error for NicError {}
+
+impl From<XdpError> for NicError {
+    fn from(error: XdpError) -> Self {
+        Self::Xdp(error)
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`udp`] | [`UdpPort`]: datagrams and multicast groups, over io_uring or plain sockets |
+//! | [`udp`] | [`UdpPort`]: datagrams and multicast groups, over AF_XDP, io_uring or plain sockets |
+//! | [`xdp`] | AF_XDP: packets past the kernel, by a program that it runs for every one |
 //! | [`tcp`] | [`TcpPort`]: connections with bounded send buffers, over epoll |
 //! | [`pages`] | [`Pages`]: shared or private memory on hugepages, as atomic words; [`boot_id`] |
 //! | [`file`](mod@file) | [`Directory`]: numbered files with asynchronous, durable writes |
@@ -13,10 +14,11 @@
 //! | [`interface`] | [`Interface`]: a network interface by name or address |
 //!
 //! Nothing here starts a thread, installs a signal handler, logs, or blocks, except where a function says that it waits for
-//! the disk. After opening, receive and send allocate nothing.
+//! the disk, and that opening a port over AF_XDP waits for up to three seconds for a queue that is being let go of. After opening,
+//! receive and send allocate nothing.
 //!
-//! **Unsafe code** is confined to `sys` (calls into libc behind safe functions), `udp::batch`, `udp::uring`, `file::uring`
-//! and `pages`; everything else is safe.
+//! **Unsafe code** is confined to `sys` (calls into libc behind safe functions), `udp::batch`, `udp::uring`, `xdp::bpf`, `xdp::ring`,
+//! `xdp::umem`, `file::uring` and `pages`; everything else is safe.
 pub mod clock;
 pub mod cores;
 pub mod error;
@@ -28,6 +30,7 @@ pub mod pages;
 mod sys;
 pub mod tcp;
 pub mod udp;
+pub mod xdp;
 
 pub use error::NicError;
 pub use file::{Backend, Directory, DirectoryConfig, FileError, Fill};

@@ -1,5 +1,5 @@
-//! What each step costs by itself: `cargo bench -p gds-bench`, with a filter behind `--` if wanted. `cargo test -p gds-bench --benches`
-//! tries each once.
+//! What each step costs by itself: `cargo bench -p gds-bench`, with a filter behind `--` if wanted. `cargo test`
+//! tries each once, with little data.
 mod common;
 mod index;
 mod journal;

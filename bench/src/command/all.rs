@@ -1,8 +1,9 @@
 //! `gds bench all` and `list`.
 use super::table;
 use crate::cores::Cores;
-use crate::experiment::{self, Bench, Experiment, Extent, Figure};
-use crate::measurement::{Results, Run, median};
+use crate::experiment::{self, Bench, Experiment, Extent};
+use crate::measurement::Results;
+use crate::peer::aeron;
 use crate::report;
 use crate::workload;
 use clap::Args;
@@ -38,6 +39,9 @@ pub struct All {
     /// The binary under test (default: this one)
     #[arg(long, value_name = "FILE")]
     gds: Option<PathBuf>,
+    /// The program that measures Aeron, a peer (default: the one built in bench/aeron, seen from here)
+    #[arg(long, value_name = "FILE", env = "GDS_BENCH_AERON")]
+    aeron: Option<PathBuf>,
     /// Seed of the workloads
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -61,18 +65,23 @@ pub fn run(arguments: &All) -> Result<(), String> {
         cores: Cores::choose(),
         extent: if arguments.quick { Extent::Quick } else { Extent::Full },
         repetitions: arguments.repetitions,
+        aeron: arguments.aeron.clone().or_else(aeron::built),
         disk: arguments.out.clone(),
         seed: arguments.seed,
         tell: &tell,
         workloads: RefCell::new(BTreeMap::new()),
     };
-    let mut results = Results { environment: report::environment::read(), ..Results::default() };
+    let mut results = Results { environment: report::environment::read(&bench.gds), ..Results::default() };
     for experiment in chosen {
         shown.begin(experiment.name);
         let mut found = (experiment.run)(&bench);
         results.runs.append(&mut found.runs);
         results.rows.append(&mut found.rows);
-        results.skipped.append(&mut found.skipped);
+        for line in found.skipped {
+            if !results.skipped.contains(&line) {
+                results.skipped.push(line);
+            }
+        }
         let written = report::write(&results, &arguments.out);
         written.map_err(|error| format!("{}: {error}", arguments.out.display()))?;
         if experiment::interrupted() {
@@ -81,48 +90,12 @@ pub fn run(arguments: &All) -> Result<(), String> {
     }
     shown.finish();
     print!("{}", report::text(&results));
-    print!("{}", unbounded(&results));
+    let beside: Vec<Vec<String>> = report::medians::lines(&results).into_iter().map(Vec::from).collect();
+    if !beside.is_empty() {
+        print!("\n{}", table::text(&report::medians::HEAD, &beside));
+    }
     println!("\n{}", arguments.out.join("index.html").display());
     Ok(())
-}
-
-/// What has no line in the table of bounds: medians over the repetitions that count.
-fn unbounded(results: &Results) -> String {
-    let in_table = |run: &&Run| results.rows.iter().any(|row| row.experiment == run.experiment);
-    let mut groups: Vec<Vec<&Run>> = Vec::new();
-    for run in results.runs.iter().filter(|run| !in_table(run)) {
-        match groups.iter_mut().find(|group| label(group[0]) == label(run)) {
-            Some(group) => group.push(run),
-            None => groups.push(vec![run]),
-        }
-    }
-    let row = |runs: &Vec<&Run>| {
-        let middle =
-            |figure: Figure| median(&runs.iter().filter_map(|run| figure.of(run)).collect::<Vec<_>>());
-        let latency = |share| middle(Figure::Latency(share)).map_or("–".into(), report::numbers::time);
-        let rate = middle(Figure::Rate).map_or("–".into(), report::numbers::count);
-        let failed = runs.iter().filter(|run| run.failed.is_some()).count();
-        let verdict = if failed == 0 { String::new() } else { format!("{failed} of {} FAILED", runs.len()) };
-        vec![label(runs[0]), rate, latency(0.5), latency(0.99), verdict]
-    };
-    let rows: Vec<Vec<String>> = groups.iter().map(row).collect();
-    if rows.is_empty() {
-        return String::new();
-    }
-    format!("\n{}", table::text(&["without a bound (medians)", "rate /s", "p50", "p99", ""], &rows))
-}
-
-/// All that tells a run apart but its repetition.
-fn label(run: &Run) -> String {
-    let wanted = run.rate_wanted.map(report::numbers::rate);
-    let parameters = run.parameters.iter().map(|(name, value)| format!("{} {value}", name.replace('_', " ")));
-    let parts: Vec<String> = [format!("{}: {}", run.experiment, run.name), run.workload.clone()]
-        .into_iter()
-        .chain(parameters)
-        .chain(wanted)
-        .filter(|part| !part.is_empty())
-        .collect();
-    parts.join(", ")
 }
 
 /// Names what there is.

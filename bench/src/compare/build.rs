@@ -1,7 +1,7 @@
-//! The `gds` binary of a revision, built in a worktree of its own below `target/ab`.
+//! The `gds` binary of a revision, built in a worktree of its own below `target/ab`; or a binary that is there already.
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The revision that means the working tree as it is.
 pub const WORKING_TREE: &str = ".";
@@ -11,14 +11,21 @@ pub const WORKING_TREE: &str = ".";
 pub struct Build {
     /// As it was asked for.
     pub revision: String,
-    /// Its commit, or that it is the working tree.
+    /// Its commit, that it is the working tree, or what the binary says it is.
     pub commit: String,
-    /// The binary, a copy of its own.
+    /// The binary; of a revision, a copy of its own.
     pub binary: PathBuf,
 }
 
 /// Builds the revision's `gds`; `side` (`a` or `b`) tells two builds of one commit apart. Cargo's progress goes to standard error.
+/// The name of a file is of a binary to be taken as it is.
 pub fn build(revision: &str, side: &str) -> Result<Build, String> {
+    let file = Path::new(revision);
+    if file.is_file() {
+        let binary = file.canonicalize().map_err(|error| format!("{revision}: {error}"))?;
+        let told = version(&binary).ok_or_else(|| format!("{revision}: does not answer --version"))?;
+        return Ok(Build { revision: revision.to_owned(), commit: told, binary });
+    }
     let root = PathBuf::from(git(Path::new("."), &["rev-parse", "--show-toplevel"])?);
     let place = root.join("target/ab");
     fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
@@ -44,6 +51,12 @@ pub fn build(revision: &str, side: &str) -> Result<Build, String> {
     fs::copy(target.join("release/gds"), &binary)
         .map_err(|error| format!("{}: {error}", binary.display()))?;
     Ok(Build { revision: revision.to_owned(), commit, binary })
+}
+
+/// What a binary says it is, e.g. `gds 0.1.0 (3f2a6c01b9d4)`.
+pub fn version(binary: &Path) -> Option<String> {
+    let told = Command::new(binary).arg("--version").stdin(Stdio::null()).output().ok()?;
+    told.status.success().then(|| String::from_utf8_lossy(&told.stdout).trim().to_owned())
 }
 
 fn worktree(root: &Path, place: &Path, commit: &str) -> Result<PathBuf, String> {

@@ -6,18 +6,19 @@ use std::io::IsTerminal;
 /// `gds bench ab`
 #[derive(Args)]
 #[command(
-    after_help = "Each revision is built in a git worktree of its own below target/ab, so this wants a checkout and cargo. The two are measured \
-in turn, pair by pair, until it is sure that B is better, worse, or no different; on a noisy machine that takes more pairs.\n\n\
+    after_help = "Each revision is built in a git worktree of its own below target/ab, so this wants a checkout and cargo; \
+binaries want neither. The two are measured in turn, pair by pair, until it is sure that B is better, worse, or no different; on a noisy machine that takes more pairs.\n\n\
 Exit code 1: B is worse in something, or something could not be measured.\n\n\
 Examples:\n  gds bench ab HEAD~1 HEAD         did the last commit make anything slower?\n  \
 gds bench ab main .              the working tree as it is, against main\n  \
-gds bench ab v0.1.0 HEAD --only throughput"
+gds bench ab v0.1.0 HEAD --only throughput\n  \
+gds bench ab old/gds new/gds     two binaries that are there already"
 )]
 pub struct Ab {
-    /// Revision A: what it was
+    /// Revision A: what it was; or the file of a binary
     #[arg(value_name = "A")]
     a: String,
-    /// Revision B: what it is now; `.` is the working tree
+    /// Revision B: what it is now; `.` is the working tree; or the file of a binary
     #[arg(value_name = "B")]
     b: String,
     /// Pairs of measurements at most, for each metric

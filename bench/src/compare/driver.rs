@@ -134,7 +134,8 @@ pub fn text(outcomes: &[Outcome]) -> String {
                 let word = match comparison.verdict {
                     Some(Verdict::Better) => "better",
                     Some(Verdict::Worse) => "WORSE",
-                    Some(Verdict::NoDifference) | None => "no difference",
+                    Some(Verdict::NoDifference) => "no difference",
+                    Some(Verdict::Unsettled) | None => "unsettled: too noisy",
                 };
                 let between = if comparison.to.is_finite() {
                     format!("{:.3} – {:.3}", comparison.from, comparison.to)

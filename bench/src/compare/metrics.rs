@@ -69,6 +69,7 @@ impl Metric for Measure {
             cores: self.cores,
             extent: Extent::Quick,
             repetitions: Some(1),
+            aeron: None,
             disk: std::env::temp_dir(),
             seed: 7,
             tell: &|_| {},

@@ -3,6 +3,7 @@ use super::{Bench, Draft, Figure, Found, absolute, ratio};
 use crate::echo::{Cast, EchoConfig};
 use crate::measurement::{Bound, Run, Subject};
 use crate::node::Settings;
+use crate::peer::{Asked, Pace};
 use crate::schedule::{closed_loop, open_loop};
 use crate::workload::CANONICAL;
 use gds_nic::Transport;
@@ -17,7 +18,7 @@ const RATE: f64 = 250_000.0;
 const SYSTEM: &str = "gds";
 const ECHO: &str = "multicast echo";
 
-/// The round trip of one transaction at a time, and that of the same packet over a bare echo.
+/// The round trip of one transaction at a time, that of the same packet over a bare echo, and those of peers.
 pub fn depth_1(bench: &Bench<'_>) -> Found {
     let mut found = Found::default();
     let workload = bench.workload(CANONICAL);
@@ -34,6 +35,7 @@ pub fn depth_1(bench: &Bench<'_>) -> Found {
             let echo = EchoConfig::new(transport, Cast::Multicast, bench.cores.system);
             found.runs.push(bench.echo(draft, echo, |target| closed_loop(target, &plan)));
         }
+        bench.peers(&mut found, &Asked::new(DEPTH_1, repetition, Pace::OneByOne, plan.duration));
     }
     for transport in bench.transports() {
         for (share, bound) in [(0.5, 1.25), (0.99, 2.0)] {

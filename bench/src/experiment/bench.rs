@@ -1,10 +1,11 @@
 //! What all experiments need: where and how long to measure, and how a run on a node, or on an echo, is made.
-use super::Draft;
+use super::{Draft, Found};
 use crate::cores::{Cores, on_core};
 use crate::echo::{Echo, EchoClient, EchoConfig};
 use crate::load::Transactions;
 use crate::measurement::{Latency, Run, Stage, histogram};
 use crate::node::{Layout, Node, Settings};
+use crate::peer::{self, Asked};
 use crate::schedule::{Measured, Plan};
 use crate::workload::{BLOCK_BYTES, Workload};
 use gds_core::stages::{StageCounts, highest_of};
@@ -48,6 +49,8 @@ pub struct Bench<'a> {
     pub extent: Extent,
     /// Repetitions, if not those of the extent.
     pub repetitions: Option<u32>,
+    /// The program that measures Aeron, where it is built.
+    pub aeron: Option<PathBuf>,
     /// A folder on the disk that is measured.
     pub disk: PathBuf,
     /// The seed of the workloads.
@@ -155,6 +158,28 @@ impl Bench<'_> {
             .failing(rejected)
             .failing(trouble)
             .measured(&measured))
+    }
+
+    /// What peers come to when they are asked the same: to be called beside the runs that they stand beside.
+    pub fn peers(&self, found: &mut Found, asked: &Asked<'_>) {
+        if interrupted() {
+            return;
+        }
+        let (runs, skipped) = peer::stores(asked, self.cores);
+        found.runs.extend(runs);
+        found.skipped.extend(skipped);
+        self.aeron(found, asked);
+    }
+
+    /// What Aeron comes to.
+    pub fn aeron(&self, found: &mut Found, asked: &Asked<'_>) {
+        if interrupted() {
+            return;
+        }
+        match peer::aeron::measure(self.aeron.as_deref(), asked, self.cores) {
+            Ok(run) => found.runs.push(run),
+            Err(why) => found.skipped.push(why),
+        }
     }
 
     /// A run on a bare echo on the system's processor.

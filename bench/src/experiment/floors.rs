@@ -1,14 +1,12 @@
-//! The floors that no line of the table is divided by, and the peers: what else there is to compare with.
-use super::acknowledgement::DEPTH_1;
-use super::{Bench, Draft, Extent, Found, saturation};
+//! The floors that no line of the table is divided by, and rings: what else there is to compare with.
+use super::{Bench, Draft, Extent, Found};
 use crate::cores::on_core;
 use crate::echo::{Cast, EchoConfig};
 use crate::floor::{read, stream};
 use crate::measurement::Subject;
-use crate::peer;
+use crate::peer::{self, Asked, Pace};
 use crate::schedule::{Measured, closed_loop};
 use crate::workload::CANONICAL;
-use std::time::Duration;
 
 /// Echoes over every transport.
 pub const ECHOES: &str = "echoes";
@@ -20,8 +18,8 @@ pub const READS: &str = "random_reads";
 const MEMORY: &str = "random_read_memory";
 /// Reads of the disk.
 const DISK: &str = "random_read_disk";
-/// Other stores and rings.
-pub const PEERS: &str = "peers";
+/// Rings between two cores.
+pub const RINGS: &str = "rings";
 
 /// Packets given to the kernel in one call.
 const SEGMENTS: [usize; 3] = [1, 8, 46];
@@ -47,7 +45,7 @@ pub fn echoes(bench: &Bench<'_>) -> Found {
     found
 }
 
-/// The packets of a saturating client, one way.
+/// The packets of a saturating client one way, and Aeron's.
 pub fn stream(bench: &Bench<'_>) -> Found {
     let mut found = Found::default();
     let plan = bench.plan(2.0);
@@ -72,6 +70,7 @@ pub fn stream(bench: &Bench<'_>) -> Found {
                 });
             }
         }
+        bench.aeron(&mut found, &Asked::new(STREAM, repetition, Pace::OneWay, plan.duration));
     }
     found
 }
@@ -107,18 +106,16 @@ pub fn reads(bench: &Bench<'_>) -> Found {
     found
 }
 
-/// Redis and memcached where installed, and other rings; beside GDS's own runs of the same experiments.
-pub fn peers(bench: &Bench<'_>) -> Found {
+/// The ring between two cores, and those of other crates.
+pub fn rings(bench: &Bench<'_>) -> Found {
     let mut found = Found::default();
-    let duration = Duration::from_secs_f64(if bench.extent == Extent::Full { 3.0 } else { 0.5 });
-    let experiments = peer::Experiments { depth_1: DEPTH_1, throughput: saturation::NAME };
+    let duration = bench.plan(2.0).duration;
     for repetition in bench.repetitions() {
-        (bench.tell)(&format!("{PEERS}: repetition {repetition}"));
-        let (mut runs, skipped) = peer::all(experiments, repetition, bench.cores, duration);
-        found.runs.append(&mut runs);
-        found
-            .skipped
-            .extend(skipped.into_iter().filter(|line| !found.skipped.contains(line)).collect::<Vec<_>>());
+        (bench.tell)(&format!("{RINGS}: repetition {repetition}"));
+        match peer::rings(repetition, bench.cores, duration) {
+            Ok(runs) => found.runs.extend(runs),
+            Err(why) => found.skipped.push(why),
+        }
     }
     found
 }

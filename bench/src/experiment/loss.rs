@@ -3,6 +3,7 @@ use super::{Bench, Draft, Figure, Found, absolute, ratio};
 use crate::load::Transactions;
 use crate::measurement::{Bound, Run, Subject};
 use crate::node::Settings;
+use crate::peer::{Asked, Pace};
 use crate::schedule::{Measured, closed_loop, open_loop};
 use crate::workload::CANONICAL;
 
@@ -11,6 +12,7 @@ pub const NAME: &str = "loss";
 /// None, one in a thousand, one in a hundred.
 const PER_MILLE: [u32; 3] = [0, 1, 10];
 const RATE: f64 = 20_000.0;
+const SYSTEM: &str = "gds";
 /// How the messages come.
 const PACES: [&str; 2] = ["depth 1", "20,000 msg/s"];
 
@@ -24,7 +26,7 @@ pub fn run(bench: &Bench<'_>) -> Found {
             for per_mille in PER_MILLE {
                 (bench.tell)(&format!("{NAME}: repetition {repetition}, {pace}, {per_mille} of 1000 lost"));
                 let settings = Settings { loss_per_mille: per_mille, ..bench.node() };
-                let draft = Draft::new(NAME, "gds", Subject::System, repetition)
+                let draft = Draft::new(NAME, SYSTEM, Subject::System, repetition)
                     .with("pace", pace)
                     .with("loss_percent", percent(per_mille));
                 let measure = |target: &mut Transactions| -> Measured {
@@ -35,13 +37,22 @@ pub fn run(bench: &Bench<'_>) -> Found {
                     }
                 };
                 found.runs.push(bench.transactions(draft, &settings, &workload, measure));
+                let pacing = if pace == PACES[0] { Pace::OneByOne } else { Pace::AtRate(RATE) };
+                let parameters = [("pace", pace.to_owned()), ("loss_percent", percent(per_mille))];
+                let asked = Asked::new(NAME, repetition, pacing, plan.duration);
+                bench.aeron(
+                    &mut found,
+                    &Asked { parameters: &parameters, loss_per_mille: per_mille, ..asked },
+                );
             }
         }
     }
     for pace in PACES {
         let at = |per_mille: u32| {
             move |run: &Run| {
-                run.parameters["pace"] == pace && run.parameters["loss_percent"] == percent(per_mille)
+                run.name == SYSTEM
+                    && run.parameters["pace"] == pace
+                    && run.parameters["loss_percent"] == percent(per_mille)
             }
         };
         let (lossy, clean) = (at(10), at(0));

@@ -185,7 +185,8 @@ fn row(what: &str, bound: Bound, runs: &[Run], values: Vec<f64>, detail: String,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measurement::histogram;
+    use crate::measurement::{Results, histogram};
+    use crate::report;
 
     fn run(name: &str, repetition: u32, ns: u64, lost: u64) -> Run {
         let mut latency = histogram();
@@ -205,6 +206,23 @@ mod tests {
 
     fn is<'a>(name: &'a str) -> impl Fn(&Run) -> bool + 'a {
         move |run| run.name == name
+    }
+
+    #[test]
+    fn what_failed_prints_no_figure() {
+        let runs = [run("gds", 1, 8_765_000, 1), run("echo", 1, 1_000, 0), run("gds", 2, 8_765_000, 3)];
+        let bound = Bound::RatioAtMost(1.25);
+        let ratio = ratio("over", bound, &runs, Figure::Latency(0.5), &is("gds"), &is("echo"));
+        let absolute = absolute("by itself", Bound::NsAtMost(1e9), &runs, Figure::Latency(0.5), &is("gds"));
+        let results = Results { runs: runs.to_vec(), rows: vec![ratio, absolute], ..Results::default() };
+        let text = report::text(&results);
+        // 8.77 ms, and 8765 times the echo.
+        assert!(!text.contains("8.7") && !text.contains("876"), "{text}");
+        assert_eq!(text.matches("no verdict").count(), 2, "{text}");
+        assert!(
+            text.contains("FAILED runs: 1 x lost 1 of 1001 answers") && text.contains("2 without a verdict")
+        );
+        assert!(report::medians::lines(&results).is_empty(), "both have a row");
     }
 
     #[test]

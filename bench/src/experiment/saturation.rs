@@ -4,8 +4,10 @@ use crate::cores::on_core;
 use crate::floor::append;
 use crate::measurement::{Bound, Run, Subject};
 use crate::node::{MEMORY, Settings};
-use crate::schedule::saturate;
+use crate::peer::{Asked, Pace};
+use crate::schedule::{Plan, saturate};
 use crate::workload::{BLOCK_BYTES, CANONICAL};
+use gds_nic::IdleStrategy;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +19,9 @@ const RATE_MIN: f64 = 4e6;
 /// How long the disk is written to by itself: long beside what its caches swallow.
 const APPEND_SECONDS: f64 = 10.0;
 
+/// How long a peer is measured.
+const PEER_SECONDS: f64 = 4.0;
+
 const SYSTEM: &str = "gds";
 const FLOOR: &str = "buffered append";
 
@@ -24,7 +29,8 @@ const FLOOR: &str = "buffered append";
 pub fn run(bench: &Bench<'_>) -> Found {
     let mut found = Found::default();
     let workload = bench.workload(CANONICAL);
-    let plan = bench.plan(20.0);
+    // The load shares its processor with a part of the node.
+    let plan = Plan { idle: IdleStrategy::Yield, ..bench.plan(20.0) };
     for repetition in bench.repetitions() {
         for journal in ["tmpfs", "disk"] {
             (bench.tell)(&format!("{NAME}: repetition {repetition}, journal on {journal}"));
@@ -38,6 +44,8 @@ pub fn run(bench: &Bench<'_>) -> Found {
                 .push(bench.transactions(draft, &settings, &workload, |target| saturate(target, &plan)));
             found.runs.push(floor(bench, repetition, journal));
         }
+        let seconds = bench.plan(PEER_SECONDS).duration;
+        bench.peers(&mut found, &Asked::new(NAME, repetition, Pace::AsFastAsItGoes, seconds));
     }
     let gds =
         |journal: &'static str| move |run: &Run| run.name == SYSTEM && run.parameters["journal"] == journal;

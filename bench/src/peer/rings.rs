@@ -2,8 +2,9 @@
 //!
 //! Every message is published by itself. GDS's ring carries bytes of any length with a checksum over them, and its writer is held back by the
 //! reader's cursor here, as by the journal in a node; the others carry values of one fixed size.
-use super::{RECORD_BYTES, run};
+use super::RECORD_BYTES;
 use crate::cores::{Cores, on_core};
+use crate::experiment::Draft;
 use crate::measurement::{Run, Subject, histogram};
 use crate::schedule::Measured;
 use disruptor::{BusySpin, Producer as _};
@@ -50,10 +51,11 @@ pub fn measure(repetition: u32, cores: Cores, duration: Duration) -> Result<Vec<
     on_core(cores.load, || Ok(()))?;
     let mut runs = Vec::new();
     for (name, subject, make) in KINDS {
-        let measured = hand_over(make(), cores, duration)?;
-        runs.push(run(RING_HAND_OVER, name, subject, repetition, &measured));
-        let measured = round_trip(make(), make(), cores, duration)?;
-        runs.push(run(RING_ROUND_TRIP, name, subject, repetition, &measured));
+        let draft = |experiment| {
+            Draft::new(experiment, name, subject, repetition).workload(&format!("bytes_{RECORD_BYTES}"))
+        };
+        runs.push(draft(RING_HAND_OVER).measured(&hand_over(make(), cores, duration)?));
+        runs.push(draft(RING_ROUND_TRIP).measured(&round_trip(make(), make(), cores, duration)?));
     }
     Ok(runs)
 }

@@ -1,6 +1,7 @@
 //! The servers of other stores: how they are started, and what is said to them.
 use crate::addresses;
 use crate::cores::on_core;
+use crate::guard::Guard;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
@@ -66,7 +67,8 @@ fn memcached_set(key: &str, value: &[u8], into: &mut Vec<u8>) {
 pub struct Server {
     child: Child,
     port: u16,
-    /// Its files.
+    /// Dropped once the child has ended, as its files are.
+    _guard: Option<Guard>,
     _directory: tempfile::TempDir,
 }
 
@@ -85,7 +87,8 @@ impl Server {
                 _ => format!("{}: {error}", kind.name),
             })
         })?;
-        let server = Self { child, port, _directory: directory };
+        let guard = Guard::over(&child, &[directory.path().to_owned()]);
+        let server = Self { child, port, _guard: guard, _directory: directory };
         server.connect().map_err(|error| format!("{}: does not listen: {error}", kind.name))?;
         Ok(server)
     }

@@ -1,14 +1,13 @@
 //! Other stores under the load that GDS gets: 200-byte records, keys at random, one connection.
 use super::server::{Kind, Server};
-use super::{Experiments, RECORD_BYTES, run};
+use super::{Asked, Pace, RECORD_BYTES};
 use crate::cores::{Cores, on_core};
-use crate::measurement::{Run, Subject};
+use crate::measurement::Run;
 use crate::schedule::{Plan, Target, closed_loop, saturate};
 use gds_core::random::Random;
 use gds_nic::IdleStrategy;
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 /// Different keys.
 const KEYS: u64 = 100_000;
@@ -16,30 +15,25 @@ const KEYS: u64 = 100_000;
 const PIPELINE: u64 = 1024;
 const READ_BYTES: usize = 64 << 10;
 
-/// One operation at a time, then as fast as it goes.
-pub fn measure(
-    kind: Kind,
-    experiments: Experiments<'_>,
-    repetition: u32,
-    cores: Cores,
-    duration: Duration,
-) -> Result<Vec<Run>, String> {
+/// A run of it; none of what cannot be asked of a store.
+pub fn measure(kind: Kind, asked: &Asked<'_>, cores: Cores) -> Result<Option<Run>, String> {
+    let window = match asked.pace {
+        Pace::OneByOne => 1,
+        Pace::AsFastAsItGoes => PIPELINE,
+        Pace::AtRate(_) | Pace::OneWay => return Ok(None),
+    };
     let server = Server::start(kind, cores.system)?;
     let idle = if cores.load.is_some() { IdleStrategy::Spin } else { IdleStrategy::Yield };
-    let plan = Plan { idle, ..Plan::new(duration) };
+    let plan = Plan { idle, ..Plan::new(asked.duration) };
     on_core(cores.load, || {
-        let connect = |window| {
-            let stream = server.connect()?;
-            Client::new(kind, stream, window).map_err(|error| format!("{}: {error}", kind.name))
-        };
-        let (mut one_by_one, mut many) = (connect(1)?, connect(PIPELINE)?);
-        let depth_1 = closed_loop(&mut one_by_one, &plan);
-        let most = saturate(&mut many, &plan);
-        if let Some(fault) = one_by_one.fault.or(many.fault) {
-            return Err(format!("{}: {fault}", kind.name));
+        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", kind.name);
+        let mut client = Client::new(kind, server.connect()?, window).map_err(|error| failed(&error))?;
+        let measured =
+            if window == 1 { closed_loop(&mut client, &plan) } else { saturate(&mut client, &plan) };
+        match client.fault {
+            Some(fault) => Err(failed(&fault)),
+            None => Ok(Some(asked.draft(kind.name).measured(&measured))),
         }
-        let one = |experiment, measured| run(experiment, kind.name, Subject::Peer, repetition, measured);
-        Ok(vec![one(experiments.depth_1, &depth_1), one(experiments.throughput, &most)])
     })
 }
 

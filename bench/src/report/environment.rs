@@ -1,9 +1,11 @@
 //! On what machine it was: facts for the report, and what about them makes figures worse than they could be.
 //!
-//! All of it is read from `/proc`, `/sys` and git; what cannot be read is left out.
+//! All of it is read from `/proc` and `/sys`, and told by the binary under test; what cannot be read is left out.
+use crate::VERSION;
+use crate::compare::build::version;
 use crate::measurement::Environment;
 use std::fs;
-use std::process::Command;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Runnable tasks per core above which the machine counts as busy.
@@ -11,14 +13,14 @@ const LOAD_PER_CORE_MAX: f64 = 0.3;
 /// Receive buffers smaller than this lose bursts.
 const RECEIVE_BUFFER_MIN_BYTES: u64 = 4 << 20;
 
-/// What the machine and the build are now.
-pub fn read() -> Environment {
+/// What the machine and the build are now, and what the binary under test says it is.
+pub fn read(under_test: &Path) -> Environment {
     let mut environment = Environment::default();
     processor(&mut environment);
     clock(&mut environment);
     memory(&mut environment);
     system(&mut environment);
-    build(&mut environment);
+    build(&mut environment, under_test);
     environment.facts.push(("time".into(), utc(SystemTime::now())));
     environment
 }
@@ -113,20 +115,15 @@ fn system(environment: &mut Environment) {
     }
 }
 
-fn build(environment: &mut Environment) {
-    let git = |arguments: &[&str]| {
-        let output =
-            Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let commit = git(&["rev-parse", "--short=12", "HEAD"]);
-    let dirty = git(&["status", "--porcelain"]).is_some_and(|changes| !changes.is_empty());
-    add(
-        environment,
-        "commit",
-        commit.map(|commit| if dirty { format!("{commit}, changed since") } else { commit }),
-    );
-    add(environment, "version", Some(env!("CARGO_PKG_VERSION").into()));
+/// The binary under test says itself what it is; the rig may be of another commit.
+fn build(environment: &mut Environment, under_test: &Path) {
+    let told = version(under_test);
+    if told.as_ref().is_some_and(|told| !told.contains(VERSION)) {
+        warn(environment, "the rig is of another commit than the binary under test".into());
+    }
+    let silent = || format!("{} does not tell its version", under_test.display());
+    add(environment, "under test", Some(told.unwrap_or_else(silent)));
+    add(environment, "rig", Some(format!("gds {VERSION}")));
     let debug = cfg!(debug_assertions);
     add(environment, "build", Some(if debug { "debug" } else { "release" }.into()));
     if debug {
@@ -183,13 +180,35 @@ mod tests {
 
     #[test]
     fn the_machine_has_a_processor_and_a_time() {
-        let environment = read();
-        for name in ["cores", "kernel", "time", "build"] {
+        let environment = read("/nowhere/gds".as_ref());
+        for name in ["cores", "kernel", "time", "build", "rig", "under test"] {
             assert!(
                 environment.facts.iter().any(|(known, value)| known == name && !value.is_empty()),
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn the_binary_under_test_says_what_it_is() {
+        let warned = |environment: &Environment| {
+            environment.warnings.iter().any(|warning| warning.contains("another commit"))
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let gds = |version: &str| {
+            let file = folder.path().join("gds");
+            fs::write(&file, format!("#!/bin/sh\necho 'gds {version}'\n")).unwrap();
+            fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            read(&file)
+        };
+        assert!(!warned(&gds(VERSION)));
+        let older = gds("0.0.9 (0123456789ab)");
+        assert!(warned(&older));
+        let fact = |name: &str| older.facts.iter().find(|(known, _)| known == name).unwrap().1.clone();
+        assert_eq!(
+            (fact("under test"), fact("rig")),
+            ("gds 0.0.9 (0123456789ab)".into(), format!("gds {VERSION}"))
+        );
     }
 
     #[test]

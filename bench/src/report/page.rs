@@ -1,5 +1,6 @@
 //! The page that joins it all: verdicts first, then pictures, then where and how it was measured. Nothing in it is fetched from elsewhere.
 use super::hgrm_file;
+use super::medians;
 use super::numbers::{count, rate, time};
 use super::pictures::Picture;
 use super::verdict::{Cells, Verdict, summary};
@@ -17,7 +18,7 @@ pub fn html(results: &Results, pictures: &[Picture]) -> String {
          <title>GDS measured</title>\n<style>\n{style}\n</style>\n</head>\n<body>\n<h1>GDS measured</h1>\n"
     );
     let when = fact(&results.environment, "time");
-    let commit = fact(&results.environment, "commit");
+    let commit = fact(&results.environment, "under test");
     let about = [commit, when].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let _ = writeln!(
         out,
@@ -37,6 +38,7 @@ pub fn html(results: &Results, pictures: &[Picture]) -> String {
             "<figure>\n{svg}<figcaption>{caption} <a href=\"{file}\">{file}</a></figcaption>\n</figure>"
         );
     }
+    beside(&mut out, results);
     environment(&mut out, &results.environment);
     list(&mut out, "Skipped", "", &results.skipped);
     runs(&mut out, &results.runs);
@@ -67,6 +69,26 @@ fn table(out: &mut String, rows: &[Row]) {
             escaped(&cells.spread),
             cells.verdict.word()
         );
+    }
+    out.push_str("</table></div>\n");
+}
+
+fn beside(out: &mut String, results: &Results) {
+    let lines = medians::lines(results);
+    if lines.is_empty() {
+        return;
+    }
+    let [_, rate, p50, p99, _] = medians::HEAD;
+    let _ = writeln!(
+        out,
+        "<h2>Beside the table</h2>\n<p>Peers, floors and curves, as medians over the repetitions that count.</p>\n\
+         <div class=\"scroll\"><table>\n<tr><th>what</th><th class=\"number\">{rate}</th>\
+         <th class=\"number\">{p50}</th><th class=\"number\">{p99}</th><th></th></tr>"
+    );
+    for [what, figures @ .., verdict] in lines {
+        let cells: String =
+            figures.iter().map(|figure| format!("<td class=\"number\">{}</td>", escaped(figure))).collect();
+        let _ = writeln!(out, "<tr><td>{}</td>{cells}<td>{verdict}</td></tr>", escaped(&what));
     }
     out.push_str("</table></div>\n");
 }

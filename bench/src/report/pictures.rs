@@ -20,6 +20,8 @@ pub struct Picture {
     pub svg: String,
 }
 
+/// The parameter that says how operations come.
+const PACE: &str = "pace";
 /// The parameter that a growth curve runs along.
 const RECORDS: &str = "records";
 /// From so many different values on, something is a curve.
@@ -60,7 +62,17 @@ fn of(experiment: &str, runs: &[&Run], rows: &[&Row], pictures: &mut Vec<Picture
     if ladder {
         add("rates", rates::draw(&title, runs)?);
     } else if latencies && !rated {
-        add("percentiles", percentiles::draw(&title, runs)?);
+        // One picture for each pace: what comes one by one has little to do with what comes at a rate.
+        let paces: BTreeSet<Option<&String>> = runs.iter().map(|run| run.parameters.get(PACE)).collect();
+        for pace in &paces {
+            let runs: Vec<&Run> =
+                runs.iter().copied().filter(|run| run.parameters.get(PACE) == *pace).collect();
+            let (kind, title) = match pace {
+                Some(pace) => (format!("{}-percentiles", file_name(pace)), format!("{title}, {pace}")),
+                None => ("percentiles".to_owned(), title.clone()),
+            };
+            add(&kind, percentiles::draw(&title, &runs)?);
+        }
     }
     let unhurried: Vec<&Run> = runs
         .iter()
@@ -78,7 +90,7 @@ fn different(runs: &[&Run], of: impl Fn(&Run) -> Option<String>) -> usize {
 }
 
 /// Names of experiments in the order of the table, then in the order in which they were run.
-fn experiments(results: &Results) -> Vec<&str> {
+pub fn experiments(results: &Results) -> Vec<&str> {
     let named = results.rows.iter().map(|row| row.experiment.as_str());
     let mut names: Vec<&str> = Vec::new();
     for name in named.chain(results.runs.iter().map(|run| run.experiment.as_str())) {

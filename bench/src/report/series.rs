@@ -85,11 +85,13 @@ pub fn series<'a>(runs: &[&'a Run], along: Option<&str>) -> Vec<Series<'a>> {
     groups.into_iter().map(|runs| one(runs, &telling, &mut used)).collect()
 }
 
-/// The parameters whose values differ among the groups. The workload counts as one of them.
+/// The parameters whose values differ among the groups. The workload counts as one of them, but for peers, which have their own.
 fn telling(groups: &[Vec<&Run>], along: Option<&str>) -> BTreeSet<String> {
     let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for run in groups.iter().map(|group| group[0]) {
-        values.entry("workload").or_default().insert(&run.workload);
+        if run.subject != Subject::Peer {
+            values.entry("workload").or_default().insert(&run.workload);
+        }
         for (name, value) in &run.parameters {
             values.entry(name).or_default().insert(value);
         }
@@ -101,7 +103,7 @@ fn telling(groups: &[Vec<&Run>], along: Option<&str>) -> BTreeSet<String> {
 fn one<'a>(runs: Vec<&'a Run>, telling: &BTreeSet<String>, used: &mut [usize; 3]) -> Series<'a> {
     let first = runs[0];
     let mut label = first.name.clone();
-    if telling.contains("workload") && !first.workload.is_empty() {
+    if telling.contains("workload") && first.subject != Subject::Peer && !first.workload.is_empty() {
         label += &format!(", {}", first.workload.replace('_', " "));
     }
     for (name, value) in first.parameters.iter().filter(|(name, _)| telling.contains(*name)) {

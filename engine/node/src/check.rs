@@ -1,5 +1,5 @@
 //! What a configuration must satisfy, each rule once. A finding names key, value and what would do.
-use crate::config::{AgentName, Config, Gap, Idle, SchemaKind, TableRight};
+use crate::config::{AgentName, Config, Gap, Idle, SchemaKind, TableRight, Transport};
 use crate::settings;
 use gds_core::journal::GROUP_BYTES_MAX;
 use gds_wire::declaration::TableName;
@@ -7,6 +7,7 @@ use gds_wire::envelope::max_block_bytes;
 use gds_wire::session::{Session, SessionPattern};
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::net::Ipv4Addr;
 
 /// Everything wrong with `config`; empty when nothing is.
 pub fn findings(config: &Config) -> Vec<String> {
@@ -57,6 +58,14 @@ fn stream(config: &Config, found: &mut Findings) {
 fn network(config: &Config, found: &mut Findings) {
     let network = &config.network;
     found.range("network.max_payload_bytes", network.max_payload_bytes, 576, 3_900);
+    let single =
+        network.node.parse().is_ok_and(|node: Ipv4Addr| !node.is_multicast() && !node.is_unspecified());
+    found.unless(
+        network.node.is_empty() || single,
+        "network.node",
+        format!("{:?}", network.node),
+        "the node's IPv4 address, such as \"10.0.0.5\", or empty where it is on this host",
+    );
     found.unless(
         !network.ingress_groups.is_empty() && network.ingress_groups.len() <= 16,
         "network.ingress_groups",
@@ -88,6 +97,26 @@ fn network(config: &Config, found: &mut Findings) {
         found.unless(seen.insert(port), key, port, "each UDP port of a node must be another one");
     }
     found.unless(network.query_port != 0, "network.query_port", 0, "must be 1 to 65535");
+    af_xdp(config, found);
+}
+
+/// What can be said of AF_XDP without a look at the interface.
+fn af_xdp(config: &Config, found: &mut Findings) {
+    if let Err(what) = settings::xdp(config).check() {
+        found.0.push(format!("network.af_xdp.{what}"));
+    }
+    let network = &config.network;
+    let loopback = network.interface == "lo"
+        || network.interface.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback());
+    found.unless(
+        network.transport != Transport::AfXdp || !loopback,
+        "network.transport",
+        "\"af_xdp\"",
+        format!(
+            "not on the loopback interface (network.interface = {:?}): name a network interface, or take \"auto\"",
+            network.interface
+        ),
+    );
 }
 
 fn tables(config: &Config, found: &mut Findings) {
@@ -326,6 +355,13 @@ mod tests {
         refused("[network]\ningress_groups = []", "network.ingress_groups", "1 to 16");
         refused("[network]\ndownstream_group = \"10.0.0.1\"", "network.downstream_group", "multicast");
         refused("[network]\ndownstream_port = 26400", "network.downstream_port", "another one");
+        refused("[network]\ntransport = \"af_xdp\"", "network.transport", "loopback interface");
+        refused("[network]\nnode = \"239.1.1.1\"", "network.node", "10.0.0.5");
+        refused("[network]\ntransport = \"dpdk\"", "network.transport", "af_xdp");
+        refused("[network.af_xdp]\nframe_bytes = 1024", "network.af_xdp.frame_bytes = 1024", "2048 or 4096");
+        refused("[network.af_xdp]\nsend_frames = 100", "network.af_xdp.send_frames = 100", "power of two");
+        refused("[network.af_xdp]\nmode = \"skb\"", "network.af_xdp.mode", "zero_copy");
+        refused("[network.af_xdp]\nqueues = 2", "network.af_xdp", "queues");
         refused("[stream]\nsession = \"much-too-long\"", "stream.session", "ten");
         refused("[ring]\npositions = 1000", "ring.positions = 1000", "power of two");
         refused("[journal]\nsegment_bytes = 5000000", "journal.segment_bytes", "4096");

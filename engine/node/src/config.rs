@@ -19,8 +19,10 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
-    /// io_uring where it works, else plain sockets.
+    /// AF_XDP where it works, else io_uring, else plain sockets.
     Auto,
+    /// AF_XDP or nothing.
+    AfXdp,
     /// io_uring or nothing.
     IoUring,
     /// Plain sockets.
@@ -47,6 +49,8 @@ pub struct Stream {
 pub struct Network {
     /// Name or IPv4 address.
     pub interface: String,
+    /// IPv4 address of the node, for clients on other hosts; empty: the interface's own.
+    pub node: String,
     /// How packets move.
     pub transport: Transport,
     /// Multicast groups of the ingress.
@@ -73,6 +77,44 @@ pub struct Network {
     pub receive_buffer_bytes: usize,
     /// Socket send buffer asked for.
     pub send_buffer_bytes: usize,
+    /// `[network.af_xdp]`
+    pub af_xdp: AfXdp,
+}
+
+/// How packets get from the NIC to the node over AF_XDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfXdpMode {
+    /// The first of the others that the driver has.
+    Auto,
+    /// Without copies.
+    ZeroCopy,
+    /// The program in the driver, with a copy.
+    Native,
+    /// The program in the kernel.
+    Generic,
+}
+
+/// `[network.af_xdp]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AfXdp {
+    /// Receive queue of the interface.
+    pub queue: u32,
+    /// How packets get from the NIC to the node.
+    pub mode: AfXdpMode,
+    /// Bytes of a frame.
+    pub frame_bytes: u32,
+    /// Frames for receiving, of all ports.
+    pub receive_frames: u32,
+    /// Frames for sending, of each port.
+    pub send_frames: u32,
+    /// Most ports of one process.
+    pub ports_max: u32,
+    /// Busy polling; 0: none.
+    pub busy_poll_us: u32,
+    /// Packets of one poll.
+    pub busy_poll_budget: u32,
 }
 
 /// `[limits]`: what the stream's declaration carries.
@@ -339,6 +381,30 @@ pub struct Loss {
     pub rewinder_per_mille: u32,
 }
 
+/// What `gds run` does when the host is not tuned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AtStart {
+    /// Nothing: it does not look.
+    Silent,
+    /// It says what is wrong, and starts.
+    Warn,
+    /// It says what is wrong, and does not start.
+    Refuse,
+}
+
+/// `[tuning]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuning {
+    /// `auto`, `colo`, `cloud`, or a file.
+    pub profile: String,
+    /// What to do when the host is not as the profile wants it.
+    pub at_start: AtStart,
+    /// Whether the node keeps processors from sleeping.
+    pub hold_cpu_dma_latency: bool,
+}
+
 /// A whole, checked configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -369,6 +435,8 @@ pub struct Config {
     pub user: Vec<User>,
     /// `[[core]]`
     pub core: Vec<Core>,
+    /// `[tuning]`
+    pub tuning: Tuning,
     /// `[loss]`
     pub loss: Loss,
 }

@@ -10,7 +10,7 @@
 use crate::config::{self, AgentName, Config};
 use crate::crew::{CoreCounters, CorePlan, Crew, Seat, Stamp};
 use crate::ports::{Datagrams, Files, Streams};
-use crate::surroundings::{Place, ReplayProgress, stages_file};
+use crate::surroundings::{Place, ReplayProgress, keep_awake, stages_file};
 use crate::{check, settings};
 use gds_core::agent::start::{self, JournalName, StartReport, Started, Stream, Surroundings};
 use gds_core::agent::{
@@ -27,6 +27,7 @@ use gds_core::time::SECOND_NS;
 use gds_nic::{NicError, TcpPort, UdpConfig, UdpPort, clock};
 use gds_wire::session::Session;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,8 +59,8 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// As configured; `interface` is the interface's own address.
-    pub fn of(config: &Config, interface: Ipv4Addr) -> Self {
+    /// As configured; `node` is the address of the node's interface.
+    pub fn of(config: &Config, node: Ipv4Addr) -> Self {
         let network = &config.network;
         Self {
             ingress: network
@@ -69,8 +70,8 @@ impl Addresses {
                 .collect(),
             downstream: SocketAddrV4::new(network.downstream_group, network.downstream_port),
             acknowledgements: SocketAddrV4::new(network.acknowledgement_group, network.acknowledgement_port),
-            rewinder: SocketAddrV4::new(interface, network.rewinder_port),
-            query: SocketAddrV4::new(interface, network.query_port),
+            rewinder: SocketAddrV4::new(node, network.rewinder_port),
+            query: SocketAddrV4::new(node, network.query_port),
         }
     }
 }
@@ -87,6 +88,8 @@ pub struct Node {
     notices: Vec<String>,
     report: StartReport,
     stages_file: PathBuf,
+    /// Held open, where so configured, and never looked at.
+    _awake: Option<File>,
 }
 
 impl Node {
@@ -141,6 +144,11 @@ impl Node {
             notices.push("packets are dropped on purpose, as [loss] says".to_owned());
         }
         notices.extend(durable_writes_notice(config));
+        let awake = config.tuning.hold_cpu_dma_latency.then(keep_awake).transpose();
+        let awake = awake.unwrap_or_else(|why| {
+            notices.push(why);
+            None
+        });
         let stages_file = stages_file(config)?;
         Ok(Self {
             crew,
@@ -153,6 +161,7 @@ impl Node {
             notices,
             report,
             stages_file,
+            _awake: awake,
         })
     }
 
@@ -312,6 +321,7 @@ impl Ports {
         let ingress = UdpConfig {
             datagram_bytes_max: settings::INGRESS_DATAGRAM_BYTES,
             loss: settings::loss(config, 1, loss.ingress_per_mille, 0),
+            senders: settings::senders(config),
             ..settings::udp(config, any(config.network.ingress_port), groups)
         };
         ports.add(AgentName::Sequencer, ingress)?;

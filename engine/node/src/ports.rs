@@ -15,14 +15,26 @@ counter_set! {
     pub struct PortCounters {
         /// Datagrams received.
         received,
-        /// Datagrams the kernel dropped because they were not taken in time.
+        /// Datagrams the kernel dropped because they were not taken in time, or there was no frame for them.
         dropped_by_kernel,
+        /// Of these, over AF_XDP, those for which the port's ring was full.
+        ring_full,
+        /// Of these, over AF_XDP, those for which there was no frame.
+        frames_short,
+        /// Over AF_XDP, datagrams dropped because they are not from one of the senders.
+        strangers,
+        /// Over AF_XDP, packets dropped because they are no whole datagrams for the port.
+        malformed,
+        /// Over AF_XDP, datagrams received through the kernel: fragments, from other queues, or from this host.
+        through_kernel,
         /// Datagrams longer than any taken, dropped.
         oversize,
         /// Times the receive had run out of buffers and was armed anew; nothing is lost by it.
         rearmed,
         /// Datagrams sent.
         sent,
+        /// Over AF_XDP, datagrams that went through the kernel: to addresses it had to find out, or on other interfaces.
+        sent_through_kernel,
         /// Datagrams not taken by the kernel, for any reason.
         unsent,
         /// Datagrams dropped on purpose (`[loss]`).
@@ -62,11 +74,18 @@ impl Datagrams {
         self.counters.received.set(counts.received);
         self.counters.oversize.set(counts.oversize);
         self.counters.rearmed.set(counts.rearmed);
+        self.counters.malformed.set(counts.malformed);
+        self.counters.through_kernel.set(counts.through_kernel);
         self.counters.sent.set(counts.sent);
+        self.counters.sent_through_kernel.set(counts.sent_through_kernel);
         self.counters.unsent.set(counts.send_full + counts.send_failed);
         self.counters.lost_on_purpose.set(counts.loss_received + counts.loss_sent);
         self.calls = self.calls.wrapping_add(1);
         if self.calls.is_multiple_of(DROPS_CALLS) {
+            let rings = self.port.ring_drops();
+            self.counters.ring_full.set(rings.ring_full);
+            self.counters.frames_short.set(rings.frames_short);
+            self.counters.strangers.set(rings.strangers);
             self.counters.dropped_by_kernel.set(self.port.drops());
         }
     }

@@ -9,6 +9,7 @@ use gds_core::memory::ring::RingConfig;
 use gds_core::query::{QueryConfig, Tables, User, Users};
 use gds_core::store::StoreConfig;
 use gds_core::time::{MICROSECOND_NS, MILLISECOND_NS, SECOND_NS};
+use gds_nic::xdp::{SENDERS_MAX, XdpConfig, XdpMode};
 use gds_nic::{Interface, LossConfig, TcpConfig, Transport, UdpConfig};
 use gds_wire::declaration::{
     Declaration, Limits, SCHEMA_VERSION, Schema, SchemaDeclaration, TableDeclaration,
@@ -177,6 +178,7 @@ pub fn udp(config: &Config, bind: SocketAddrV4, join: &[Ipv4Addr]) -> UdpConfig 
     UdpConfig {
         transport: match config.network.transport {
             config::Transport::Auto => Transport::Auto,
+            config::Transport::AfXdp => Transport::AfXdp,
             config::Transport::IoUring => Transport::IoUring,
             config::Transport::Socket => Transport::Socket,
         },
@@ -186,8 +188,60 @@ pub fn udp(config: &Config, bind: SocketAddrV4, join: &[Ipv4Addr]) -> UdpConfig 
         coalescing: config.network.segmentation,
         receive_buffer_bytes: config.network.receive_buffer_bytes,
         send_buffer_bytes: config.network.send_buffer_bytes,
+        sent_bytes_max: config.network.max_payload_bytes,
+        xdp: xdp(config),
         ..UdpConfig::new(bind)
     }
+}
+
+/// The queue of the interface, for AF_XDP.
+pub fn xdp(config: &Config) -> XdpConfig {
+    let config::AfXdp {
+        queue,
+        mode,
+        frame_bytes,
+        receive_frames,
+        send_frames,
+        ports_max,
+        busy_poll_us,
+        busy_poll_budget,
+    } = config.network.af_xdp;
+    let mode = match mode {
+        config::AfXdpMode::Auto => XdpMode::Auto,
+        config::AfXdpMode::ZeroCopy => XdpMode::ZeroCopy,
+        config::AfXdpMode::Native => XdpMode::Native,
+        config::AfXdpMode::Generic => XdpMode::Generic,
+    };
+    XdpConfig {
+        queue,
+        mode,
+        frame_bytes,
+        receive_frames,
+        send_frames,
+        ports_max,
+        busy_poll_us,
+        busy_poll_budget,
+    }
+}
+
+/// Who may send to the ingress, when the admission names single addresses only: clients, and servers of their feeds that answer
+/// requests. Empty: anyone, and the admission decides.
+pub fn senders(config: &Config) -> Vec<Ipv4Addr> {
+    let sources = config.admission.iter().flat_map(|rule| &rule.sources);
+    let single = |text: &String| prefix(text).and_then(|(address, length)| (length == 32).then_some(address));
+    let Some(mut senders) = sources.map(single).collect::<Option<Vec<_>>>() else { return Vec::new() };
+    senders.extend(config.admission.iter().filter_map(|rule| match rerequest(&rule.rerequest) {
+        Some(Rerequest::Address(server)) => Some(*server.ip()),
+        _ => None,
+    }));
+    senders.sort_unstable();
+    senders.dedup();
+    if senders.len() > SENDERS_MAX { Vec::new() } else { senders }
+}
+
+/// Where clients on other hosts find the node.
+pub fn node(config: &Config) -> Option<Ipv4Addr> {
+    config.network.node.parse().ok()
 }
 
 /// The interface.
@@ -223,4 +277,30 @@ pub fn prefix(text: &str) -> Option<(Ipv4Addr, u8)> {
     let (address, length) = text.split_once('/')?;
     let length: u8 = length.parse().ok().filter(|length| *length <= 32)?;
     Some((address.parse().ok()?, length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pinned(rules: &[(&str, &str)]) -> Vec<Ipv4Addr> {
+        let rule = |(sources, rerequest): &(&str, &str)| {
+            format!(
+                "[[admission]]\npattern = \"*\"\nsources = [{sources}]\ngap = \"wait\"\nskip_after_ms = 1\nstart = \"one\"\n\
+                 rerequest = \"{rerequest}\"\n"
+            )
+        };
+        let text: String = rules.iter().map(rule).collect();
+        senders(&Config::parse(&text, "node.toml").expect(&text))
+    }
+
+    #[test]
+    fn senders_are_pinned_only_where_every_rule_names_single_addresses() {
+        let at = |last| Ipv4Addr::new(10, 0, 0, last);
+        assert_eq!(pinned(&[("\"10.0.0.2/32\", \"10.0.0.1/32\"", "source")]), [at(1), at(2)]);
+        let two = [("\"10.0.0.2/32\"", "source"), ("\"10.0.0.2/32\"", "10.0.0.9:18000")];
+        assert_eq!(pinned(&two), [at(2), at(9)], "who answers requests may send too");
+        let network = [("\"10.0.0.2/32\"", "source"), ("\"10.1.0.0/16\"", "none")];
+        assert!(pinned(&network).is_empty(), "a network cannot be pinned");
+    }
 }

@@ -12,7 +12,8 @@ use gds_core::stages::Stages;
 use gds_core::store::{StoreCapacity, StoreMemory};
 use gds_core::time::Time;
 use gds_nic::{Backend, Directory, DirectoryConfig, HugePages, PagePolicy, Pages};
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -119,6 +120,20 @@ impl<'a> Place<'a> {
         }
         notices
     }
+}
+
+/// Keeps the processors of this machine from sleeping for as long as the file is held open.
+pub fn keep_awake() -> Result<File, String> {
+    const DEVICE: &str = "/dev/cpu_dma_latency";
+    let hold = || {
+        let mut file = OpenOptions::new().write(true).open(DEVICE)?;
+        // Microseconds until awake, as the kernel's own number of 32 bits.
+        file.write_all(&0i32.to_ne_bytes())?;
+        Ok(file)
+    };
+    hold().map_err(|error: io::Error| {
+        format!("processors may sleep: {DEVICE}: {error}; give the node's user the right to write it (gds tune files)")
+    })
 }
 
 /// The ring file of a node.

@@ -1,6 +1,7 @@
 //! What a UDP port is opened with.
 use crate::interface::Interface;
 use crate::loss::LossConfig;
+use crate::xdp::XdpConfig;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
@@ -8,9 +9,12 @@ use std::str::FromStr;
 /// How datagrams move between the kernel and us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {
-    /// io_uring where it works, else plain sockets; [`UdpPort::transport_reason`](super::UdpPort::transport_reason) tells why.
+    /// AF_XDP where it works, else io_uring, else plain sockets; [`UdpPort::transport_reason`](super::UdpPort::transport_reason)
+    /// tells why.
     #[default]
     Auto,
+    /// AF_XDP or nothing: past the kernel, over a network interface other than the loopback one. See [`crate::xdp`].
+    AfXdp,
     /// io_uring or nothing. A lap that finds nothing costs no system call.
     IoUring,
     /// Plain sockets: one system call per batch, also when there is nothing. Works everywhere.
@@ -21,6 +25,7 @@ impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "auto",
+            Self::AfXdp => "af_xdp",
             Self::IoUring => "io_uring",
             Self::Socket => "socket",
         })
@@ -30,13 +35,14 @@ impl fmt::Display for Transport {
 impl FromStr for Transport {
     type Err = String;
 
-    /// `auto`, `io_uring` or `socket`.
+    /// `auto`, `af_xdp`, `io_uring` or `socket`.
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
+            "af_xdp" => Ok(Self::AfXdp),
             "io_uring" => Ok(Self::IoUring),
             "socket" => Ok(Self::Socket),
-            _ => Err(format!("transport \"{text}\": expected auto, io_uring or socket")),
+            _ => Err(format!("transport \"{text}\": expected auto, af_xdp, io_uring or socket")),
         }
     }
 }
@@ -60,6 +66,8 @@ pub struct UdpConfig {
     pub send_buffer_bytes: usize,
     /// Largest datagram taken; longer ones are dropped and counted. At most 65,507.
     pub datagram_bytes_max: usize,
+    /// Largest datagram that will be sent; 0: any. Over AF_XDP nothing is sent in fragments, so it must fit a packet of the interface.
+    pub sent_bytes_max: usize,
     /// Datagrams the io_uring backend holds before the kernel must wait for us: above the largest burst. A power of two, at
     /// most 16,384. The socket backend takes up to [`SOCKET_BATCH`] of them at a time.
     pub buffers: u16,
@@ -77,6 +85,11 @@ pub struct UdpConfig {
     pub coalescing: bool,
     /// Packets to drop on purpose.
     pub loss: Option<LossConfig>,
+    /// Who may send to the port over AF_XDP; empty: anyone. What others send is dropped before it reaches us. At most
+    /// [`SENDERS_MAX`](crate::xdp::SENDERS_MAX).
+    pub senders: Vec<Ipv4Addr>,
+    /// The queue and its frames, for AF_XDP.
+    pub xdp: XdpConfig,
 }
 
 /// Most datagrams the socket backend takes with one system call; a quarter of that many pieces when they may be coalesced.
@@ -97,6 +110,7 @@ impl UdpConfig {
             receive_buffer_bytes: 4 << 20,
             send_buffer_bytes: 4 << 20,
             datagram_bytes_max: 2048,
+            sent_bytes_max: 0,
             buffers: 1024,
             multicast_loop: true,
             multicast_ttl: 1,
@@ -104,6 +118,8 @@ impl UdpConfig {
             segmentation: true,
             coalescing: true,
             loss: None,
+            senders: Vec::new(),
+            xdp: XdpConfig::default(),
         }
     }
 

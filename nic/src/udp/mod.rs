@@ -1,4 +1,4 @@
-//! Datagrams in and out, to one and to groups, over io_uring or plain sockets behind one interface.
+//! Datagrams in and out, to one and to groups, over AF_XDP, io_uring or plain sockets behind one interface.
 //!
 //! # Which address to bind
 //! A socket bound to a group's address receives that group alone. Its own datagrams leave with the interface's address and
@@ -14,23 +14,36 @@
 //! burst arrives as one piece where the receiving port takes such: most of the cost of a datagram is then paid once a burst. What is
 //! on the wire is the same. [`UdpPort::receive`] cuts pieces up and keeps the rest of one for its next call, so its limit holds.
 //!
+//! # Past the kernel
+//! With AF_XDP ([`crate::xdp`]) a program on the interface takes the port's datagrams before the kernel sees them, and what the port
+//! sends goes to the interface without it. So:
+//! - No other socket of this host, of this process or another, receives what the port does, nor what it sends to groups.
+//! - A datagram longer than a packet (the interface's MTU less 28 bytes) is not sent, where others leave in fragments.
+//! - The UDP checksum of what comes is not looked at; the frame's own is checked by the NIC.
+//!
 //! # When datagrams come faster than they are taken
-//! They wait in the kernel's receive buffer; beyond it the kernel drops them, and [`UdpPort::drops`] tells how many.
+//! They wait in the kernel's receive buffer, or over AF_XDP in the ring; beyond that the kernel drops them, and [`UdpPort::drops`] tells
+//! how many.
 mod batch;
+mod bypass;
 mod config;
+mod open;
 mod piece;
+mod send;
 #[cfg(test)]
 mod tests;
 mod uring;
 
 use crate::error::NicError;
-use crate::interface::ResolvedInterface;
 use crate::loss::Loss;
 use crate::sys::socket;
+use crate::xdp::RingDrops;
 use batch::Batch;
+use bypass::Bypass;
 pub use config::{COALESCED_BYTES, SOCKET_BATCH, Transport, UdpConfig};
+use open::{Buffer, ask_buffer, open_bypass, open_receiver, open_socket, settle_bursts};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 use uring::Uring;
 
@@ -38,7 +51,7 @@ use uring::Uring;
 pub const SEGMENTS_MAX: usize = 64;
 
 /// Receives source and bytes of one datagram.
-type Deliver<'a> = dyn FnMut(SocketAddrV4, &[u8]) + 'a;
+pub(crate) type Deliver<'a> = dyn FnMut(SocketAddrV4, &[u8]) + 'a;
 
 /// What a port counted since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,9 +64,18 @@ pub struct UdpCounters {
     pub receive_failed: u64,
     /// Times the io_uring receive had run out of buffers and was armed anew. Nothing is lost by it.
     pub rearmed: u64,
+    /// Over AF_XDP, those of them that came through the kernel: fragments, from other queues, or from this host.
+    pub through_kernel: u64,
+    /// Over AF_XDP, datagrams through the kernel that were dropped because they are not from one of `senders`.
+    pub strangers: u64,
+    /// Over AF_XDP, packets dropped because they are no whole datagram for this port.
+    pub malformed: u64,
     /// Datagrams the kernel took for sending.
     pub sent: u64,
-    /// Datagrams not taken because the send buffer was full.
+    /// Over AF_XDP, datagrams that went through the kernel, or were refused there: it had to find out the Ethernet address first, or
+    /// the way does not lead out of the interface.
+    pub sent_through_kernel: u64,
+    /// Datagrams not taken because the send buffer was full, or over AF_XDP all frames under way.
     pub send_full: u64,
     /// Datagrams not taken for another reason; see [`UdpPort::last_send_error`].
     pub send_failed: u64,
@@ -66,6 +88,7 @@ pub struct UdpCounters {
 enum Receiver {
     Socket(Batch),
     IoUring(Box<Uring>),
+    Bypass(Box<Bypass>),
 }
 
 /// One UDP socket.
@@ -102,8 +125,25 @@ impl UdpPort {
             ask_buffer(&socket, &config, Buffer::RECEIVE, config.receive_buffer_bytes, &mut notices)?;
         let send_buffer_bytes =
             ask_buffer(&socket, &config, Buffer::SEND, config.send_buffer_bytes, &mut notices)?;
-        let (segmentation_reason, coalescing_reason) = settle_bursts(&mut config, &socket, &mut notices);
-        let (receiver, reason) = open_receiver(&config, &socket)?;
+        let bypass = open_bypass(&config, &interface, local)?;
+        config.coalescing &= bypass.is_err();
+        let (mut segmentation_reason, mut coalescing_reason) =
+            settle_bursts(&mut config, &socket, &mut notices);
+        let (receiver, reason) = match bypass {
+            Ok(bypass) => {
+                let queue = bypass.about().queue();
+                let reason = format!("af_xdp: {}", queue.summary());
+                notices.append(&mut queue.notices());
+                segmentation_reason = "each datagram in a frame of its own, one wake-up a burst".into();
+                coalescing_reason = "each datagram as it comes".into();
+                (Receiver::Bypass(Box::new(bypass)), reason)
+            }
+            Err(not_tried_or_why) => {
+                let (receiver, reason) = open_receiver(&config, &socket)?;
+                let but = not_tried_or_why.map(|why| format!("; not af_xdp: {why}")).unwrap_or_default();
+                (receiver, reason + &but)
+            }
+        };
         Ok(Self {
             receiver,
             socket,
@@ -148,125 +188,30 @@ impl UdpPort {
         handed
     }
 
-    /// Sends one datagram; never waits. False when the kernel did not take it: it is then lost like any lost packet, and
-    /// counted.
-    #[inline]
-    pub fn send(&mut self, to: SocketAddrV4, datagram: &[u8]) -> bool {
-        if self.loss.as_mut().is_some_and(Loss::drops_sent) {
-            self.counters.loss_sent += 1;
-            return true; // Lost on its way, as far as the caller can tell.
-        }
-        self.send_one(to, datagram)
-    }
-
-    /// Sends datagrams of `segment_bytes` that lie one behind another in `bytes`; the last may be shorter. Never waits. Returns how
-    /// many the kernel took; the others are lost like any lost packet, and counted.
-    ///
-    /// # Panics
-    /// When `segment_bytes` is 0.
-    pub fn send_segments(&mut self, to: SocketAddrV4, bytes: &[u8], segment_bytes: usize) -> usize {
-        assert!(segment_bytes > 0, "datagrams of no length cannot lie one behind another");
-        if self.loss.is_some() {
-            return self.send_lossy(to, bytes, segment_bytes);
-        }
-        self.send_all(to, bytes, segment_bytes)
-    }
-
-    /// The same with loss: what lies between two that are lost leaves as a burst.
-    fn send_lossy(&mut self, to: SocketAddrV4, bytes: &[u8], segment_bytes: usize) -> usize {
-        let (mut start, mut taken) = (0, 0);
-        for (index, segment) in bytes.chunks(segment_bytes).enumerate() {
-            if self.loss.as_mut().is_some_and(Loss::drops_sent) {
-                let at = index * segment_bytes;
-                taken += 1 + self.send_all(to, &bytes[start..at], segment_bytes);
-                self.counters.loss_sent += 1;
-                start = at + segment.len();
-            }
-        }
-        taken + self.send_all(to, &bytes[start..], segment_bytes)
-    }
-
-    fn send_all(&mut self, to: SocketAddrV4, bytes: &[u8], segment_bytes: usize) -> usize {
-        let per_call = (COALESCED_BYTES / segment_bytes).clamp(1, SEGMENTS_MAX);
-        bytes.chunks(per_call * segment_bytes).map(|burst| self.send_burst(to, burst, segment_bytes)).sum()
-    }
-
-    /// Sends what fits one call.
-    #[inline]
-    fn send_burst(&mut self, to: SocketAddrV4, burst: &[u8], segment_bytes: usize) -> usize {
-        if !self.segmentation || burst.len() <= segment_bytes {
-            return burst
-                .chunks(segment_bytes)
-                .map(|datagram| usize::from(self.send_one(to, datagram)))
-                .sum();
-        }
-        let count = burst.len().div_ceil(segment_bytes);
-        // Above one segment and at most COALESCED_BYTES in all, so it fits.
-        match socket::send_segments(self.socket.as_fd(), to, burst, segment_bytes as u16) {
-            Ok(()) => {
-                self.counters.sent += count as u64;
-                count
-            }
-            Err(error) if cannot_segment(&error) => {
-                let taken = self.send_each(to, burst, segment_bytes);
-                // When none can be sent by itself either, it was not the burst.
-                if taken > 0 {
-                    self.segmentation = false;
-                    self.segmentation_reason = format!("no UDP_SEGMENT: a burst was refused: {error}");
-                }
-                taken
-            }
-            Err(error) => {
-                self.refused(&error, count as u64);
-                0
-            }
-        }
-    }
-
-    fn send_each(&mut self, to: SocketAddrV4, burst: &[u8], segment_bytes: usize) -> usize {
-        burst.chunks(segment_bytes).map(|datagram| usize::from(self.send_one(to, datagram))).sum()
-    }
-
-    #[inline]
-    fn send_one(&mut self, to: SocketAddrV4, datagram: &[u8]) -> bool {
-        match socket::send_to(self.socket.as_fd(), to, datagram) {
-            Ok(()) => {
-                self.counters.sent += 1;
-                true
-            }
-            Err(error) => {
-                self.refused(&error, 1);
-                false
-            }
-        }
-    }
-
-    #[cold]
-    fn refused(&mut self, error: &io::Error, datagrams: u64) {
-        match error.raw_os_error() {
-            Some(libc::EAGAIN | libc::ENOBUFS) => self.counters.send_full += datagrams,
-            code => {
-                self.counters.send_failed += datagrams;
-                self.last_send_error = code;
-            }
-        }
-    }
-
     /// The address bound, with the port the kernel chose when 0 was asked for.
     pub fn local_address(&self) -> SocketAddrV4 {
         self.local
     }
 
-    /// Datagrams the kernel dropped because the receive buffer was full. Asks the kernel: not for every lap.
+    /// Datagrams the kernel dropped because the receive buffer was full, or over AF_XDP the rings. Asks the kernel: not for every lap.
     pub fn drops(&self) -> u64 {
-        socket::drops(self.socket.as_fd())
+        let RingDrops { ring_full, frames_short, .. } = self.ring_drops();
+        socket::drops(self.socket.as_fd()) + ring_full + frames_short
     }
 
-    /// What was taken: [`Transport::IoUring`] or [`Transport::Socket`].
+    /// Over AF_XDP: what was dropped before it came to us, by reason. Asks the kernel: not for every lap.
+    pub fn ring_drops(&self) -> RingDrops {
+        let Receiver::Bypass(bypass) = &self.receiver else { return RingDrops::default() };
+        let drops = bypass.about().drops();
+        RingDrops { strangers: drops.strangers + self.counters.strangers, ..drops }
+    }
+
+    /// What was taken; never [`Transport::Auto`].
     pub fn transport(&self) -> Transport {
         match self.receiver {
             Receiver::Socket(_) => Transport::Socket,
             Receiver::IoUring(_) => Transport::IoUring,
+            Receiver::Bypass(_) => Transport::AfXdp,
         }
     }
 
@@ -322,137 +267,6 @@ fn receive_from(
     match receiver {
         Receiver::Socket(batch) => batch.receive(socket.as_fd(), limit, counters, deliver),
         Receiver::IoUring(uring) => uring.receive(limit, counters, deliver),
-    }
-}
-
-/// A socket bound and joined as the configuration says.
-fn open_socket(config: &UdpConfig, interface: &ResolvedInterface) -> Result<OwnedFd, NicError> {
-    let at = |action| NicError::socket(action, config.bind);
-    let owned = socket::open(libc::SOCK_DGRAM).map_err(at("open a UDP socket"))?;
-    let fd = owned.as_fd();
-    if config.share_address || !config.join.is_empty() {
-        socket::set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1).map_err(at("set SO_REUSEADDR"))?;
-    }
-    // Before binding, so that no group is let in on the strength of what other sockets joined.
-    socket::set_option(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0)
-        .map_err(at("set IP_MULTICAST_ALL"))?;
-    socket::bind(fd, config.bind).map_err(|cause| match cause.raw_os_error() {
-        Some(libc::EADDRINUSE) => NicError::AddressInUse { protocol: "UDP", address: config.bind },
-        _ => NicError::Socket { action: "bind a UDP socket", address: config.bind, cause },
-    })?;
-    // A socket with an address of its own sends from that, and any other from the interface's.
-    let own = !config.bind.ip().is_unspecified() && !config.bind.ip().is_multicast();
-    let source = if own { *config.bind.ip() } else { interface.address };
-    socket::set_multicast(fd, libc::IP_MULTICAST_IF, Ipv4Addr::UNSPECIFIED, source, interface.index)
-        .map_err(at("set IP_MULTICAST_IF"))?;
-    socket::set_option(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_LOOP, i32::from(config.multicast_loop))
-        .map_err(at("set IP_MULTICAST_LOOP"))?;
-    socket::set_option(fd, libc::IPPROTO_IP, libc::IP_MULTICAST_TTL, i32::from(config.multicast_ttl))
-        .map_err(at("set IP_MULTICAST_TTL"))?;
-    for &group in &config.join {
-        socket::set_multicast(fd, libc::IP_ADD_MEMBERSHIP, group, Ipv4Addr::UNSPECIFIED, interface.index)
-            .map_err(|cause| NicError::Join { group, interface: interface.name.clone(), cause })?;
-    }
-    Ok(owned)
-}
-
-/// Names of the options for one direction's buffer.
-struct Buffer {
-    direction: &'static str,
-    option: libc::c_int,
-    forced: libc::c_int,
-    sysctl: &'static str,
-}
-
-impl Buffer {
-    const RECEIVE: Self = Self {
-        direction: "receive",
-        option: libc::SO_RCVBUF,
-        forced: libc::SO_RCVBUFFORCE,
-        sysctl: "net.core.rmem_max",
-    };
-    const SEND: Self = Self {
-        direction: "send",
-        option: libc::SO_SNDBUF,
-        forced: libc::SO_SNDBUFFORCE,
-        sysctl: "net.core.wmem_max",
-    };
-}
-
-/// Asks for a buffer, past the limit when we may; returns what was given and notes when that is less.
-fn ask_buffer(
-    socket: &OwnedFd,
-    config: &UdpConfig,
-    buffer: Buffer,
-    bytes: usize,
-    notices: &mut Vec<String>,
-) -> Result<usize, NicError> {
-    let fd = socket.as_fd();
-    let at = || NicError::socket("size the buffers of a UDP socket", config.bind);
-    let wanted = bytes as libc::c_int; // Below 2 GiB: checked by `UdpConfig::check`.
-    if socket::set_option(fd, libc::SOL_SOCKET, buffer.forced, wanted).is_err() {
-        socket::set_option(fd, libc::SOL_SOCKET, buffer.option, wanted).map_err(at())?;
-    }
-    // The kernel doubles what is asked, for its own bookkeeping, and tells the double.
-    let given = socket::option(fd, libc::SOL_SOCKET, buffer.option).map_err(at())? as usize / 2;
-    if given < bytes {
-        notices.push(format!(
-            "{} buffer of {}: asked for {bytes} bytes, got {given}; raise {} to {bytes}, or bursts may be dropped",
-            buffer.direction, config.bind, buffer.sysctl
-        ));
-    }
-    Ok(given)
-}
-
-/// Will this socket or device never take a burst, so that each datagram must go by itself? EMSGSIZE and EINVAL also say that one
-/// segment is longer than the device takes: by itself it leaves in fragments.
-fn cannot_segment(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP | libc::ENOPROTOOPT)
-    )
-}
-
-/// Turns off what the kernel does not have; returns why, or what it has: for bursts out and in.
-fn settle_bursts(config: &mut UdpConfig, socket: &OwnedFd, notices: &mut Vec<String>) -> (String, String) {
-    let fd = socket.as_fd();
-    let mut settle = |wanted: &mut bool, name: &str, result: &dyn Fn() -> io::Result<()>| {
-        let refused = if *wanted { result().err() } else { None };
-        let reason = match &refused {
-            Some(error) => format!("no {name}: {error}"),
-            None if *wanted => name.to_owned(),
-            None => format!("no {name}: configured"),
-        };
-        if refused.is_some() {
-            notices.push(format!("bursts: {reason}; each datagram is handled by itself"));
-            *wanted = false;
-        }
-        reason
-    };
-    let probe = || socket::option(fd, libc::SOL_UDP, libc::UDP_SEGMENT).map(|_| ());
-    let enable = || socket::set_option(fd, libc::SOL_UDP, libc::UDP_GRO, 1);
-    (
-        settle(&mut config.segmentation, "UDP_SEGMENT", &probe),
-        settle(&mut config.coalescing, "UDP_GRO", &enable),
-    )
-}
-
-/// The receiving side and why it is the one.
-fn open_receiver(config: &UdpConfig, socket: &OwnedFd) -> Result<(Receiver, String), NicError> {
-    let plain = || {
-        Batch::new(config)
-            .map(Receiver::Socket)
-            .map_err(NicError::socket("allocate receive buffers", config.bind))
-    };
-    let ring = || Uring::open(socket, config);
-    match config.transport {
-        Transport::Socket => Ok((plain()?, "socket: configured".into())),
-        Transport::IoUring => Ok((Receiver::IoUring(Box::new(ring()?)), "io_uring: configured".into())),
-        Transport::Auto => match ring() {
-            Ok(uring) => {
-                Ok((Receiver::IoUring(Box::new(uring)), "io_uring: the kernel has all it needs".into()))
-            }
-            Err(error) => Ok((plain()?, format!("socket: {error}"))),
-        },
+        Receiver::Bypass(bypass) => bypass.receive(socket.as_fd(), limit, counters, deliver),
     }
 }

@@ -2,6 +2,7 @@
 use super::*;
 use crate::interface::Interface;
 use crate::loss::LossConfig;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 const GROUP_A: Ipv4Addr = Ipv4Addr::new(239, 192, 0, 71);

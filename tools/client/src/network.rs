@@ -69,7 +69,8 @@ impl Network {
     /// The network that a node with this configuration is on.
     pub fn of(config: &Config) -> Result<Self, ClientError> {
         let interface = settings::interface(config).resolve()?.address;
-        Ok(Self { addresses: Addresses::of(config, interface), interface, config: config.clone() })
+        let node = settings::node(config).unwrap_or(interface);
+        Ok(Self { addresses: Addresses::of(config, node), interface, config: config.clone() })
     }
 
     /// Where the node is.

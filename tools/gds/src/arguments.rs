@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// GDS, the GENIUM Data Store: one total order for co-located exchange systems, stored, published and queryable.
 #[derive(Parser)]
-#[command(name = "gds", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(name = "gds", version = gds_bench::VERSION, max_term_width = 110, arg_required_else_help = true)]
 #[command(
     after_help = "Start with `gds demo`: a whole trading day on this machine, no root, no configuration.\n\n\
 Exit codes:\n  0  done\n  1  something failed, or a check found something\n  2  unusable arguments or configuration\n  3  the input was cut short, or is not what it claims to be\n  4  no such record"
@@ -41,10 +41,14 @@ pub enum Command {
     Status(Status),
     /// Show where a node's time goes: how long messages take to each stage (on the node's machine)
     Stages(Stages),
+    /// Show what AF_XDP has the kernel do with each packet, and what an interface has now
+    Xdp(Xdp),
     /// Look into a journal's files (no node needed)
     Journal(Journal),
     /// Measure how fast it is, on this machine or under load of your own, beside what the machine could do at best
     Bench(gds_bench::command::Arguments),
+    /// Look at this host's settings, change them for a node, and change them back
+    Tune(crate::tune::arguments::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -160,6 +164,23 @@ pub struct Stages {
     /// Show the messages of the next so many seconds instead of all since the node's start
     #[arg(long)]
     pub seconds: Option<f64>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gds xdp`
+#[derive(Args)]
+#[command(
+    after_help = "Changes nothing and needs no privileges; the names of attached programs take CAP_SYS_ADMIN.\n\nExamples:\n  gds xdp --config node.toml\n  gds xdp --interface eth0 --json"
+)]
+pub struct Xdp {
+    /// The node's configuration file (default: the default configuration)
+    #[arg(long, short)]
+    pub config: Option<PathBuf>,
+    /// Another interface than the configuration's, by name or IPv4 address
+    #[arg(long)]
+    pub interface: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -13,7 +13,9 @@ mod replay;
 mod run;
 mod stages;
 mod text;
+mod tune;
 mod write;
+mod xdp;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
@@ -33,7 +35,9 @@ fn main() -> ExitCode {
         Command::Delete(arguments) => write::delete(arguments),
         Command::Status(arguments) => query::status(arguments),
         Command::Stages(arguments) => stages::run(arguments),
+        Command::Xdp(arguments) => xdp::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Tune(arguments) => tune::run(arguments),
         Command::Journal(arguments) => journal::run(&arguments.command),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Arguments::command(), "gds", &mut std::io::stdout());

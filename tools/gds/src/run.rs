@@ -4,6 +4,7 @@ use crate::config;
 use crate::exit::{Failure, Outcome};
 use crate::progress::Progress;
 use crate::text;
+use crate::tune;
 use gds_node::config::Config;
 use gds_node::node::Node;
 use serde_json::json;
@@ -17,6 +18,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Starts a node, says where it is, and stops it in order.
 pub fn run(arguments: &Run) -> Outcome {
     let config = config::load(arguments.config.as_deref())?;
+    tune::at_start(&config)?;
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Release)).map_err(Failure::failed)?;

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "demo",
     "run",
     "config",
@@ -19,7 +19,9 @@ const COMMANDS: [&str; 12] = [
     "put",
     "delete",
     "status",
+    "xdp",
     "journal",
+    "tune",
     "completions",
 ];
 
@@ -316,4 +318,24 @@ fn output_may_be_cut_off_by_its_reader() {
     assert!(head.success());
     assert!(range.wait().expect("it is our child").success(), "a closed pipe is no failure");
     node.stop();
+}
+
+#[test]
+fn xdp_shows_the_program_of_a_configuration() {
+    let place = Place::new(&Settings::default());
+    let file = place.config_file();
+    let arguments = ["xdp", "--config", file.to_str().expect("a path of text")];
+    let text = run(&arguments).succeeded().out;
+    let shown: Value =
+        serde_json::from_str(&run(&[&arguments[..], &["--json"]].concat()).succeeded().out).expect("JSON");
+    assert_eq!((&shown["interface"], &shown["address"]), (&json!("lo"), &json!("127.0.0.1")));
+    let ingress = place.ingress().to_string();
+    let flows = shown["flows"].as_array().expect("a list");
+    assert!(flows.contains(&json!({ "to": ingress, "senders": [], "agent": "sequencer" })), "{shown:#}");
+    for line in shown["listing"].as_array().expect("a list") {
+        assert!(text.contains(line.as_str().expect("text")), "{line} is not in {text}");
+    }
+    assert!(text.contains(&ingress), "{text}");
+    let ran = run(&["xdp", "--interface", "nowhere"]);
+    assert!(ran.code == 1 && ran.err.contains("no interface \"nowhere\""), "{ran:?}");
 }

@@ -53,7 +53,7 @@ fn missing(document: &Path, text: &str) -> Vec<String> {
     let links =
         links.filter(|link| !link.is_empty() && !link.contains("://")).map(|link| (link, folder.join(link)));
     let named = text.split('`').skip(1).step_by(2).filter(|name| {
-        let ours = ["engine/", "nic/", "tools/", "docs/"].iter().any(|top| name.starts_with(top));
+        let ours = ["engine/", "nic/", "tools/", "tuning/", "docs/"].iter().any(|top| name.starts_with(top));
         ours && !name.contains([' ', '*', '{', '<'])
     });
     let named = named.map(|name| (name, PathBuf::from(name)));

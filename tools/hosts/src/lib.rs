@@ -1,0 +1,193 @@
+//! Two hosts on one machine, for tests and benchmarks: network namespaces joined by a pair of virtual Ethernet interfaces (veth).
+//!
+//! Each host has the interface [`INTERFACE`] with its address of [`ADDRESS`], and a loopback interface of its own, so ports and
+//! groups cannot clash with anybody's. It takes root, and `ip` of the package iproute2.
+//!
+//! Programs run on a host by [`Hosts::command`], a piece of work by [`Hosts::on`], a thread to its end by [`Hosts::enter`], and a
+//! whole test by [`rerun_on`], which starts the test's own process again over there.
+#![forbid(unsafe_code)]
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The name of the interface on either host.
+pub const INTERFACE: &str = "gds0";
+/// The hosts' addresses.
+pub const ADDRESS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2)];
+/// An address of their network that nobody has.
+pub const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 99);
+
+/// What tells a test's process that it runs on a host: the other host's name.
+const PEER: &str = "GDS_TEST_PEER";
+
+/// Two hosts, gone when dropped.
+#[derive(Debug)]
+pub struct Hosts {
+    names: [String; 2],
+}
+
+impl Hosts {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// Why there can be none: not root, no `ip`, a kernel without namespaces.
+    pub fn new() -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let names = [0, 1].map(|host| format!("gds-{}-{number}-{host}", std::process::id()));
+        let hosts = Self { names };
+        hosts.set_up()?;
+        Ok(hosts)
+    }
+
+    fn set_up(&self) -> Result<(), String> {
+        let [a, b] = &self.names;
+        for name in [a, b] {
+            ip(&format!("netns add {name}"))?;
+        }
+        ip(&format!("-n {a} link add {INTERFACE} type veth peer name {INTERFACE} netns {b}"))?;
+        for (name, address) in self.names.iter().zip(ADDRESS) {
+            ip(&format!("-n {name} address add {address}/24 dev {INTERFACE}"))?;
+            ip(&format!("-n {name} link set lo up"))?;
+            ip(&format!("-n {name} link set {INTERFACE} up"))?;
+        }
+        Ok(())
+    }
+
+    /// A host's name, as `ip netns` knows it.
+    pub fn name(&self, host: usize) -> &str {
+        &self.names[host]
+    }
+
+    /// A command that runs a program on one of the hosts.
+    pub fn command(&self, host: usize, program: &str) -> Command {
+        command_on(&self.names[host], program)
+    }
+
+    /// Runs a program with its arguments on one of the hosts; what it wrote.
+    ///
+    /// # Errors
+    /// What it complained about.
+    pub fn run(&self, host: usize, program: &str) -> Result<String, String> {
+        ip(&format!("netns exec {} {program}", self.names[host]))
+    }
+
+    /// Runs `work` on one of the hosts, in a thread of its own. What it opens there stays there.
+    pub fn on<T: Send>(&self, host: usize, work: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let entered = scope.spawn(move || {
+                self.enter(host).unwrap_or_else(|why| panic!("{why}"));
+                work()
+            });
+            entered.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Moves this thread, and those it starts from now on, to one of the hosts.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn enter(&self, host: usize) -> Result<(), String> {
+        let name = &self.names[host];
+        let failed = |error: &dyn std::fmt::Display| format!("cannot enter the namespace {name}: {error}");
+        let namespace = File::open(format!("/run/netns/{name}")).map_err(|error| failed(&error))?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(|error| failed(&error))
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = ip(&format!("netns delete {name}"));
+        }
+    }
+}
+
+/// A command that runs a program on the host of this name.
+pub fn command_on(name: &str, program: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", name, program]);
+    command
+}
+
+/// The name of the other host; `None` where this test's process was not started on one by [`rerun_on`].
+pub fn peer() -> Option<String> {
+    std::env::var(PEER).ok()
+}
+
+/// Runs the test `name` of this test binary on host 1 of a new pair, in a process of its own, with these environment variables, and
+/// shows what it says. There, [`peer`] names host 0.
+///
+/// # Panics
+/// When the test fails there, or was not found.
+///
+/// # Errors
+/// Why there are no hosts: then nothing ran.
+pub fn rerun_on(name: &str, environment: &[(&str, &str)]) -> Result<(), String> {
+    let hosts = Hosts::new()?;
+    let binary = std::env::current_exe().expect("a test knows its binary");
+    let mut command = hosts.command(1, binary.to_str().expect("a path of text"));
+    command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(PEER, hosts.name(0));
+    let output = command.envs(environment.iter().copied()).output().expect("the test's binary runs");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{out}");
+    assert!(output.status.success(), "{name} failed there: {out}{err}");
+    assert!(out.contains("1 passed"), "there is no test {name}: {out}");
+    Ok(())
+}
+
+/// Runs `ip` with arguments.
+fn ip(arguments: &str) -> Result<String, String> {
+    let output = Command::new("ip")
+        .args(arguments.split(' '))
+        .output()
+        .map_err(|error| format!("ip (package iproute2): {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("ip {arguments}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    #[test]
+    fn hosts_reach_each_other_and_are_gone_afterwards() {
+        let hosts = match Hosts::new() {
+            Ok(hosts) => hosts,
+            Err(why) => return println!("skipped: no network namespaces: {why}"),
+        };
+        let receiver = hosts.on(0, || UdpSocket::bind((ADDRESS[0], 9)).expect("the address is there"));
+        hosts.on(1, || {
+            let sender = UdpSocket::bind((ADDRESS[1], 0)).expect("the address is there");
+            sender.send_to(b"hello", (ADDRESS[0], 9)).expect("the other host is there");
+        });
+        let mut buffer = [0; 16];
+        let (length, from) = receiver.recv_from(&mut buffer).expect("it comes");
+        assert_eq!((&buffer[..length], from.ip()), (&b"hello"[..], ADDRESS[1].into()));
+        let addresses = hosts.run(1, "ip -o address").expect("the program is there");
+        assert!(addresses.contains(&ADDRESS[1].to_string()), "{addresses}");
+
+        let name = hosts.name(0).to_owned();
+        drop(hosts);
+        assert!(!std::path::Path::new("/run/netns").join(name).exists());
+    }
+
+    #[test]
+    fn a_test_runs_again_on_a_host() {
+        if let Some(peer) = peer() {
+            assert!(peer.starts_with("gds-") && std::env::var("GDS_TEST_GIVEN").as_deref() == Ok("this"));
+            UdpSocket::bind((ADDRESS[1], 0)).expect("it is on host 1");
+        } else if let Err(why) = rerun_on("tests::a_test_runs_again_on_a_host", &[("GDS_TEST_GIVEN", "this")])
+        {
+            println!("skipped: no network namespaces: {why}");
+        }
+    }
+}
