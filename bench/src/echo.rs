@@ -10,8 +10,9 @@ pub use client::EchoClient;
 pub use server::Echo;
 
 use crate::addresses;
-use gds_nic::{IdleStrategy, Transport, UdpConfig};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use crate::road::{End, Road};
+use gds_nic::IdleStrategy;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 /// To whom datagrams go.
@@ -45,10 +46,10 @@ pub struct Faults {
 }
 
 /// An echo and the way to it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EchoConfig {
-    /// By which means, on both sides.
-    pub transport: Transport,
+    /// By which backend and between which ends.
+    pub road: Road,
     /// To whom.
     pub cast: Cast,
     /// Where the echo runs.
@@ -60,9 +61,9 @@ pub struct EchoConfig {
 }
 
 impl EchoConfig {
-    /// An echo without faults that spins on this processor.
-    pub fn new(transport: Transport, cast: Cast, core: Option<usize>) -> Self {
-        Self { transport, cast, core, idle: IdleStrategy::Spin, faults: Faults::default() }
+    /// An echo without faults that spins on this processor; over the loopback interface, if all that is given is a transport.
+    pub fn new(road: impl Into<Road>, cast: Cast, core: Option<usize>) -> Self {
+        Self { road: road.into(), cast, core, idle: IdleStrategy::Spin, faults: Faults::default() }
     }
 }
 
@@ -74,24 +75,12 @@ struct Way {
 }
 
 impl Way {
-    fn find(cast: Cast) -> Result<Self, String> {
+    fn find(config: &EchoConfig) -> Result<Self, String> {
         let [requests, answers] = addresses::udp_ports()?;
-        let address = |port| match cast {
-            Cast::Unicast => SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+        let address = |port, end| match config.cast {
+            Cast::Unicast => SocketAddrV4::new(config.road.address(end), port),
             Cast::Multicast => addresses::group_address(port),
         };
-        Ok(Self { requests: address(requests), answers: address(answers) })
+        Ok(Self { requests: address(requests, End::Far), answers: address(answers, End::Near) })
     }
-}
-
-/// A port that receives at this address, group or not.
-fn receiving(address: SocketAddrV4, transport: Transport) -> UdpConfig {
-    let config =
-        if address.ip().is_multicast() { UdpConfig::group(address) } else { UdpConfig::new(address) };
-    UdpConfig { transport, ..config }
-}
-
-/// A port that only sends.
-fn sending(transport: Transport) -> UdpConfig {
-    UdpConfig { transport, ..UdpConfig::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)) }
 }

@@ -4,6 +4,7 @@
 //! both saw the same weather; then the next. A row's values are one for each repetition in which no run failed. Every run on
 //! a node starts a new one, and what spins on the system's processor is gone before the floor takes its place.
 mod acknowledgement;
+mod backends;
 mod bench;
 mod floors;
 mod fsync;
@@ -67,6 +68,11 @@ pub const ALL: &[Experiment] = &[
     },
     Experiment { name: gets::INDEX, what: "gets from the index, in the store's process", run: gets::index },
     Experiment { name: gets::QUERY, what: "gets over SoupBinTCP, against a bare TCP echo", run: gets::query },
+    Experiment {
+        name: backends::NAME,
+        what: "sockets, io_uring and AF_XDP side by side, between two hosts",
+        run: backends::run,
+    },
     Experiment { name: restart::NAME, what: "how quickly a journal is replayed", run: restart::run },
     Experiment {
         name: growth::NAME,

@@ -11,6 +11,7 @@
 //! | [`echo`], [`floor`] | what the machine can do at best; the echo is also what the rig is tested against |
 //! | [`peer`] | what users would have elsewhere |
 //! | [`cores`], [`addresses`] | which processor does what; ports and groups of one's own |
+//! | [`road`] | by which backend packets move, and between which ends |
 //! | [`guard`] | what the rig starts ends with it |
 //! | [`report`] | what a measurement looks like when it is done |
 //! | [`compare`] | two revisions against each other: `gds bench ab` |
@@ -28,6 +29,7 @@ pub mod measurement;
 pub mod node;
 pub mod peer;
 pub mod report;
+pub mod road;
 pub mod schedule;
 pub mod workload;
 

@@ -109,6 +109,8 @@ pub struct Stage {
 pub enum Bound {
     /// At most so many times the reference.
     RatioAtMost(f64),
+    /// At least so many times the reference.
+    RatioAtLeast(f64),
     /// At most so many nanoseconds.
     NsAtMost(f64),
     /// At least so many a second.
@@ -144,7 +146,7 @@ impl Row {
     pub fn holds(&self) -> Option<bool> {
         self.median().map(|value| match self.bound {
             Bound::RatioAtMost(most) | Bound::NsAtMost(most) | Bound::BytesAtMost(most) => value <= most,
-            Bound::RateAtLeast(least) => value >= least,
+            Bound::RateAtLeast(least) | Bound::RatioAtLeast(least) => value >= least,
         })
     }
 }
@@ -210,6 +212,7 @@ mod tests {
         assert_eq!(row(Bound::RatioAtMost(1.25), &[1.0, 9.0, 1.2]).holds(), Some(true));
         assert_eq!(row(Bound::RatioAtMost(1.25), &[1.0, 1.6]).holds(), Some(false));
         assert_eq!(row(Bound::RateAtLeast(4e6), &[3.9e6]).holds(), Some(false));
+        assert_eq!(row(Bound::RatioAtLeast(2.0), &[1.9, 2.1, 2.0]).holds(), Some(true));
         assert_eq!(row(Bound::RateAtLeast(4e6), &[]).holds(), None);
     }
 }

@@ -6,8 +6,10 @@ mod pruner;
 
 use crate::addresses;
 use crate::guard::Guard;
+use crate::road::{End, Road};
 use gds_client::Network;
 use gds_core::stages;
+use gds_nic::Transport;
 use gds_node::config::Config;
 use gds_node::surroundings::{read_stages, ring_file, stages_file};
 use pruner::Pruner;
@@ -46,8 +48,8 @@ pub enum Layout {
 pub struct Settings {
     /// The binary.
     pub gds: PathBuf,
-    /// `auto`, `io_uring` or `socket`.
-    pub transport: String,
+    /// By which backend packets move, and between which ends.
+    pub road: Road,
     /// `memory` or `fsync`.
     pub durability: String,
     /// Where the journal's folder is made; `None`: in memory.
@@ -71,7 +73,7 @@ impl Settings {
     pub fn new(gds: &Path, layout: Layout) -> Self {
         Self {
             gds: gds.to_owned(),
-            transport: "auto".into(),
+            road: Transport::Auto.into(),
             durability: "memory".into(),
             disk: None,
             layout,
@@ -88,6 +90,7 @@ impl Settings {
 pub struct Node {
     folder: TempDir,
     gds: PathBuf,
+    road: Road,
     config: Config,
     process: Option<Process>,
     /// Dropped before the folder.
@@ -119,7 +122,8 @@ impl Node {
         fs::write(folder.path().join("node.toml"), text).map_err(failed)?;
         let config = Config::load(&folder.path().join("node.toml")).map_err(|error| error.to_string())?;
         let pruner = settings.keep_bytes.map(|most| Pruner::start(&config.stream.directory, most));
-        let mut node = Self { folder, gds: settings.gds.clone(), config, process: None, _pruner: pruner };
+        let (gds, road) = (settings.gds.clone(), settings.road.clone());
+        let mut node = Self { folder, gds, road, config, process: None, _pruner: pruner };
         node.restart()?;
         Ok(node)
     }
@@ -136,7 +140,9 @@ impl Node {
         let started = Instant::now();
         let errors = self.folder.path().join("node.err");
         let to = File::create(&errors).map_err(|error| error.to_string())?;
-        let mut child = Command::new(&self.gds)
+        let mut child = self
+            .road
+            .command(End::Far, &self.gds)
             .args(["run", "--json", "--config"])
             .arg(self.folder.path().join("node.toml"))
             .stdin(Stdio::null())
@@ -180,12 +186,18 @@ impl Node {
         Err(format!("the node ended with {status}: {}", errors.trim()))
     }
 
-    /// The network that it is on.
+    /// The network that it is on, as seen from the near end of its road.
     ///
     /// # Errors
     /// That the interface is gone.
     pub fn network(&self) -> Result<Network, String> {
-        Network::of(&self.config).map_err(|error| error.to_string())
+        let config = &self.config;
+        self.road.on(End::Near, || Network::of(config).map_err(|error| error.to_string()))
+    }
+
+    /// The road to it.
+    pub fn road(&self) -> &Road {
+        &self.road
     }
 
     /// Its configuration.
@@ -257,18 +269,20 @@ fn read_lines(child: &mut Child) -> Receiver<String> {
 }
 
 fn configuration(settings: &Settings, folder: &Path) -> Result<String, String> {
-    let Settings { transport, durability, records_max, bytes_max, loss_per_mille: loss, .. } = settings;
+    let Settings { durability, records_max, bytes_max, loss_per_mille: loss, .. } = settings;
     let [ingress, other, downstream, acknowledgement, rewinder] = addresses::udp_ports()?;
     let query = addresses::tcp_port()?;
     let group = addresses::group;
     let memory = if Path::new(MEMORY).is_dir() { Path::new(MEMORY) } else { folder };
     let (data_bytes, positions) = settings.ring;
+    let (network, tables) = settings.road.configuration();
     Ok(format!(
         "[stream]\ndurability = \"{durability}\"\ndirectory = '{}'\nring_directory = '{}'\n\
-         [network]\ntransport = \"{transport}\"\ningress_groups = [\"{}\", \"{}\"]\ningress_port = {ingress}\n\
+         [network]\n{network}ingress_groups = [\"{}\", \"{}\"]\ningress_port = {ingress}\n\
          downstream_group = \"{}\"\ndownstream_port = {downstream}\n\
          acknowledgement_group = \"{}\"\nacknowledgement_port = {acknowledgement}\n\
          rewinder_port = {rewinder}\nquery_port = {query}\n\
+         {tables}\
          [limits]\nrecords_max = {records_max}\nbytes_max = {bytes_max}\n\
          [ring]\ndata_bytes = {data_bytes}\npositions = {positions}\n\
          {}\

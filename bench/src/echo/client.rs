@@ -1,5 +1,6 @@
 //! The near side of an echo: operations go out as message blocks in MoldUDP64 packets, and are answered when their packet is back.
-use super::{Echo, receiving, sending};
+use super::Echo;
+use crate::road::End;
 use crate::schedule::Target;
 use gds_nic::UdpPort;
 use gds_wire::mold::{self, Kind, Packet, PacketBuilder};
@@ -33,11 +34,10 @@ impl EchoClient {
     pub fn open(echo: &Echo, block_bytes: usize) -> Result<Self, String> {
         let per_packet = mold::MAX_PAYLOAD_BYTES - mold::HEADER_BYTES - mold::BLOCK_LENGTH_BYTES;
         assert!(block_bytes <= per_packet, "a packet holds {per_packet} bytes, not {block_bytes}");
-        let (way, transport) = (echo.way(), echo.config().transport);
-        let open = |config| UdpPort::open(config).map_err(|error| error.to_string());
+        let (way, road) = (echo.way(), &echo.config().road);
         Ok(Self {
-            requests: open(sending(transport))?,
-            answers: open(receiving(way.answers, transport))?,
+            requests: road.open(End::Near, road.sending(End::Near))?,
+            answers: road.open(End::Near, road.receiving(way.answers))?,
             to: way.requests,
             session: Session::padded("ECHO").expect("four letters are a name"),
             block: vec![b'e'; block_bytes],

@@ -1,5 +1,6 @@
 //! The echo in its thread.
-use super::{EchoConfig, Faults, Way, receiving, sending};
+use super::{EchoConfig, Faults, Way};
+use crate::road::End;
 use gds_nic::{Idle, LossConfig, UdpConfig, UdpPort, clock, cores};
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -26,16 +27,16 @@ impl Echo {
     /// # Errors
     /// What could not be opened, or that its processor is not to be had.
     pub fn start(config: EchoConfig) -> Result<Self, String> {
-        let way = Way::find(config.cast)?;
+        let way = Way::find(&config)?;
         let stop = Arc::<AtomicBool>::default();
         let (ready, made) = channel();
-        let flag = stop.clone();
+        let (flag, settings) = (stop.clone(), config.clone());
         let thread = std::thread::Builder::new()
             .name("echo".into())
-            .spawn(move || match Ports::open(&config, way) {
+            .spawn(move || match Ports::open(&settings, way) {
                 Ok(mut ports) => {
                     let _ = ready.send(Ok(()));
-                    ports.run(&config, &flag);
+                    ports.run(&settings, &flag);
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));
@@ -85,10 +86,10 @@ impl Ports {
             receive_per_mille: 0,
             send_per_mille: config.faults.loss_per_mille,
         });
-        let open = |config: UdpConfig| UdpPort::open(config).map_err(|error| error.to_string());
+        let road = &config.road;
         Ok(Self {
-            requests: open(receiving(way.requests, config.transport))?,
-            answers: open(UdpConfig { loss, ..sending(config.transport) })?,
+            requests: road.open(End::Far, road.receiving(way.requests))?,
+            answers: road.open(End::Far, UdpConfig { loss, ..road.sending(End::Far) })?,
             way,
         })
     }

@@ -26,7 +26,7 @@ pub fn depth_1(bench: &Bench<'_>) -> Found {
     for repetition in bench.repetitions() {
         for transport in bench.transports() {
             (bench.tell)(&format!("{DEPTH_1}: repetition {repetition}, {transport}"));
-            let settings = Settings { transport: transport.to_string(), ..bench.node() };
+            let settings = Settings { road: transport.into(), ..bench.node() };
             let draft = Draft::new(DEPTH_1, SYSTEM, Subject::System, repetition);
             found
                 .runs

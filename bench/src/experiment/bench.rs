@@ -2,12 +2,14 @@
 use super::{Draft, Found};
 use crate::cores::{Cores, on_core};
 use crate::echo::{Echo, EchoClient, EchoConfig};
+use crate::floor::stream::{self, Call};
 use crate::load::Transactions;
 use crate::measurement::{Latency, Run, Stage, histogram};
 use crate::node::{Layout, Node, Settings};
 use crate::peer::{self, Asked};
+use crate::road::{End, Road};
 use crate::schedule::{Measured, Plan};
-use crate::workload::{BLOCK_BYTES, Workload};
+use crate::workload::{BLOCK_BYTES, CANONICAL, Workload};
 use gds_core::stages::{StageCounts, highest_of};
 use gds_nic::{Transport, UdpConfig, UdpPort};
 use std::cell::RefCell;
@@ -111,7 +113,7 @@ impl Bench<'_> {
     ) -> Run {
         let draft = draft
             .workload(workload.name())
-            .with("transport", &settings.transport)
+            .with("transport", &settings.road)
             .with("durability", &settings.durability);
         let outcome =
             Node::start(settings).and_then(|node| self.on_node(draft.clone(), node, workload, measure));
@@ -137,10 +139,11 @@ impl Bench<'_> {
         workload: &Arc<Workload>,
         measure: impl FnOnce(&mut Transactions) -> Measured + Send,
     ) -> Result<Run, String> {
-        let network = node.network()?;
+        let (network, road) = (node.network()?, node.road().clone());
         let before = node.stages();
         let (measured, rejected, trouble, resent) = on_core(self.cores.load, || {
-            let mut transactions = Transactions::open(&network, workload.clone(), 1)?;
+            let open = || Transactions::open(&network, workload.clone(), 1);
+            let mut transactions = road.on(End::Near, open)?;
             transactions.wait_until_ready()?;
             let measured = measure(&mut transactions);
             let rejected = (transactions.rejected() > 0)
@@ -189,12 +192,26 @@ impl Bench<'_> {
         config: EchoConfig,
         measure: impl FnOnce(&mut EchoClient) -> Measured + Send,
     ) -> Run {
-        let draft = draft.with("transport", config.transport);
+        let draft = draft.with("transport", &config.road);
         let outcome = Self::go_on().and_then(|()| Echo::start(config)).and_then(|echo| {
             on_core(self.cores.load, || Ok(measure(&mut EchoClient::open(&echo, BLOCK_BYTES)?)))
         });
         match outcome {
             Ok(measured) => draft.measured(&measured),
+            Err(why) => draft.failed(why),
+        }
+    }
+
+    /// A run of packets one way, for so long.
+    pub fn stream(&self, draft: Draft, road: &Road, call: Call, duration: Duration) -> Run {
+        let draft = draft.workload(CANONICAL).with("transport", road).with("packets_per_call", call.packets);
+        match Self::go_on().and_then(|()| stream::measure(road, call, self.cores, duration)) {
+            Ok(streamed) => {
+                let arrived = streamed.received as f64 / streamed.sent.max(1) as f64;
+                draft
+                    .figure("dropped_percent", 100.0 * (1.0 - arrived))
+                    .rate(streamed.received, streamed.rate)
+            }
             Err(why) => draft.failed(why),
         }
     }

@@ -2,7 +2,8 @@
 use super::{Bench, Draft, Extent, Found};
 use crate::cores::on_core;
 use crate::echo::{Cast, EchoConfig};
-use crate::floor::{read, stream};
+use crate::floor::read;
+use crate::floor::stream::Call;
 use crate::measurement::Subject;
 use crate::peer::{self, Asked, Pace};
 use crate::schedule::{Measured, closed_loop};
@@ -55,19 +56,8 @@ pub fn stream(bench: &Bench<'_>) -> Found {
                 (bench.tell)(&format!(
                     "{STREAM}: repetition {repetition}, {segments} packets a call over {transport}"
                 ));
-                let draft = Draft::new(STREAM, "multicast one way", Subject::Floor, repetition)
-                    .workload(CANONICAL)
-                    .with("transport", transport)
-                    .with("packets_per_call", segments);
-                found.runs.push(match stream::measure(transport, segments, bench.cores, plan.duration) {
-                    Ok(streamed) => draft
-                        .figure(
-                            "dropped_percent",
-                            100.0 * (1.0 - streamed.received as f64 / streamed.sent.max(1) as f64),
-                        )
-                        .rate(streamed.received, streamed.rate),
-                    Err(why) => draft.failed(why),
-                });
+                let draft = Draft::new(STREAM, "multicast one way", Subject::Floor, repetition);
+                found.runs.push(bench.stream(draft, &transport.into(), Call::full(segments), plan.duration));
             }
         }
         bench.aeron(&mut found, &Asked::new(STREAM, repetition, Pace::OneWay, plan.duration));

@@ -19,7 +19,7 @@ pub fn count(things: f64) -> String {
 /// A value in its bound's unit.
 pub fn value(bound: Bound, value: f64) -> String {
     match bound {
-        Bound::RatioAtMost(_) => format!("{value:.2} x"),
+        Bound::RatioAtMost(_) | Bound::RatioAtLeast(_) => format!("{value:.2} x"),
         Bound::NsAtMost(_) => time(value),
         Bound::RateAtLeast(_) => rate(value),
         Bound::BytesAtMost(_) => format!("{} B", digits(value)),
@@ -30,6 +30,7 @@ pub fn value(bound: Bound, value: f64) -> String {
 pub fn bound(bound: Bound) -> String {
     match bound {
         Bound::RatioAtMost(most) => format!("≤ {} x", digits(most)),
+        Bound::RatioAtLeast(least) => format!("≥ {} x", digits(least)),
         Bound::NsAtMost(most) => format!("≤ {}", time(most)),
         Bound::RateAtLeast(least) => format!("≥ {}", rate(least)),
         Bound::BytesAtMost(most) => format!("≤ {} B", digits(most)),
@@ -73,6 +74,7 @@ mod tests {
         assert_eq!(count(250_000.0), "250 k");
         assert_eq!(bound(Bound::RateAtLeast(4e6)), "≥ 4 M/s");
         assert_eq!(bound(Bound::RatioAtMost(1.25)), "≤ 1.25 x");
+        assert_eq!(bound(Bound::RatioAtLeast(2.0)), "≥ 2 x");
         assert_eq!(value(Bound::BytesAtMost(12.0), 11.26), "11.3 B");
     }
 }

@@ -106,10 +106,8 @@ fn af_xdp(config: &Config, found: &mut Findings) {
         found.0.push(format!("network.af_xdp.{what}"));
     }
     let network = &config.network;
-    let loopback = network.interface == "lo"
-        || network.interface.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback());
     found.unless(
-        network.transport != Transport::AfXdp || !loopback,
+        network.transport != Transport::AfXdp || !settings::is_loopback(config),
         "network.transport",
         "\"af_xdp\"",
         format!(

@@ -314,29 +314,9 @@ impl Ports {
             notices: Vec::new(),
             counters: CounterSets::new(),
         };
-        let own = SocketAddrV4::new(interface, 0);
-        let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
-        let loss = &config.loss;
-        let groups = &config.network.ingress_groups;
-        let ingress = UdpConfig {
-            datagram_bytes_max: settings::INGRESS_DATAGRAM_BYTES,
-            loss: settings::loss(config, 1, loss.ingress_per_mille, 0),
-            senders: settings::senders(config),
-            ..settings::udp(config, any(config.network.ingress_port), groups)
-        };
-        ports.add(AgentName::Sequencer, ingress)?;
-        let downstream = settings::loss(config, 2, 0, loss.downstream_per_mille);
-        ports.add(AgentName::Publisher, UdpConfig { loss: downstream, ..settings::udp(config, own, &[]) })?;
-        let acknowledgements = settings::loss(config, 3, 0, loss.acknowledgement_per_mille);
-        ports.add(
-            AgentName::AcknowledgementPublisher,
-            UdpConfig { loss: acknowledgements, ..settings::udp(config, own, &[]) },
-        )?;
-        let rewinder = settings::loss(config, 4, loss.rewinder_per_mille, loss.rewinder_per_mille);
-        ports.add(
-            AgentName::Rewinder,
-            UdpConfig { loss: rewinder, ..settings::udp(config, addresses.rewinder, &[]) },
-        )?;
+        for (owner, config) in settings::udp_ports(config, interface) {
+            ports.add(owner, config)?;
+        }
         Ok(ports)
     }
 

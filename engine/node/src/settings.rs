@@ -1,5 +1,5 @@
 //! The configuration in the terms of the engine and of `nic`: each setting translated in one place.
-use crate::config::{self, Config};
+use crate::config::{self, AgentName, Config};
 use gds_core::agent::start::StartConfig;
 use gds_core::bus::{
     AdmissionRule, GapPolicy, IngressConfig, Rerequest, RewinderConfig, SequencerConfig, StartAt,
@@ -194,6 +194,32 @@ pub fn udp(config: &Config, bind: SocketAddrV4, join: &[Ipv4Addr]) -> UdpConfig 
     }
 }
 
+/// The node's UDP ports, in the order in which they are opened, each with the agent that owns it; `own` is the interface's address.
+/// The ports of agents that only send are drawn when they are opened.
+pub fn udp_ports(config: &Config, own: Ipv4Addr) -> Vec<(AgentName, UdpConfig)> {
+    let Config { network, loss: lost, .. } = config;
+    let drawn = || udp(config, SocketAddrV4::new(own, 0), &[]);
+    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, network.ingress_port);
+    let ingress = UdpConfig {
+        datagram_bytes_max: INGRESS_DATAGRAM_BYTES,
+        loss: loss(config, 1, lost.ingress_per_mille, 0),
+        senders: senders(config),
+        ..udp(config, any, &network.ingress_groups)
+    };
+    let downstream = UdpConfig { loss: loss(config, 2, 0, lost.downstream_per_mille), ..drawn() };
+    let acknowledgements = UdpConfig { loss: loss(config, 3, 0, lost.acknowledgement_per_mille), ..drawn() };
+    let rewinder = UdpConfig {
+        loss: loss(config, 4, lost.rewinder_per_mille, lost.rewinder_per_mille),
+        ..udp(config, SocketAddrV4::new(own, network.rewinder_port), &[])
+    };
+    vec![
+        (AgentName::Sequencer, ingress),
+        (AgentName::Publisher, downstream),
+        (AgentName::AcknowledgementPublisher, acknowledgements),
+        (AgentName::Rewinder, rewinder),
+    ]
+}
+
 /// The queue of the interface, for AF_XDP.
 pub fn xdp(config: &Config) -> XdpConfig {
     let config::AfXdp {
@@ -242,6 +268,12 @@ pub fn senders(config: &Config) -> Vec<Ipv4Addr> {
 /// Where clients on other hosts find the node.
 pub fn node(config: &Config) -> Option<Ipv4Addr> {
     config.network.node.parse().ok()
+}
+
+/// Is the interface named the loopback one? Nothing goes past the kernel there.
+pub fn is_loopback(config: &Config) -> bool {
+    let name = &config.network.interface;
+    name == "lo" || name.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
 }
 
 /// The interface.

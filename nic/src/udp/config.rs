@@ -15,6 +15,8 @@ pub enum Transport {
     Auto,
     /// AF_XDP or nothing: past the kernel, over a network interface other than the loopback one. See [`crate::xdp`].
     AfXdp,
+    /// Through the kernel: io_uring where it works, else plain sockets. For who comes and goes, and has no queue of its own.
+    Kernel,
     /// io_uring or nothing. A lap that finds nothing costs no system call.
     IoUring,
     /// Plain sockets: one system call per batch, also when there is nothing. Works everywhere.
@@ -26,6 +28,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Auto => "auto",
             Self::AfXdp => "af_xdp",
+            Self::Kernel => "kernel",
             Self::IoUring => "io_uring",
             Self::Socket => "socket",
         })
@@ -35,14 +38,15 @@ impl fmt::Display for Transport {
 impl FromStr for Transport {
     type Err = String;
 
-    /// `auto`, `af_xdp`, `io_uring` or `socket`.
+    /// `auto`, `af_xdp`, `kernel`, `io_uring` or `socket`.
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
             "af_xdp" => Ok(Self::AfXdp),
+            "kernel" => Ok(Self::Kernel),
             "io_uring" => Ok(Self::IoUring),
             "socket" => Ok(Self::Socket),
-            _ => Err(format!("transport \"{text}\": expected auto, af_xdp, io_uring or socket")),
+            _ => Err(format!("transport \"{text}\": expected auto, af_xdp, kernel, io_uring or socket")),
         }
     }
 }
@@ -136,6 +140,16 @@ impl UdpConfig {
     /// What one buffer has room for.
     pub(crate) fn buffer_bytes(&self) -> usize {
         if self.coalescing { COALESCED_BYTES } else { self.datagram_bytes_max }
+    }
+
+    /// The addresses whose datagrams it is for, once it is bound to `local`; `own` is the interface's address.
+    pub fn received(&self, own: Ipv4Addr, local: SocketAddrV4) -> Vec<SocketAddrV4> {
+        let to = |ip: &Ipv4Addr| SocketAddrV4::new(*ip, local.port());
+        if local.ip().is_unspecified() {
+            self.join.iter().map(to).chain([to(&own)]).collect()
+        } else {
+            vec![local]
+        }
     }
 
     /// What is wrong with it, if anything.

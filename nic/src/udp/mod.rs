@@ -206,7 +206,7 @@ impl UdpPort {
         RingDrops { strangers: drops.strangers + self.counters.strangers, ..drops }
     }
 
-    /// What was taken; never [`Transport::Auto`].
+    /// What was taken; never [`Transport::Auto`] or [`Transport::Kernel`].
     pub fn transport(&self) -> Transport {
         match self.receiver {
             Receiver::Socket(_) => Transport::Socket,

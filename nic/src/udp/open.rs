@@ -125,7 +125,7 @@ pub(super) fn open_bypass(
     local: SocketAddrV4,
 ) -> Result<Result<Bypass, Option<String>>, NicError> {
     match config.transport {
-        Transport::IoUring | Transport::Socket => Ok(Err(None)),
+        Transport::Kernel | Transport::IoUring | Transport::Socket => Ok(Err(None)),
         Transport::AfXdp => Bypass::open(config, interface, local).map(Ok),
         Transport::Auto => match Bypass::open(config, interface, local) {
             Ok(bypass) => Ok(Ok(bypass)),
@@ -149,7 +149,7 @@ pub(super) fn open_receiver(config: &UdpConfig, socket: &OwnedFd) -> Result<(Rec
     match config.transport {
         Transport::Socket => Ok((plain()?, "socket: configured".into())),
         Transport::IoUring => Ok((Receiver::IoUring(Box::new(ring()?)), "io_uring: configured".into())),
-        Transport::AfXdp | Transport::Auto => match ring() {
+        Transport::AfXdp | Transport::Auto | Transport::Kernel => match ring() {
             Ok(uring) => {
                 Ok((Receiver::IoUring(Box::new(uring)), "io_uring: the kernel has all it needs".into()))
             }

@@ -81,6 +81,11 @@ impl Default for XdpConfig {
 }
 
 impl XdpConfig {
+    /// Bytes of all frames of the queue.
+    pub fn memory_bytes(&self) -> usize {
+        (self.receive_frames + self.send_frames * self.ports_max) as usize * self.frame_bytes as usize
+    }
+
     /// What is wrong with it, if anything: the setting, its value, and what would do.
     pub fn check(&self) -> Result<(), String> {
         let power = |name: &str, value: u32, max: u32| {

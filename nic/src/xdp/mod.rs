@@ -11,6 +11,7 @@
 //! | `umem`, `ring` | the frames, who has which, and the rings by which they change hands |
 //! | `packet` | Ethernet, IPv4 and UDP headers |
 //! | `neighbours`, `routing` | the way to a single address, as the kernel knows it |
+//! | `questions` | how it is asked, and how its answers are laid out |
 //! | [`error`] | [`XdpError`] |
 //!
 //! Ports are opened by [`UdpPort::open`](crate::UdpPort::open) with [`Transport::AfXdp`](crate::Transport::AfXdp); [`XdpConfig`] says
@@ -28,6 +29,7 @@ mod neighbours;
 mod packet;
 pub(crate) mod port;
 pub mod program;
+mod questions;
 mod queue;
 mod ring;
 mod routing;

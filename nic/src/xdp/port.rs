@@ -9,7 +9,7 @@ use crate::interface::ResolvedInterface;
 use crate::sys::xdp;
 use crate::udp::{Deliver, UdpConfig, UdpCounters};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -58,6 +58,7 @@ pub(crate) struct XdpPort {
     multicast_hops: u8,
     identification: u16,
     busy_polling: bool,
+    strangers_before: u64,
 }
 
 impl XdpPort {
@@ -74,8 +75,8 @@ impl XdpPort {
         }
         let neighbours =
             Neighbours::open(interface.index).map_err(XdpError::call("ask for neighbours", &[]))?;
-        let Membership { slot, socket, receive, send } =
-            queue.join(&received(config, interface.address, local), &config.senders)?;
+        let Membership { slot, socket, receive, send, strangers_before } =
+            queue.join(&config.received(interface.address, local), &config.senders)?;
         let single = !local.ip().is_unspecified() && !local.ip().is_multicast();
         let source = if single { *local.ip() } else { interface.address };
         let XdpConfig { receive_frames, send_frames, busy_poll_us, .. } = *queue.config();
@@ -92,6 +93,7 @@ impl XdpPort {
             multicast_hops: config.multicast_ttl,
             identification: 0,
             busy_polling: busy_poll_us > 0,
+            strangers_before,
             queue,
         })
     }
@@ -246,7 +248,7 @@ impl XdpPort {
 
     /// What was dropped of its packets. Asks the kernel: not for every lap.
     pub(crate) fn drops(&self) -> RingDrops {
-        let strangers = self.queue.strangers(self.slot);
+        let strangers = self.queue.strangers(self.slot) - self.strangers_before;
         let Ok(kernel) = xdp::statistics(self.fd()) else {
             return RingDrops { strangers, ..RingDrops::default() };
         };
@@ -263,15 +265,5 @@ impl Drop for XdpPort {
         received.extend(std::iter::from_fn(|| self.receive.take(queue.umem()).map(|(frame, _)| frame)));
         let unsent = std::iter::from_fn(|| self.send.take_back(queue.umem()));
         queue.leave(self.slot, received, self.free.drain(..).chain(unsent));
-    }
-}
-
-/// The addresses whose datagrams an ordinary socket with this configuration would receive.
-fn received(config: &UdpConfig, own: Ipv4Addr, local: SocketAddrV4) -> Vec<SocketAddrV4> {
-    let to = |ip: &Ipv4Addr| SocketAddrV4::new(*ip, local.port());
-    if local.ip().is_unspecified() {
-        config.join.iter().map(to).chain([to(&own)]).collect()
-    } else {
-        vec![local]
     }
 }

@@ -75,6 +75,8 @@ pub(super) struct Membership {
     pub(super) socket: OwnedFd,
     pub(super) receive: ReceiveRing,
     pub(super) send: SendRing,
+    /// Strangers that were counted in its place before it came.
+    pub(super) strangers_before: u64,
 }
 
 /// One way to have packets.
@@ -216,7 +218,7 @@ impl Queue {
             busy_poll(&owned, &self.config).map_err(at("set busy polling (SO_PREFER_BUSY_POLL)"))?;
         }
         self.map.set(slot, fd)?;
-        Ok(Membership { slot, socket: owned, receive, send })
+        Ok(Membership { slot, socket: owned, receive, send, strangers_before: self.strangers(slot) })
     }
 
     /// Ends a membership whose socket is closed. The kernel had these frames for receiving, and these for sending.
@@ -281,7 +283,7 @@ impl Queue {
         self.mtu
     }
 
-    /// Datagrams of strangers that were dropped for a member.
+    /// Datagrams of strangers that were dropped in a place, for whichever members it had.
     pub(super) fn strangers(&self, slot: u32) -> u64 {
         self.map.read(slot).strangers
     }

@@ -1,5 +1,5 @@
 //! Where a node is, and how its clients open ports towards it.
-use gds_nic::{NicError, UdpConfig, UdpPort};
+use gds_nic::{NicError, Transport, UdpConfig, UdpPort};
 use gds_node::config::Config;
 use gds_node::node::Addresses;
 use gds_node::ports::Datagrams;
@@ -94,6 +94,12 @@ impl Network {
     }
 
     fn settings(&self, bind: SocketAddrV4, join: &[Ipv4Addr]) -> UdpConfig {
-        UdpConfig { datagram_bytes_max: 4096, ..settings::udp(&self.config, bind, join) }
+        let settings = settings::udp(&self.config, bind, join);
+        // Who comes and goes attaches no program to an interface unasked, nor takes a node's queue before it.
+        let transport = match settings.transport {
+            Transport::Auto => Transport::Kernel,
+            chosen => chosen,
+        };
+        UdpConfig { transport, datagram_bytes_max: 4096, ..settings }
     }
 }

@@ -11,7 +11,7 @@ use gds_core::memory::ring::Ring;
 use gds_core::memory::words::WORD_BYTES;
 use gds_core::store::{StoreCapacity, StoreConfig};
 use gds_nic::Interface;
-use gds_node::config::{AtStart, Config};
+use gds_node::config::{AtStart, Config, Transport};
 use gds_node::settings;
 use gds_tuning::files::{Names, files};
 use gds_tuning::{Cores, Host, Profile, Report, Wanted, check, plan};
@@ -85,13 +85,18 @@ fn wanted(config: &Config, host: &Host) -> Wanted {
     }
 }
 
-/// What the node takes at its start: its rings and its store.
+/// What the node takes at its start: its rings and its store, and its frames where it may go past the kernel.
 fn memory_bytes(config: &Config) -> usize {
     let rings =
         Ring::words_needed(&settings::ring(config)) + Ring::words_needed(&settings::acknowledgement_ring());
     let store = StoreConfig { block_bytes_max: max_block_bytes(config.network.max_payload_bytes) };
     let store = StoreCapacity::for_declaration(&settings::declaration(config), &store);
-    (rings + store.index_words + store.log_words) * WORD_BYTES
+    let frames_bytes = match config.network.transport {
+        Transport::Auto if settings::is_loopback(config) => 0,
+        Transport::Auto | Transport::AfXdp => settings::xdp(config).memory_bytes(),
+        Transport::IoUring | Transport::Socket => 0,
+    };
+    (rings + store.index_words + store.log_words) * WORD_BYTES + frames_bytes
 }
 
 /// The look that `gds run` takes at its host before the node starts: what is wrong is told, or keeps the node from starting.

@@ -1,7 +1,8 @@
-//! Plain sockets and io_uring are two ways of the same bytes: a seeded run gives the same state over either.
+//! Plain sockets, io_uring and AF_XDP are three ways of the same bytes: a seeded run gives the same state over each.
 mod common;
 
 use common::captures::{binary_file, made_up_day};
+use common::hosts::between_hosts;
 use common::load::TABLE;
 use common::model::Records;
 use common::{Node, PATIENCE, Place, Settings, Settled, skip};
@@ -103,4 +104,24 @@ fn sockets_and_io_uring_give_the_same_digest() {
         assert_eq!(Some(settled), socket);
     }
     assert_eq!(run("auto", "fsync"), socket, "nor does durability change what the stream means");
+}
+
+/// The same over a network.
+fn af_xdp_gives_the_same_digest() {
+    let af_xdp = run("af_xdp", "memory");
+    assert!(af_xdp.is_some());
+    assert_eq!(run("socket", "memory"), af_xdp);
+    if let Some(settled) = run("io_uring", "fsync") {
+        assert_eq!(Some(settled), af_xdp);
+    }
+}
+
+#[test]
+fn af_xdp_in_native_mode_gives_the_same_digest() {
+    between_hosts("af_xdp_in_native_mode_gives_the_same_digest", "native", af_xdp_gives_the_same_digest);
+}
+
+#[test]
+fn af_xdp_in_generic_mode_gives_the_same_digest() {
+    between_hosts("af_xdp_in_generic_mode_gives_the_same_digest", "generic", af_xdp_gives_the_same_digest);
 }

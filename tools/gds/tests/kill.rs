@@ -6,6 +6,7 @@
 mod common;
 
 use common::captures::{binary_file, made_up_day};
+use common::hosts::between_hosts;
 use common::load::Load;
 use common::model::Orders;
 use common::{Node, Place, Settings, orders};
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 /// Kills of one test.
 const KILLS: usize = 50;
+/// Kills of one over a network.
+const KILLS_THERE: usize = 15;
 const WRITERS: usize = 4;
 /// More than they can submit.
 const BLOCKS: u64 = 1_000_000;
@@ -32,12 +35,12 @@ fn settings(durability: &'static str) -> Settings {
 
 /// Kills, starts again and checks; `between` may do to the files what a power cut may do, given the last number that was shown to
 /// anybody.
-fn kills(place: &Place, seed: u64, between: &mut dyn FnMut(&mut Random, u64)) {
+fn kills(place: &Place, kills: usize, seed: u64, between: &mut dyn FnMut(&mut Random, u64)) {
     let mut random = Random::new(seed);
     let mut load = Load::open(place, WRITERS, BLOCKS, 20);
     let mut node = Node::start(place);
     let (mut merged, mut torn) = (0, 0);
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         load.go_on(Duration::from_micros(2_000 + random.below(40_000)));
         if random.chance(1, 8) {
             // In the middle of an orderly stop.
@@ -75,29 +78,29 @@ fn kills(place: &Place, seed: u64, between: &mut dyn FnMut(&mut Random, u64)) {
     node.stop();
     let steps: u64 = load.clients.iter().map(|client| client.count).sum();
     println!(
-        "{KILLS} kills, {} messages, {steps} steps counted, {merged} starts took messages from the ring, {torn} torn tails",
+        "{kills} kills, {} messages, {steps} steps counted, {merged} starts took messages from the ring, {torn} torn tails",
         load.known()
     );
-    assert!(steps > KILLS as u64, "there was hardly any load");
+    assert!(steps > kills as u64, "there was hardly any load");
 }
 
 #[test]
 fn nothing_shown_is_lost_by_kills_with_durability_memory() {
     let place = Place::new(&settings("memory"));
-    kills(&place, 1, &mut |_, _| {});
+    kills(&place, KILLS, 1, &mut |_, _| {});
 }
 
 #[test]
 fn nothing_shown_is_lost_by_kills_with_durability_fsync() {
     let place = Place::new(&settings("fsync"));
-    kills(&place, 2, &mut |_, _| {});
+    kills(&place, KILLS, 2, &mut |_, _| {});
 }
 
 #[test]
 fn nothing_shown_is_lost_by_power_cuts_with_durability_fsync() {
     let place = Place::new(&settings("fsync"));
     let mut done = [0; 2];
-    kills(&place, 3, &mut |random, shown| {
+    kills(&place, KILLS, 3, &mut |random, shown| {
         // Outcomes are not synced: a power cut may take any part of what no sync has followed.
         let acknowledgements = Journal::of(&place, "acknowledgements");
         let shown = shown.max(acknowledgements.walk.last);
@@ -108,6 +111,26 @@ fn nothing_shown_is_lost_by_power_cuts_with_durability_fsync() {
     });
     println!("{} times the last group was torn, else something behind it", done[1]);
     assert!(done[1] > 0, "no kill came while a group was on its way");
+}
+
+/// Over AF_XDP, whose program and frames go with the process.
+fn kills_over_af_xdp(durability: &'static str, seed: u64) {
+    let place = Place::new(&Settings { transport: "af_xdp", ..settings(durability) });
+    kills(&place, KILLS_THERE, seed, &mut |_, _| {});
+}
+
+#[test]
+fn nothing_shown_is_lost_by_kills_over_af_xdp_in_native_mode() {
+    between_hosts("nothing_shown_is_lost_by_kills_over_af_xdp_in_native_mode", "native", || {
+        kills_over_af_xdp("memory", 4);
+    });
+}
+
+#[test]
+fn nothing_shown_is_lost_by_kills_over_af_xdp_in_generic_mode() {
+    between_hosts("nothing_shown_is_lost_by_kills_over_af_xdp_in_generic_mode", "generic", || {
+        kills_over_af_xdp("fsync", 5);
+    });
 }
 
 /// A group of a journal.

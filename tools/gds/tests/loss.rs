@@ -3,6 +3,7 @@
 mod common;
 
 use common::captures::{binary_file, capture, made_up_day, messages};
+use common::hosts::between_hosts;
 use common::load::Load;
 use common::model::{BusMessage, Orders};
 use common::{Node, Place, Settings, gds, orders};
@@ -13,8 +14,9 @@ const WRITERS: usize = 3;
 const BLOCKS: u64 = 1_500;
 
 /// Loses so many of a thousand packets on each path out of the node, and of the requests into it.
-fn run_with_loss(per_mille: u32) {
-    let settings = Settings { loss_per_mille: [per_mille; 3], horizon_messages: 1, ..Settings::default() };
+fn run_with_loss(transport: &'static str, per_mille: u32) {
+    let loss_per_mille = [per_mille; 3];
+    let settings = Settings { transport, loss_per_mille, horizon_messages: 1, ..Settings::default() };
     let place = Place::new(&settings);
     let node = Node::start(&place);
     let mut load = Load::open(&place, WRITERS, BLOCKS, 0);
@@ -76,15 +78,29 @@ fn replay_ended(replay: &mut std::process::Child) -> bool {
 
 #[test]
 fn one_per_cent_of_packets_may_be_lost() {
-    run_with_loss(10);
+    run_with_loss("auto", 10);
 }
 
 #[test]
 fn ten_per_cent_of_packets_may_be_lost() {
-    run_with_loss(100);
+    run_with_loss("auto", 100);
 }
 
 #[test]
 fn thirty_per_cent_of_packets_may_be_lost() {
-    run_with_loss(300);
+    run_with_loss("auto", 300);
+}
+
+#[test]
+fn one_per_cent_may_be_lost_over_af_xdp_in_native_mode() {
+    between_hosts("one_per_cent_may_be_lost_over_af_xdp_in_native_mode", "native", || {
+        run_with_loss("af_xdp", 10);
+    });
+}
+
+#[test]
+fn ten_per_cent_may_be_lost_over_af_xdp_in_generic_mode() {
+    between_hosts("ten_per_cent_may_be_lost_over_af_xdp_in_generic_mode", "generic", || {
+        run_with_loss("af_xdp", 100);
+    });
 }

@@ -13,6 +13,7 @@ use gds_wire::refusal::RefusalReason;
 use gds_wire::session::Session;
 use gds_wire::transaction::{Operation, OperationKind, TransactionBuilder};
 use std::collections::HashMap;
+use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 /// The table that the writers write.
@@ -169,7 +170,7 @@ impl Load {
     pub fn open(place: &Place, clients: usize, blocks: u64, loss_per_mille: u64) -> Self {
         let network = place.network();
         let listening = ListenerConfig { loss_per_mille, seed: 5, ..ListenerConfig::bus(&network) };
-        let own = SocketAddress::any(place);
+        let own = any_port(place);
         Self {
             clients: (1..=clients).map(|number| Client::open(place, &format!("W{number}"), blocks)).collect(),
             listener: Listener::open(&network, listening).expect("the group can be joined"),
@@ -338,11 +339,8 @@ impl Load {
     }
 }
 
-struct SocketAddress;
-
-impl SocketAddress {
-    /// A free port on the node's interface.
-    fn any(place: &Place) -> std::net::SocketAddrV4 {
-        std::net::SocketAddrV4::new(*place.network().addresses().query.ip(), 0)
-    }
+/// A free port on the interface of the test's host.
+fn any_port(place: &Place) -> SocketAddrV4 {
+    let interface = settings::interface(place.config()).resolve().expect("the interface is there");
+    SocketAddrV4::new(interface.address, 0)
 }

@@ -4,12 +4,14 @@
 //! ports and multicast groups that nobody else holds while the test runs.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 pub mod captures;
+pub mod hosts;
 pub mod load;
 pub mod model;
 pub mod orders;
 
 use gds_client::{Listener, ListenerConfig, Network, Reader, StatusReport};
 use gds_node::config::Config;
+use hosts::Hosts;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -69,7 +71,7 @@ impl Slot {
 pub struct Settings {
     /// `memory` or `fsync`.
     pub durability: &'static str,
-    /// `auto`, `io_uring` or `socket`.
+    /// `auto`, `io_uring`, `socket` or `af_xdp`: of the node. Clients on another host take sockets instead of the last.
     pub transport: &'static str,
     /// Name of a new stream, or empty.
     pub session: &'static str,
@@ -138,13 +140,18 @@ impl Place {
 
     /// Writes the configuration anew; the node's next start takes it.
     pub fn configure(&mut self, settings: &Settings) {
-        let text = self.text(settings);
-        fs::write(self.config_file(), text).expect("the test's folder can be written");
+        let hosts = Hosts::here();
+        let clients =
+            if hosts.is_some() && settings.transport == "af_xdp" { "socket" } else { settings.transport };
+        for (file, transport) in [(self.node_file(), settings.transport), (self.config_file(), clients)] {
+            let text = self.text(settings, transport, hosts.as_ref());
+            fs::write(file, text).expect("the test's folder can be written");
+        }
         self.config = Config::load(&self.config_file()).unwrap_or_else(|error| panic!("{error}"));
     }
 
-    fn text(&self, settings: &Settings) -> String {
-        let Settings { durability, transport, session, ring_bytes, segment_bytes, .. } = settings;
+    fn text(&self, settings: &Settings, transport: &str, hosts: Option<&Hosts>) -> String {
+        let Settings { durability, session, ring_bytes, segment_bytes, .. } = settings;
         let [downstream, acknowledgement, rewinder] = settings.loss_per_mille;
         let port = |position| self.slot.port(position);
         let group = |position| self.slot.group(position);
@@ -157,6 +164,7 @@ directory = "{directory}"
 ring_directory = "{ring}"
 [network]
 transport = "{transport}"
+{hosts}
 ingress_groups = ["{}", "{}"]
 ingress_port = {}
 downstream_group = "{}"
@@ -208,6 +216,7 @@ seed = 7
 downstream_per_mille = {downstream}
 acknowledgement_per_mille = {acknowledgement}
 rewinder_per_mille = {rewinder}
+{admission}
 {more}
 "#,
             group(0),
@@ -223,6 +232,8 @@ rewinder_per_mille = {rewinder}
             ring = self.ring.path().display(),
             horizon = settings.horizon_messages,
             more = settings.more,
+            hosts = hosts.map_or(String::new(), Hosts::network),
+            admission = hosts.map_or(String::new(), Hosts::admission),
         )
     }
 
@@ -241,7 +252,12 @@ rewinder_per_mille = {rewinder}
         self.directory.join(name)
     }
 
-    /// The configuration as a file.
+    /// The node's configuration as a file.
+    pub fn node_file(&self) -> PathBuf {
+        self.folder.path().join("node-host.toml")
+    }
+
+    /// The configuration as a file, for whoever is on the test's host.
     pub fn config_file(&self) -> PathBuf {
         self.folder.path().join("node.toml")
     }
@@ -509,8 +525,8 @@ struct Starting {
 impl Starting {
     fn begin(place: &Place, arguments: &[&str]) -> Self {
         let errors = place.folder().join("node.err");
-        let mut command = gds();
-        command.arg("run").arg("--config").arg(place.config_file()).arg("--json").args(arguments);
+        let mut command = Hosts::here().map_or_else(gds, |hosts| hosts.gds());
+        command.arg("run").arg("--config").arg(place.node_file()).arg("--json").args(arguments);
         command
             .stdout(Stdio::piped())
             .stderr(File::create(&errors).expect("the test's folder can be written"));

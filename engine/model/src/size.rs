@@ -1,0 +1,119 @@
+//! How large a model is: what bounds the states.
+
+/// Bounds of one model.
+#[derive(Clone, Debug)]
+pub struct Size {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// Nodes, 2 or 3.
+    pub nodes: usize,
+    /// Messages of each client session.
+    pub sessions: &'static [u8],
+    /// Newest epoch that anybody asks for.
+    pub epochs: u8,
+    /// Newest revision of the register that anybody asks for.
+    pub revisions: u8,
+    /// Restarts, of all nodes together.
+    pub restarts: u8,
+    /// Entries are durable some time after they are written (`fsync`), and a restart may lose those that are not.
+    pub lag: bool,
+    /// A restart may lose entries that were durable (`memory` and another boot).
+    pub loss: bool,
+    /// Progress is checked too: from each state, once the failures stop.
+    pub progress: bool,
+}
+
+impl Size {
+    /// All there are.
+    pub const ALL: &'static [Self] = &[
+        // Takeover and back, removal and return, nobody restarts.
+        Self {
+            name: "pair",
+            nodes: 2,
+            sessions: &[2, 1],
+            epochs: 3,
+            revisions: 4,
+            restarts: 0,
+            lag: false,
+            loss: false,
+            progress: true,
+        },
+        // Restarts that lose what was not synced.
+        Self {
+            name: "pair-fsync",
+            nodes: 2,
+            sessions: &[1, 1],
+            epochs: 3,
+            revisions: 3,
+            restarts: 2,
+            lag: true,
+            loss: false,
+            progress: false,
+        },
+        // Restarts that may lose a tail.
+        Self {
+            name: "pair-memory",
+            nodes: 2,
+            sessions: &[1, 1],
+            epochs: 3,
+            revisions: 3,
+            restarts: 2,
+            lag: false,
+            loss: true,
+            progress: true,
+        },
+        // A member that lost its tail is taken out and comes back.
+        Self {
+            name: "pair-returns",
+            nodes: 2,
+            sessions: &[2],
+            epochs: 2,
+            revisions: 4,
+            restarts: 1,
+            lag: true,
+            loss: true,
+            progress: true,
+        },
+        // Three nodes: the others may each have heard something else.
+        Self {
+            name: "trio",
+            nodes: 3,
+            sessions: &[1, 1],
+            epochs: 2,
+            revisions: 3,
+            restarts: 0,
+            lag: false,
+            loss: false,
+            progress: true,
+        },
+        // For once, by hand: everything that can happen to two nodes.
+        Self {
+            name: "large-pair",
+            nodes: 2,
+            sessions: &[2, 1],
+            epochs: 4,
+            revisions: 5,
+            restarts: 2,
+            lag: true,
+            loss: true,
+            progress: true,
+        },
+        // For once, by hand: three nodes, restarts and two takeovers.
+        Self {
+            name: "large-trio",
+            nodes: 3,
+            sessions: &[1, 1],
+            epochs: 3,
+            revisions: 4,
+            restarts: 1,
+            lag: true,
+            loss: false,
+            progress: false,
+        },
+    ];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|size| size.name == name).cloned()
+    }
+}

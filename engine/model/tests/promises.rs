@@ -1,0 +1,36 @@
+//! The protocol as it is: every promise holds in every state of each small size.
+use gds_model::{Protocol, Size, check};
+
+fn holds(name: &str) {
+    let size = Size::named(name).expect("the size is listed");
+    let verdict = check(&Protocol::new(size, None), 1, 0, |_| ());
+    println!("{name}: {} states, {} steps, {:.1?}", verdict.states, verdict.depth - 1, verdict.elapsed);
+    assert!(verdict.broken.is_none(), "{name}: {:#?}", verdict.broken);
+    assert!(verdict.complete, "{name}: not all states were looked at");
+    assert!(verdict.unseen.is_empty(), "{name}: never came to: {:?}", verdict.unseen);
+}
+
+#[test]
+fn promises_hold_when_two_nodes_take_over_and_return() {
+    holds("pair");
+}
+
+#[test]
+fn promises_hold_when_restarts_lose_what_was_not_synced() {
+    holds("pair-fsync");
+}
+
+#[test]
+fn promises_hold_when_restarts_lose_a_tail() {
+    holds("pair-memory");
+}
+
+#[test]
+fn promises_hold_when_a_member_that_lost_its_tail_comes_back() {
+    holds("pair-returns");
+}
+
+#[test]
+fn promises_hold_for_three_nodes() {
+    holds("trio");
+}
