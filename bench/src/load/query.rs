@@ -5,7 +5,7 @@ use gds_client::Network;
 use gds_core::query::{ClientConfig, Event, SoupClient};
 use gds_core::time::Time;
 use gds_nic::{TcpConfig, TcpPort};
-use gds_node::crew;
+use gds_node::clocks;
 use gds_node::ports::Streams;
 use gds_wire::query::AnswerBody;
 use std::net::SocketAddrV4;
@@ -43,7 +43,7 @@ impl Queries {
         };
         let deadline = Instant::now() + crate::schedule::PATIENCE;
         while !queries.client.is_logged_in() {
-            queries.duty(crew::now(), &mut |_| {});
+            queries.duty(clocks::now(), &mut |_| {});
             if Instant::now() > deadline {
                 return Err(queries.trouble.unwrap_or("no answer to the login".into()));
             }

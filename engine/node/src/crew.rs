@@ -1,6 +1,5 @@
 //! The threads of a node: each runs the agents of one core in turn, until told otherwise.
 use crate::clocks::Clocks;
-pub use crate::clocks::now;
 use crate::config;
 use gds_core::agent::{Agent, Fault};
 use gds_core::counter_set;
