@@ -1,5 +1,5 @@
 //! The kernel program against the kernel itself: what it decides about packets (BPF_PROG_TEST_RUN), and how it is attached.
-//! Needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW; the attaching also iproute2 and util-linux.
+//! Needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW; the attaching root and iproute2.
 #[path = "xdp_program/attaching.rs"]
 mod attaching;
 #[path = "xdp_program/deciding.rs"]

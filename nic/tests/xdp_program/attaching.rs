@@ -1,8 +1,8 @@
-//! The program on a real interface: a veth pair in a network namespace of its own, which goes with the test's process.
+//! The program on a real interface, between two hosts.
 //!
-//! Each test runs twice: the first time it starts this executable again in a new namespace with the same test alone, the second
-//! time it does its work there.
+//! Each test has a process of its own there: another test's child, between its fork and its exec, would hold what is being let go of.
 use crate::{open_flow, pinned_flow, unless_forbidden};
+use gds_hosts::{ADDRESS, Hosts, INTERFACE, rerun_on};
 use gds_nic::xdp::{
     AttachMode, AttachedProgram, Attachment, FilterConfig, LoadedProgram, Program, SocketCounters, SocketMap,
     XdpError, attached,
@@ -12,109 +12,46 @@ use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Set to what this executable is to do, when a test started it.
 const ROLE: &str = "GDS_XDP_TEST_ROLE";
-/// The address of the end we attach to, `near`.
-const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-/// The address of the other end, `far`, in a namespace of its own.
-const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+/// Where we attach.
+const NEAR: Ipv4Addr = ADDRESS[1];
+/// The other host.
+const FAR: Ipv4Addr = ADDRESS[0];
 
 fn role() -> Option<String> {
     env::var(ROLE).ok()
 }
 
-/// This executable, for one of its tests alone.
-fn this_test(test: &str, role: &str) -> Vec<String> {
-    let executable = env::current_exe().unwrap().to_str().unwrap().to_owned();
-    let arguments = ["--exact", test, "--nocapture", "--include-ignored"].map(str::to_owned);
-    [vec!["env".into(), format!("{ROLE}={role}"), executable], arguments.to_vec()].concat()
+/// What runs this executable for one of its tests alone.
+fn for_this_test(mut command: Command, test: &str, role: &str) -> Command {
+    command.args(["--exact", test, "--nocapture"]).env(ROLE, role);
+    command
 }
 
-/// Runs the test in a network namespace of its own; true in the process that is there.
-fn in_own_namespace(test: &str) -> bool {
-    if role().is_some() {
-        return true;
-    }
-    let tool = Command::new("unshare").args(["--net", "ip", "link"]).stdout(Stdio::null()).status();
-    if !tool.is_ok_and(|status| status.success()) {
-        println!("skipped: needs `unshare` and `ip`, and root");
-        return false;
-    }
-    let output = Command::new("unshare").arg("--net").args(this_test(test, "test")).output().unwrap();
-    print!("{}", String::from_utf8_lossy(&output.stdout));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    false
+/// This executable.
+fn executable() -> String {
+    env::current_exe().unwrap().to_str().unwrap().to_owned()
 }
 
-#[track_caller]
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split_whitespace()).status().unwrap();
-    assert!(status.success(), "ip {arguments}");
+/// Runs `work`, the body of the test of this name, between two hosts, or tells why there are none.
+fn between_hosts(test: &str, work: impl FnOnce(&Hosts)) {
+    if let Some(hosts) = Hosts::around() {
+        work(&hosts);
+    } else if let Err(why) = rerun_on(test, &[]) {
+        println!("skipped: no network namespaces: {why}");
+    }
 }
 
 fn near() -> Interface {
-    Interface::Name("near".into())
+    Interface::Name(INTERFACE.into())
 }
 
-/// A veth pair: `near` here, `far` in the namespace of a process that ends with this.
-struct Pair {
-    far: Child,
-}
-
-impl Pair {
-    fn new() -> Self {
-        // Reads until our end of the pipe is closed, also by our death.
-        let mut far = Command::new("unshare")
-            .args(["--net", "sh", "-c", "echo there; exec cat"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        assert_eq!(line_of(&mut far), "there");
-        ip(&format!("link add near type veth peer name far netns {}", far.id()));
-        let pair = Self { far };
-        ip(&format!("address add {NEAR}/24 dev near"));
-        ip("link set near up");
-        for arguments in [format!("address add {FAR}/24 dev far"), "link set far up".into()] {
-            let status = pair.there("ip").args(arguments.split_whitespace()).status().unwrap();
-            assert!(status.success(), "{arguments}");
-        }
-        pair
-    }
-
-    /// A command in the namespace of `far`.
-    fn there(&self, command: &str) -> Command {
-        let mut nsenter = Command::new("nsenter");
-        nsenter.arg(format!("--net=/proc/{}/ns/net", self.far.id())).arg(command);
-        nsenter
-    }
-
-    /// Sends a datagram from `far`.
-    fn send(&self, to: SocketAddrV4, text: &str) {
-        let mut arguments = this_test("attaching::far_end_sends", &format!("{to} {text}"));
-        let status = self.there(&arguments.remove(0)).args(arguments).stdout(Stdio::null()).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        drop(self.far.stdin.take());
-        self.far.wait().expect("it ends with its input");
-    }
-}
-
-/// What [`Pair::send`] runs.
-#[test]
-#[ignore = "a part of other tests"]
-fn far_end_sends() {
-    let Some(role) = role() else { return };
-    let (to, text) = role.split_once(' ').unwrap();
-    let to: SocketAddrV4 = to.parse().unwrap();
-    let socket = UdpSocket::bind((FAR, 0)).unwrap();
-    socket.send_to(text.as_bytes(), to).unwrap();
+/// Sends a datagram from the other host.
+fn send(hosts: &Hosts, to: SocketAddrV4, text: &str) {
+    hosts.on(0, || UdpSocket::bind((FAR, 0)).unwrap().send_to(text.as_bytes(), to).unwrap());
 }
 
 fn program(config: &FilterConfig) -> Option<(SocketMap, LoadedProgram)> {
@@ -140,19 +77,17 @@ const MODES: [AttachMode; 2] = [AttachMode::Native, AttachMode::Generic];
 
 #[test]
 fn the_program_is_attached_until_its_attachment_is_dropped() {
-    if !in_own_namespace("attaching::the_program_is_attached_until_its_attachment_is_dropped") {
-        return;
-    }
-    let Some(program) = some_program() else { return };
-    let _pair = Pair::new();
-    for mode in MODES {
+    between_hosts("attaching::the_program_is_attached_until_its_attachment_is_dropped", |_| {
+        let Some(program) = some_program() else { return };
+        for mode in MODES {
+            assert_eq!(attached(&near()).unwrap(), []);
+            let attachment = program.attach(&near(), mode).unwrap();
+            assert_eq!((attachment.mode(), attachment.interface().name.as_str()), (mode, INTERFACE));
+            expect_attached(mode);
+            drop(attachment);
+        }
         assert_eq!(attached(&near()).unwrap(), []);
-        let attachment = program.attach(&near(), mode).unwrap();
-        assert_eq!((attachment.mode(), attachment.interface().name.as_str()), (mode, "near"));
-        expect_attached(mode);
-        drop(attachment);
-    }
-    assert_eq!(attached(&near()).unwrap(), []);
+    });
 }
 
 #[test]
@@ -161,24 +96,24 @@ fn the_program_goes_when_its_process_is_killed() {
     if let Some(mode) = role().and_then(|role| role.strip_prefix("hold ").map(str::to_owned)) {
         return hold(&mode);
     }
-    if !in_own_namespace(TEST) || some_program().is_none() {
-        return;
-    }
-    let _pair = Pair::new();
-    for mode in MODES {
-        let mut arguments = this_test(TEST, &format!("hold {mode}"));
-        let mut holder = Command::new(arguments.remove(0))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        while line_of(&mut holder) != "attached" {}
-        expect_attached(mode);
-        holder.kill().unwrap(); // SIGKILL.
-        holder.wait().unwrap();
-        assert_eq!(attached(&near()).unwrap(), [], "{mode}");
-    }
+    between_hosts(TEST, |_| {
+        if some_program().is_none() {
+            return;
+        }
+        for mode in MODES {
+            let command = Command::new(executable());
+            let mut holder = for_this_test(command, TEST, &format!("hold {mode}"))
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            while line_of(&mut holder) != "attached" {}
+            expect_attached(mode);
+            holder.kill().unwrap(); // SIGKILL.
+            holder.wait().unwrap();
+            assert_eq!(attached(&near()).unwrap(), [], "{mode}");
+        }
+    });
 }
 
 /// Attaches, and stays until killed.
@@ -206,103 +141,94 @@ fn line_of(child: &mut Child) -> String {
 
 #[test]
 fn a_second_program_is_refused_and_the_first_one_named() {
-    if !in_own_namespace("attaching::a_second_program_is_refused_and_the_first_one_named") {
-        return;
-    }
-    let Some(program) = some_program() else { return };
-    let _pair = Pair::new();
-    for first in MODES {
-        let _attachment = program.attach(&near(), first).unwrap();
-        let holder = expect_attached(first);
-        for second in MODES {
-            let error = program.attach(&near(), second).unwrap_err();
-            let NicError::Xdp(XdpError::Occupied { interface, programs }) = &error else { panic!("{error}") };
-            assert_eq!((interface.as_str(), programs.as_slice()), ("near", [holder.clone()].as_slice()));
-            assert!(
-                error.to_string().contains(&format!("program {} \"gds_redirect\", {first}", holder.id)),
-                "{error}"
-            );
+    between_hosts("attaching::a_second_program_is_refused_and_the_first_one_named", |_| {
+        let Some(program) = some_program() else { return };
+        for first in MODES {
+            let _attachment = program.attach(&near(), first).unwrap();
+            let holder = expect_attached(first);
+            for second in MODES {
+                let error = program.attach(&near(), second).unwrap_err();
+                let NicError::Xdp(XdpError::Occupied { interface, programs }) = &error else {
+                    panic!("{error}")
+                };
+                assert_eq!(
+                    (interface.as_str(), programs.as_slice()),
+                    (INTERFACE, [holder.clone()].as_slice())
+                );
+                assert!(
+                    error.to_string().contains(&format!("program {} \"gds_redirect\", {first}", holder.id)),
+                    "{error}"
+                );
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn another_program_takes_the_place_of_the_first() {
-    if !in_own_namespace("attaching::another_program_takes_the_place_of_the_first") {
-        return;
-    }
-    let (Some(first), Some(second)) = (some_program(), some_program()) else { return };
-    let _pair = Pair::new();
-    let attachment: Attachment = first.attach(&near(), AttachMode::Native).unwrap();
-    let before = expect_attached(AttachMode::Native);
-    drop(first);
-    attachment.replace(&second).unwrap();
-    assert_ne!(expect_attached(AttachMode::Native).id, before.id);
-    drop(second); // The link holds it.
-    expect_attached(AttachMode::Native);
+    between_hosts("attaching::another_program_takes_the_place_of_the_first", |_| {
+        let (Some(first), Some(second)) = (some_program(), some_program()) else { return };
+        let attachment: Attachment = first.attach(&near(), AttachMode::Native).unwrap();
+        let before = expect_attached(AttachMode::Native);
+        drop(first);
+        attachment.replace(&second).unwrap();
+        assert_ne!(expect_attached(AttachMode::Native).id, before.id);
+        drop(second); // The link holds it.
+        expect_attached(AttachMode::Native);
+    });
 }
 
 #[test]
 fn interfaces_that_cannot_are_told() {
-    if !in_own_namespace("attaching::interfaces_that_cannot_are_told") {
-        return;
-    }
-    let Some(program) = some_program() else { return };
-    let error = program.attach(&near(), AttachMode::Native).unwrap_err().to_string();
-    assert!(error.starts_with("no interface \"near\" on this host"), "{error}");
-    let loopback = Interface::default();
-    let error = program.attach(&loopback, AttachMode::Native).unwrap_err();
-    assert!(matches!(error, NicError::Xdp(XdpError::NoNativeMode { .. })), "{error}");
-    program.attach(&loopback, AttachMode::Generic).unwrap();
-    let pair = Pair::new();
-    let mut longer = pair.there("ip");
-    assert!(longer.args("link set far mtu 9000".split_whitespace()).status().unwrap().success());
-    let error = program.attach(&near(), AttachMode::Native).unwrap_err();
-    assert!(matches!(error, NicError::Xdp(XdpError::FramesTooLong { .. })), "{error}");
-    program.attach(&near(), AttachMode::Generic).unwrap();
+    between_hosts("attaching::interfaces_that_cannot_are_told", |hosts| {
+        let Some(program) = some_program() else { return };
+        let absent = Interface::Name("absent0".into());
+        let error = program.attach(&absent, AttachMode::Native).unwrap_err().to_string();
+        assert!(error.starts_with("no interface \"absent0\" on this host"), "{error}");
+        let loopback = Interface::default();
+        let error = program.attach(&loopback, AttachMode::Native).unwrap_err();
+        assert!(matches!(error, NicError::Xdp(XdpError::NoNativeMode { .. })), "{error}");
+        program.attach(&loopback, AttachMode::Generic).unwrap();
+        hosts.run(0, &format!("ip link set {INTERFACE} mtu 9000")).unwrap();
+        let error = program.attach(&near(), AttachMode::Native).unwrap_err();
+        assert!(matches!(error, NicError::Xdp(XdpError::FramesTooLong { .. })), "{error}");
+        program.attach(&near(), AttachMode::Generic).unwrap();
+    });
 }
 
 #[test]
 fn packets_of_others_still_reach_the_kernel_and_strangers_do_not() {
-    if !in_own_namespace("attaching::packets_of_others_still_reach_the_kernel_and_strangers_do_not") {
-        return;
-    }
-    let ours = |socket, port, senders: &[Ipv4Addr]| {
-        let mut flow = pinned_flow(socket, 0);
-        flow.to = SocketAddrV4::new(NEAR, port);
-        flow.senders = senders.to_vec();
-        flow
-    };
-    let flows = vec![ours(0, 7000, &[FAR]), ours(1, 7001, &[Ipv4Addr::new(10, 77, 0, 3)])];
-    let Some((map, program)) = program(&FilterConfig { flows, queue: 0 }) else { return };
-    let pair = Pair::new();
-    let sockets = [7000, 7001, 7002].map(|port| UdpSocket::bind((NEAR, port)).unwrap());
-    for (round, mode) in (1..).zip(MODES) {
-        let attachment = program.attach(&near(), mode).unwrap();
-        for (socket, port) in sockets.iter().zip(7000..) {
-            pair.send(SocketAddrV4::new(NEAR, port), "hello");
-            // A datagram to an open port after it: whatever it led to has happened when that is here.
-            pair.send(SocketAddrV4::new(NEAR, 7002), "mark");
-            sockets[2].set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            let mut buffer = [0; 16];
-            socket.set_nonblocking(true).unwrap();
-            sockets[2].set_nonblocking(false).unwrap();
-            let marks: &[&[u8]] = if port == 7002 { &[b"hello", b"mark"] } else { &[b"mark"] };
-            for mark in marks {
-                let length = sockets[2].recv(&mut buffer).unwrap();
-                assert_eq!(&&buffer[..length], mark, "{mode}");
+    between_hosts("attaching::packets_of_others_still_reach_the_kernel_and_strangers_do_not", |hosts| {
+        let ours = |socket, port, senders: &[Ipv4Addr]| {
+            let mut flow = pinned_flow(socket, 0);
+            flow.to = SocketAddrV4::new(NEAR, port);
+            flow.senders = senders.to_vec();
+            flow
+        };
+        let flows = vec![ours(0, 7000, &[FAR]), ours(1, 7001, &[Ipv4Addr::new(10, 77, 0, 3)])];
+        let Some((map, program)) = program(&FilterConfig { flows, queue: 0 }) else { return };
+        let sockets = [7000, 7001, 7002].map(|port| UdpSocket::bind((NEAR, port)).unwrap());
+        for (round, mode) in (1..).zip(MODES) {
+            let attachment = program.attach(&near(), mode).unwrap();
+            // Our flow from its sender, no socket in the slot; and a port that is not ours: to the kernel.
+            for (socket, port) in [(&sockets[0], 7000), (&sockets[2], 7002)] {
+                send(hosts, SocketAddrV4::new(NEAR, port), "hello");
+                socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                assert_eq!(socket.recv(&mut [0; 16]).unwrap(), 5, "{mode}, port {port}");
             }
-            match port {
-                // Our flow from its sender, no socket in the slot: to the kernel. From a stranger: nowhere.
-                7000 => assert_eq!(socket.recv(&mut buffer).unwrap(), 5, "{mode}"),
-                7001 => assert!(socket.recv(&mut buffer).is_err(), "{mode}"),
-                _ => {}
+            // From a stranger: nowhere.
+            send(hosts, SocketAddrV4::new(NEAR, 7001), "hello");
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while map.read(1).strangers < round && Instant::now() < deadline {
+                std::thread::yield_now();
             }
+            assert_eq!(map.read(1), SocketCounters { redirected: 0, strangers: round });
+            sockets[1].set_nonblocking(true).unwrap();
+            assert!(sockets[1].recv(&mut [0; 16]).is_err(), "{mode}");
+            drop(attachment);
         }
-        assert_eq!(map.read(1), SocketCounters { redirected: 0, strangers: round });
-        drop(attachment);
-    }
-    assert_eq!(map.read(0), SocketCounters::default());
+        assert_eq!(map.read(0), SocketCounters::default());
+    });
 }
 
 #[test]
@@ -321,8 +247,9 @@ fn a_missing_capability_is_named() {
         ("-all,+bpf,+net_admin", "loaded"),
     ];
     for (bounds, expected) in cases {
-        let arguments = this_test(TEST, "test");
-        let output = Command::new("setpriv").arg(format!("--bounding-set={bounds}")).args(arguments).output();
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args([format!("--bounding-set={bounds}"), executable()]);
+        let output = for_this_test(setpriv, TEST, "test").output();
         let Some(output) = output.ok().filter(|output| output.status.success()) else {
             println!("skipped: needs `setpriv`, and root");
             return;

@@ -20,13 +20,14 @@ pub const ADDRESS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(1
 /// An address of their network that nobody has.
 pub const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 99);
 
-/// What tells a test's process that it runs on a host: the other host's name.
-const PEER: &str = "GDS_TEST_PEER";
+/// What tells a test's process that it runs on host 1 of a pair: what their names begin with.
+const PAIR: &str = "GDS_TEST_PAIR";
 
-/// Two hosts, gone when dropped.
+/// Two hosts, gone when dropped by whoever made them.
 #[derive(Debug)]
 pub struct Hosts {
     names: [String; 2],
+    made_here: bool,
 }
 
 impl Hosts {
@@ -37,10 +38,14 @@ impl Hosts {
     pub fn new() -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let names = [0, 1].map(|host| format!("gds-{}-{number}-{host}", std::process::id()));
-        let hosts = Self { names };
+        let hosts = Self { names: names(&format!("gds-{}-{number}", std::process::id())), made_here: true };
         hosts.set_up()?;
         Ok(hosts)
+    }
+
+    /// The hosts of this test, whose process runs on host 1; `None` where [`rerun_on`] did not start it.
+    pub fn around() -> Option<Self> {
+        std::env::var(PAIR).ok().map(|pair| Self { names: names(&pair), made_here: false })
     }
 
     fn set_up(&self) -> Result<(), String> {
@@ -64,7 +69,9 @@ impl Hosts {
 
     /// A command that runs a program on one of the hosts.
     pub fn command(&self, host: usize, program: &str) -> Command {
-        command_on(&self.names[host], program)
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.names[host], program]);
+        command
     }
 
     /// Runs a program with its arguments on one of the hosts; what it wrote.
@@ -101,26 +108,18 @@ impl Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        for name in &self.names {
+        for name in self.names.iter().filter(|_| self.made_here) {
             let _ = ip(&format!("netns delete {name}"));
         }
     }
 }
 
-/// A command that runs a program on the host of this name.
-pub fn command_on(name: &str, program: &str) -> Command {
-    let mut command = Command::new("ip");
-    command.args(["netns", "exec", name, program]);
-    command
-}
-
-/// The name of the other host; `None` where this test's process was not started on one by [`rerun_on`].
-pub fn peer() -> Option<String> {
-    std::env::var(PEER).ok()
+fn names(pair: &str) -> [String; 2] {
+    [0, 1].map(|host| format!("{pair}-{host}"))
 }
 
 /// Runs the test `name` of this test binary on host 1 of a new pair, in a process of its own, with these environment variables, and
-/// shows what it says. There, [`peer`] names host 0.
+/// shows what it says. There, [`Hosts::around`] has the pair.
 ///
 /// # Panics
 /// When the test fails there, or was not found.
@@ -131,7 +130,9 @@ pub fn rerun_on(name: &str, environment: &[(&str, &str)]) -> Result<(), String> 
     let hosts = Hosts::new()?;
     let binary = std::env::current_exe().expect("a test knows its binary");
     let mut command = hosts.command(1, binary.to_str().expect("a path of text"));
-    command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(PEER, hosts.name(0));
+    command
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(PAIR, hosts.name(0).strip_suffix("-0").expect("host 0's name"));
     let output = command.envs(environment.iter().copied()).output().expect("the test's binary runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{out}");
@@ -182,9 +183,10 @@ mod tests {
 
     #[test]
     fn a_test_runs_again_on_a_host() {
-        if let Some(peer) = peer() {
-            assert!(peer.starts_with("gds-") && std::env::var("GDS_TEST_GIVEN").as_deref() == Ok("this"));
+        if let Some(hosts) = Hosts::around() {
+            assert_eq!(std::env::var("GDS_TEST_GIVEN").as_deref(), Ok("this"));
             UdpSocket::bind((ADDRESS[1], 0)).expect("it is on host 1");
+            hosts.on(0, || UdpSocket::bind((ADDRESS[0], 0)).expect("and there is host 0"));
         } else if let Err(why) = rerun_on("tests::a_test_runs_again_on_a_host", &[("GDS_TEST_GIVEN", "this")])
         {
             println!("skipped: no network namespaces: {why}");

@@ -1,5 +1,5 @@
 //! The node on one host and the test on another: the same tests over a network, and over AF_XDP, which needs one.
-use gds_hosts::{ADDRESS, INTERFACE, command_on, peer, rerun_on};
+use gds_hosts::{ADDRESS, INTERFACE, rerun_on};
 use std::process::{Command, Stdio};
 
 /// How the node's packets get from its interface to it: `native` or `generic`.
@@ -7,7 +7,7 @@ const MODE: &str = "GDS_TEST_XDP_MODE";
 
 /// Where the node is, when the test runs on the other host.
 pub struct Hosts {
-    node: String,
+    pair: gds_hosts::Hosts,
     mode: String,
 }
 
@@ -15,7 +15,7 @@ impl Hosts {
     /// The hosts, if this process runs on one of a pair.
     pub fn here() -> Option<Self> {
         let mode = std::env::var(MODE).unwrap_or_else(|_| "auto".into());
-        peer().map(|node| Self { node, mode })
+        gds_hosts::Hosts::around().map(|pair| Self { pair, mode })
     }
 
     /// What the configuration says of them. Bursts of the test's host arrive uncut where the node is in generic mode.
@@ -37,7 +37,7 @@ impl Hosts {
 
     /// The binary under test, on the node's host.
     pub fn gds(&self) -> Command {
-        let mut command = command_on(&self.node, env!("CARGO_BIN_EXE_gds"));
+        let mut command = self.pair.command(0, env!("CARGO_BIN_EXE_gds"));
         command.stdin(Stdio::null()).env_remove("GDS_PASSWORD");
         command
     }
