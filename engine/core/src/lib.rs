@@ -9,6 +9,7 @@
 //! | [`journal`] | the older part of a stream on disk: groups, segments, recovery |
 //! | [`bus`] | sessions, ingress, sequencer, publisher, rewinder, gap fill, submission |
 //! | [`store`] | records, transactions, schemas, outcomes, digests |
+//! | [`snapshot`] | the store's state at one sequence number, written while it goes on |
 //! | [`query`] | SoupBinTCP sessions and the query engine |
 //! | [`mutation`] | faults put in on purpose, for the simulator's own test |
 //! | [`stages`] | where a message's time goes, stage by stage |
@@ -25,6 +26,8 @@ pub mod mutation;
 pub mod port;
 pub mod query;
 pub mod random;
+pub mod replication;
+pub mod snapshot;
 pub mod stages;
 pub mod store;
 pub mod time;

@@ -35,10 +35,44 @@ pub enum Mutation {
     UndoForgotten,
     /// Timestamps follow the wall clock back.
     TimestampsRunBack,
+    /// A leader takes a missing answer of the register, or a read of the old revision, for a no (R2).
+    SilenceIsNo,
+    /// The leader commits what it has not made durable itself (R3).
+    LeaderUncounted,
+    /// A removal counts before the register is known to hold it (R4).
+    RemovalEarly,
+    /// An addition counts only once the register is known to hold it (R5).
+    AdditionLate,
+    /// A learner is added before it has everything committed (R6).
+    LearnerAdded,
+    /// A node that is not in the set takes over (R7).
+    LearnerLeads,
+    /// A node that led before its restart leads on in the same epoch (R8).
+    SameEpoch,
+    /// Packets of older epochs are obeyed (R9).
+    OldEpochObeyed,
+    /// A started node does not know the epoch that the register holds (R10).
+    EpochForgotten,
+    /// A watermark covers what is not matched with the leader (R11).
+    WatermarkUnmatched,
+    /// A watermark covers what is not durable (R12).
+    WatermarkUnsynced,
+    /// Watermarks of incarnations that are not in the set count (R13).
+    OldIncarnation,
+    /// A new incarnation takes the place of the old one though it lost something since (R14).
+    WholeAgain,
+    /// A replica looks only at sequence numbers, not at epochs (R15).
+    CutBySequence,
+    /// The leader's commit point counts for what a replica has not matched (R16).
+    CommitUnmatched,
+    /// A rewinder answers above the commit point (R19).
+    RewinderAhead,
+    /// Queries see what is not committed (R19).
+    QueryAhead,
 }
 
 impl Mutation {
-    /// Every mutation but [`Mutation::None`].
+    /// Those of a node that is alone.
     pub const ALL: [Self; 13] = [
         Self::IngressTakesTwice,
         Self::OverlapNotTrimmed,
@@ -53,6 +87,27 @@ impl Mutation {
         Self::RingForgotten,
         Self::UndoForgotten,
         Self::TimestampsRunBack,
+    ];
+
+    /// Those of the rules of replication (`docs/FAILOVER.md`), for clusters.
+    pub const CLUSTER: [Self; 17] = [
+        Self::SilenceIsNo,
+        Self::LeaderUncounted,
+        Self::RemovalEarly,
+        Self::AdditionLate,
+        Self::LearnerAdded,
+        Self::LearnerLeads,
+        Self::SameEpoch,
+        Self::OldEpochObeyed,
+        Self::EpochForgotten,
+        Self::WatermarkUnmatched,
+        Self::WatermarkUnsynced,
+        Self::OldIncarnation,
+        Self::WholeAgain,
+        Self::CutBySequence,
+        Self::CommitUnmatched,
+        Self::RewinderAhead,
+        Self::QueryAhead,
     ];
 }
 

@@ -1,7 +1,9 @@
 //! What a configuration must satisfy, each rule once. A finding names key, value and what would do.
-use crate::config::{AgentName, Config, Gap, Idle, SchemaKind, TableRight, Transport};
+use crate::config::{AgentName, Cluster, Config, Etcd, Gap, Idle, Peer, SchemaKind, TableRight, Transport};
 use crate::settings;
 use gds_core::journal::GROUP_BYTES_MAX;
+use gds_core::replication::NODES_MAX;
+use gds_register::RegisterConfig;
 use gds_wire::declaration::TableName;
 use gds_wire::envelope::max_block_bytes;
 use gds_wire::session::{Session, SessionPattern};
@@ -18,6 +20,9 @@ pub fn findings(config: &Config) -> Vec<String> {
     admission(config, &mut found);
     sizes(config, &mut found);
     users(config, &mut found);
+    if config.cluster.node > 0 {
+        cluster(config, &mut found);
+    }
     layout(config, &mut found);
     if found.0.is_empty() {
         // These compute with values that are known to be possible by now.
@@ -92,7 +97,9 @@ fn network(config: &Config, found: &mut Findings) {
         ("network.acknowledgement_port", network.acknowledgement_port),
         ("network.rewinder_port", network.rewinder_port),
     ];
-    for (key, port) in udp {
+    let Cluster { node, port, history_port, .. } = config.cluster;
+    let of_a_cluster = [("cluster.port", port), ("cluster.history_port", history_port)];
+    for (key, port) in udp.into_iter().chain(of_a_cluster.into_iter().filter(|_| node > 0)) {
         found.unless(port != 0, key, port, "must be 1 to 65535");
         found.unless(seen.insert(port), key, port, "each UDP port of a node must be another one");
     }
@@ -299,6 +306,72 @@ fn users(config: &Config, found: &mut Findings) {
     }
 }
 
+/// What a node of a cluster must say.
+fn cluster(config: &Config, found: &mut Findings) {
+    let cluster = &config.cluster;
+    let network = &config.network;
+    let others = [network.downstream_group, network.acknowledgement_group];
+    found.unless(
+        cluster.group.is_multicast()
+            && !others.iter().chain(&network.ingress_groups).any(|group| *group == cluster.group),
+        "cluster.group",
+        cluster.group,
+        "must be a multicast address, 224.0.0.0 to 239.255.255.255, and none of [network]",
+    );
+    peers(&cluster.peer, cluster.node, found);
+    found.range("cluster.min_in_sync", cluster.min_in_sync, 1, cluster.peer.len() + 1);
+    found.range("cluster.heartbeat_ms", cluster.heartbeat_ms, 1, 1_000);
+    for (key, silence_ms) in [
+        ("cluster.silence_ms", cluster.silence_ms),
+        ("cluster.replica_silence_ms", cluster.replica_silence_ms),
+    ] {
+        let holds = silence_ms / 2 >= cluster.heartbeat_ms && silence_ms <= 60_000;
+        found.unless(holds, key, silence_ms, "must be two times cluster.heartbeat_ms at least, up to 60000");
+    }
+    match settings::register(config) {
+        Some(RegisterConfig::Etcd(etcd)) => {
+            let Etcd { user, password, .. } = &cluster.etcd;
+            let both = user.is_empty() == password.is_empty();
+            found.unless(both, "cluster.etcd.user", format!("{user:?}"), "user and password: both or neither");
+            if let Err(what) = etcd.check() {
+                found.0.push(format!("cluster.etcd.{what}"));
+            }
+        }
+        Some(RegisterConfig::File(_)) => {}
+        None => found.unless(
+            false,
+            "cluster.register",
+            format!("{:?}", cluster.register),
+            "write etcd, or file:PATH (where all nodes are on this machine), such as \"file:/run/gds/register\"",
+        ),
+    }
+}
+
+fn peers(peers: &[Peer], own: u8, found: &mut Findings) {
+    found.unless(
+        peers.len() < NODES_MAX,
+        "cluster.peer",
+        format!("{} entries", peers.len()),
+        format!("a cluster has at most {NODES_MAX} nodes, this one included"),
+    );
+    let (mut nodes, mut addresses) = (BTreeSet::from([own]), BTreeSet::new());
+    for Peer { node, address } in peers {
+        found.unless(
+            *node > 0 && nodes.insert(*node),
+            "cluster.peer.node",
+            node,
+            "must be 1 to 255, each node once, and not this one (cluster.node)",
+        );
+        let single = !address.is_multicast() && !address.is_unspecified() && !address.is_broadcast();
+        found.unless(
+            single && addresses.insert(*address),
+            "cluster.peer.address",
+            address,
+            "must be the address of the node's interface, another one for each node",
+        );
+    }
+}
+
 fn layout(config: &Config, found: &mut Findings) {
     let mut cpus = BTreeSet::new();
     for core in &config.core {
@@ -329,11 +402,12 @@ fn layout(config: &Config, found: &mut Findings) {
     }
     for agent in AgentName::ALL {
         let times = config.core.iter().flat_map(|core| &core.agents).filter(|name| **name == agent).count();
+        let idle = agent == AgentName::ReplicaRewinder && config.cluster.node == 0;
         found.unless(
-            times == 1,
+            times == 1 || idle && times == 0,
             "core.agents",
             format!("{} appears {times} times", agent.as_str()),
-            "each agent must be on exactly one core",
+            "each agent must be on exactly one core (replica_rewinder: only in a cluster)",
         );
     }
 }
@@ -389,5 +463,54 @@ mod tests {
         let twice = core(all, 1) + &core("\"query\"", 1);
         refused(&twice, "core.cpu = 1", "one [[core]] per processor");
         refused(&core("\"sequenzer\"", 1), "core[0].agents", "sequencer");
+    }
+    #[test]
+    fn an_impossible_cluster_is_refused() {
+        let table = "[cluster]\nnode = 1\nregister = \"file:register\"\n";
+        let peer =
+            |node: u8, address: &str| format!("[[cluster.peer]]\nnode = {node}\naddress = \"{address}\"\n");
+        let whole = format!("{table}{}{}", peer(2, "10.0.0.2"), peer(3, "10.0.0.3"));
+        Config::parse(&whole, "node.toml").expect("this one is possible");
+        let with = |line: &str, key: &str, hint: &str| {
+            refused(&whole.replacen("node = 1\n", &format!("node = 1\n{line}\n"), 1), key, hint);
+        };
+        with("group = \"10.0.0.9\"", "cluster.group = 10.0.0.9", "multicast");
+        with("group = \"239.192.7.3\"", "cluster.group = 239.192.7.3", "none of [network]");
+        with("port = 26400", "cluster.port = 26400", "another one");
+        with("history_port = 26405", "cluster.history_port = 26405", "another one");
+        with("heartbeat_ms = 0", "cluster.heartbeat_ms = 0", "1 to 1000");
+        with("heartbeat_ms = 11", "cluster.silence_ms = 20", "two times cluster.heartbeat_ms");
+        with("replica_silence_ms = 9", "cluster.replica_silence_ms = 9", "two times");
+        with("min_in_sync = 4", "cluster.min_in_sync = 4", "1 to 3");
+        for (node, address, key, hint) in [
+            (1, "10.0.0.4", "cluster.peer.node = 1", "not this one"),
+            (2, "10.0.0.4", "cluster.peer.node = 2", "each node once"),
+            (0, "10.0.0.4", "cluster.peer.node = 0", "1 to 255"),
+            (4, "10.0.0.3", "cluster.peer.address = 10.0.0.3", "another one"),
+            (4, "239.0.0.3", "cluster.peer.address = 239.0.0.3", "interface"),
+        ] {
+            refused(&(whole.clone() + &peer(node, address)), key, hint);
+        }
+        let many: String = (2..=9).map(|node| peer(node, &format!("10.0.0.{node}"))).collect();
+        refused(&format!("{table}{many}"), "cluster.peer = 8 entries", "at most 8");
+        refused(
+            "[cluster]\nnode = 1\nregister = \"zookeeper\"",
+            "cluster.register = \"zookeeper\"",
+            "file:PATH",
+        );
+        refused("[cluster]\nnode = 1\nregister = \"file:\"", "cluster.register = \"file:\"", "file:PATH");
+        refused("[cluster]\nnode = 300", "cluster.node", "300");
+        let etcd = |line: &str, key: &str, hint: &str| {
+            refused(&format!("[cluster]\nnode = 1\nregister = \"etcd\"\n[cluster.etcd]\n{line}"), key, hint);
+        };
+        etcd(
+            "endpoints = [\"10.0.0.9:2379\"]",
+            "cluster.etcd.endpoints = \"10.0.0.9:2379\"",
+            "http://HOST:PORT",
+        );
+        etcd("user = \"gds\"", "cluster.etcd.user = \"gds\"", "both or neither");
+        etcd("timeout_ms = 0", "cluster.etcd.timeout_ms = 0", "10 to 60000");
+        let alone = whole.replacen("node = 1", "node = 0\nmin_in_sync = 9", 1);
+        Config::parse(&alone, "node.toml").expect("a node alone has no cluster to check");
     }
 }

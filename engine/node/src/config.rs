@@ -289,6 +289,66 @@ pub enum TableRight {
     Word(String),
 }
 
+/// `[cluster]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// The number of this node; 0: it is alone.
+    pub node: u8,
+    /// Group of replication.
+    pub group: Ipv4Addr,
+    /// UDP port of replication: the group's, and each node's own.
+    pub port: u16,
+    /// UDP port where a node gives replicas older messages.
+    pub history_port: u16,
+    /// `file:PATH` or `etcd`.
+    pub register: String,
+    /// Longest time between two signs of life of the leader.
+    pub heartbeat_ms: u64,
+    /// Silence of the leader after which a standby takes over.
+    pub silence_ms: u64,
+    /// Silence of a replica, or time without progress, after which it is taken out.
+    pub replica_silence_ms: u64,
+    /// Least nodes in sync, the leader included.
+    pub min_in_sync: usize,
+    /// The other nodes.
+    pub peer: Vec<Peer>,
+    /// `[cluster.etcd]`
+    pub etcd: Etcd,
+}
+
+/// `[[cluster.peer]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Its number.
+    pub node: u8,
+    /// The address of its interface.
+    pub address: Ipv4Addr,
+}
+
+/// `[cluster.etcd]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Etcd {
+    /// `http://HOST:PORT` or `https://HOST:PORT`.
+    pub endpoints: Vec<String>,
+    /// The key that holds the register.
+    pub key: String,
+    /// Empty: no login.
+    pub user: String,
+    /// The user's.
+    pub password: String,
+    /// Certificates of the servers; empty: none.
+    pub ca_file: PathBuf,
+    /// The node's own certificate; empty: none.
+    pub certificate_file: PathBuf,
+    /// Its private key.
+    pub key_file: PathBuf,
+    /// Time for one request.
+    pub timeout_ms: u64,
+}
+
 /// Idle strategies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -321,11 +381,13 @@ pub enum AgentName {
     Rewinder,
     /// Answers queries.
     Query,
+    /// Gives replicas older messages; only in a cluster.
+    ReplicaRewinder,
 }
 
 impl AgentName {
     /// All of them, in the order in which a single core runs them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Sequencer,
         Self::Store,
         Self::AcknowledgementPublisher,
@@ -334,6 +396,7 @@ impl AgentName {
         Self::AcknowledgementJournal,
         Self::Rewinder,
         Self::Query,
+        Self::ReplicaRewinder,
     ];
 
     /// As the configuration writes it.
@@ -347,6 +410,7 @@ impl AgentName {
             Self::AcknowledgementJournal => "acknowledgement_journal",
             Self::Rewinder => "rewinder",
             Self::Query => "query",
+            Self::ReplicaRewinder => "replica_rewinder",
         }
     }
 }
@@ -433,6 +497,8 @@ pub struct Config {
     pub query: Query,
     /// `[[user]]`
     pub user: Vec<User>,
+    /// `[cluster]`
+    pub cluster: Cluster,
     /// `[[core]]`
     pub core: Vec<Core>,
     /// `[tuning]`

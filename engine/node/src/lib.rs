@@ -5,14 +5,18 @@
 //! | [`config`], [`check`], [`load`] | what a person writes, what must hold of it, and how it is read |
 //! | [`settings`] | the same in the terms of the engine and of `nic` |
 //! | [`surroundings`] | directories, memory and time of this machine |
+//! | [`life`] | the file in which a member of a cluster keeps which life it lives |
+//! | [`cluster`] | a member's way into its cluster |
 //! | [`ports`] | the engine's ports and disks over `nic` |
 //! | [`crew`] | the threads, each with the agents of one core |
 //! | [`node`] | all of it together |
 #![forbid(unsafe_code)]
 pub mod check;
 pub mod clocks;
+pub mod cluster;
 pub mod config;
 pub mod crew;
+pub mod life;
 pub mod load;
 pub mod node;
 pub mod ports;

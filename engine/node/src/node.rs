@@ -7,24 +7,28 @@
 //! println!("stream {} on {}", node.stream().session, node.addresses().query);
 //! node.stop().expect("nothing failed");
 //! ```
+use crate::cluster::Enrolment;
 use crate::config::{self, AgentName, Config};
 use crate::crew::{CoreCounters, CorePlan, Crew, Seat, Stamp};
 use crate::ports::{Datagrams, Files, Streams};
 use crate::surroundings::{Place, ReplayProgress, keep_awake, stages_file};
 use crate::{check, settings};
-use gds_core::agent::start::{self, JournalName, StartReport, Started, Stream, Surroundings};
+use gds_core::agent::start::{self, ClusterStart, JournalName, StartReport, Started, Stream, Surroundings};
 use gds_core::agent::{
-    Agent, Fault, PublisherAgent, QueryAgent, RewinderAgent, SequencerAgent, SequencerOrders,
+    Agent, Fault, Membership, PublisherAgent, QueryAgent, ReplicaRewinderAgent, RewinderAgent,
+    SequencerAgent, SequencerOrders,
 };
 use gds_core::bus::{Publisher, PublisherConfig, RewindSource, Rewinder};
 use gds_core::counters::CounterSet;
 use gds_core::cursor::{Cursor, Progress};
 use gds_core::query::node_source::NodeSource;
 use gds_core::query::{CounterSets, QueryConfig, QueryServer};
+use gds_core::replication::{Leadership, ReplicaRewinder, Replication};
 use gds_core::stages::{Stage, Stages};
 use gds_core::store::StoreReader;
 use gds_core::time::SECOND_NS;
 use gds_nic::{NicError, TcpPort, UdpConfig, UdpPort, clock};
+use gds_register::Keeper;
 use gds_wire::session::Session;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -88,6 +92,9 @@ pub struct Node {
     notices: Vec<String>,
     report: StartReport,
     stages_file: PathBuf,
+    leadership: Arc<Leadership>,
+    /// Asks the register, in a cluster.
+    keeper: Option<Keeper>,
     /// Held open, where so configured, and never looked at.
     _awake: Option<File>,
 }
@@ -96,6 +103,15 @@ impl Node {
     /// Starts a node: recovers, replays, opens its ports, and puts its agents on their cores. `replay` is told how far
     /// the replay has come.
     pub fn start(config: &Config, replay: &mut ReplayProgress<'_>) -> Result<Self, Fault> {
+        Self::start_cut(config, None, replay)
+    }
+
+    /// The same for a member of a cluster whose log must first be cut back after a message, as [`Node::cut_after`] said of its last life.
+    pub fn start_cut(
+        config: &Config,
+        cut_after: Option<u64>,
+        replay: &mut ReplayProgress<'_>,
+    ) -> Result<Self, Fault> {
         let findings = check::findings(config);
         if !findings.is_empty() {
             return Err(Fault(findings.join("\n")));
@@ -104,10 +120,30 @@ impl Node {
         let interface = settings::interface(config).resolve().map_err(Fault::from)?;
         let mut ports = Ports::open(config, &Addresses::of(config, interface.address), interface.address)?;
         let new_stream = new_stream();
+        let enrolment = settings::cluster_node(config)
+            .map(|node| {
+                Enrolment::of(config, new_stream, place.is_empty()?).map(|enrolment| (node, enrolment))
+            })
+            .transpose()?;
         let memory = place.ring_memory(config)?;
         let stages = place.stages(config)?;
-        let started =
-            start::start(&settings::start(config, place.boot_id(), new_stream), memory, &mut place)?;
+        let mut start_config = settings::start(config, place.boot_id(), new_stream);
+        if let Some((node, enrolment)) = &enrolment {
+            start_config.stream = Some(enrolment.value.stream);
+            start_config.cluster = Some(ClusterStart { cut_after, registered: enrolment.registered(*node) });
+        }
+        let mut started = start::start(&start_config, memory, &mut place)?;
+        let membership = match enrolment {
+            Some((_, enrolment)) => {
+                Some(ports.membership(config, interface.address, enrolment, &mut started)?)
+            }
+            None => None,
+        };
+        let (keeper, membership) = membership.unzip();
+        let leadership = membership.as_ref().map_or_else(
+            || Arc::new(Leadership::alone()),
+            |membership| membership.replication.leadership().clone(),
+        );
 
         let (bus, acknowledgements) = (started.bus.clone(), started.acknowledgements.clone());
         let reader = started.store.store().reader();
@@ -120,8 +156,14 @@ impl Node {
         for (position, set) in cores.iter().enumerate() {
             counters.push((format!("core_{position}"), set.clone() as Arc<dyn CounterSet>));
         }
-        let mut agents = Assembly { config, place: &mut place, orders: &orders, counters: &mut counters }
-            .agents(started, ports.udp)?;
+        let assembly = Assembly {
+            config,
+            place: &mut place,
+            orders: &orders,
+            leadership: &leadership,
+            counters: &mut counters,
+        };
+        let mut agents = assembly.agents(started, ports.udp, membership)?;
         let mut seat = |name: &AgentName| Seat {
             agent: agents.remove(name).expect("the check has seen it"),
             stamp: stamp(*name, &stages, &bus, &acknowledgements),
@@ -129,7 +171,7 @@ impl Node {
         let plan = |(core, counters): (&config::Core, Arc<CoreCounters>)| CorePlan {
             core: core.clone(),
             counters,
-            agents: core.agents.iter().map(&mut seat).collect(),
+            agents: core.agents.iter().filter(|name| is_there(config, **name)).map(&mut seat).collect(),
         };
         let crew = Crew::start(config.core.iter().zip(cores).map(plan).collect())?;
         let mut notices = place.take_notices();
@@ -161,8 +203,31 @@ impl Node {
             notices,
             report,
             stages_file,
+            leadership,
+            keeper,
             _awake: awake,
         })
+    }
+
+    /// Its role in its cluster; one that is alone leads always.
+    pub fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+
+    /// Behind which message its log must be cut back, once a leader has something else there: then it stops by itself, and is started again
+    /// with [`Node::start_cut`].
+    pub fn cut_after(&self) -> Option<u64> {
+        self.leadership.cut_after()
+    }
+
+    /// What is wrong with the register, if it did not answer when it was last asked.
+    pub fn register_trouble(&self) -> Option<String> {
+        self.keeper.as_ref().and_then(Keeper::trouble)
+    }
+
+    /// From now on another member is to lead, as long as there is one that can.
+    pub fn order_hand_over(&self) {
+        self.orders.hand_over.store(true, Ordering::Release);
     }
 
     /// The bus.
@@ -223,12 +288,18 @@ impl Node {
     /// journals are closed.
     pub fn stop(self) -> Result<(), Fault> {
         self.orders.drain.store(true, Ordering::Release);
+        let leads = self.leadership.is_leading();
         let caught_up = |stream: &Stream| {
             let progress = &stream.progress;
-            let last = progress.sequenced.get();
-            progress.journalled.get() == last && progress.published.get() == last
+            // What is not committed is not for this node to wait for: a member that follows knows it when its leader says so.
+            let shown = if leads { progress.sequenced.get() } else { progress.committed.get() };
+            progress.journalled.get() == progress.sequenced.get() && progress.published.get() >= shown
         };
-        let applied = || self.bus.progress.applied.get() == self.bus.progress.sequenced.get();
+        let applied = || {
+            let progress = &self.bus.progress;
+            let last = if leads { progress.sequenced.get() } else { progress.committed.get() };
+            progress.applied.get() >= last
+        };
         let deadline_ns = clock::monotonic_ns() + DRAIN_NS;
         // One more lap of the sequencer may follow the order, so the first look is taken a moment later.
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -244,6 +315,11 @@ impl Node {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }
+}
+
+/// Whether a node of this configuration has this agent.
+fn is_there(config: &Config, name: AgentName) -> bool {
+    name != AgentName::ReplicaRewinder || settings::cluster_node(config).is_some()
 }
 
 /// Ten digits, the Unix time: how a Genium venue names its streams.
@@ -273,7 +349,10 @@ fn stamp(name: AgentName, stages: &Stages, bus: &Stream, acknowledgements: &Stre
         }
         AgentName::Publisher => (Stage::Published, bus, |progress| &progress.published),
         AgentName::Journal => (Stage::Journalled, bus, |progress| &progress.journalled),
-        AgentName::AcknowledgementJournal | AgentName::Rewinder | AgentName::Query => return None,
+        AgentName::AcknowledgementJournal
+        | AgentName::Rewinder
+        | AgentName::Query
+        | AgentName::ReplicaRewinder => return None,
     };
     let last = bus.progress.sequenced.get();
     let progress = stream.progress.clone();
@@ -320,9 +399,46 @@ impl Ports {
         Ok(ports)
     }
 
+    /// Opens the ports of a member, and makes its role machine from what its start left.
+    fn membership(
+        &mut self,
+        config: &Config,
+        interface: Ipv4Addr,
+        enrolment: Enrolment,
+        started: &mut Started<Files>,
+    ) -> Result<(Keeper, Membership<Datagrams>), Fault> {
+        let [own, group, history] = settings::cluster_ports(config, interface);
+        self.add(AgentName::ReplicaRewinder, history)?;
+        let (own, group) =
+            (self.open_port("replication_port", own)?, self.open_port("replication_group_port", group)?);
+        let member = started.member.take().expect("it was started as a member");
+        let (keeper, register, state) = enrolment.keep()?;
+        let declaration = member.declaration_due.then(|| settings::declaration(config));
+        let replication = Replication::new(
+            settings::replication(config, started.bus.session, declaration),
+            member.life,
+            member.epochs,
+            started.bus.ring.reader(1),
+            state,
+            crate::clocks::now(),
+        );
+        self.counters.push(("replication".into(), replication.counters().clone()));
+        for (peer, counters) in replication.peer_counters() {
+            self.counters.push((format!("replica_{peer}"), counters.clone()));
+        }
+        self.counters.push(("register".into(), keeper.counters()));
+        Ok((keeper, Membership { replication, port: own, group, register: Box::new(register) }))
+    }
+
     fn add(&mut self, owner: AgentName, config: UdpConfig) -> Result<(), Fault> {
+        let port = self.open_port(&format!("{}_port", owner.as_str()), config)?;
+        self.udp.insert(owner, port);
+        Ok(())
+    }
+
+    fn open_port(&mut self, name: &str, config: UdpConfig) -> Result<Datagrams, Fault> {
         let port = open(|| UdpPort::open(config.clone()))?;
-        if owner == AgentName::Sequencer {
+        if self.udp.is_empty() {
             self.notices.push(format!("packets move over {}", port.transport_reason()));
         }
         for notice in port.notices() {
@@ -331,9 +447,8 @@ impl Ports {
             }
         }
         let datagrams = Datagrams::new(port);
-        self.counters.push((format!("{}_port", owner.as_str()), datagrams.counters()));
-        self.udp.insert(owner, datagrams);
-        Ok(())
+        self.counters.push((name.to_owned(), datagrams.counters()));
+        Ok(datagrams)
     }
 }
 
@@ -355,6 +470,7 @@ struct Assembly<'a, 'b> {
     config: &'a Config,
     place: &'a mut Place<'b>,
     orders: &'a Arc<SequencerOrders>,
+    leadership: &'a Arc<Leadership>,
     counters: &'a mut CounterSets,
 }
 
@@ -362,9 +478,10 @@ type Agents = BTreeMap<AgentName, Box<dyn Agent + Send>>;
 
 impl Assembly<'_, '_> {
     fn agents(
-        &mut self,
+        mut self,
         started: Started<Files>,
         mut udp: BTreeMap<AgentName, Datagrams>,
+        membership: Option<Membership<Datagrams>>,
     ) -> Result<Agents, Fault> {
         let mut port = |name| udp.remove(&name).expect("every UDP agent has its port");
         let mut agents = Agents::new();
@@ -373,7 +490,7 @@ impl Assembly<'_, '_> {
         let disk = self.disk(JournalName::Bus)?;
         let publisher =
             PublisherAgent::new(publisher, port(AgentName::Publisher), disk, bus.progress.clone());
-        agents.insert(AgentName::Publisher, Box::new(publisher));
+        agents.insert(AgentName::Publisher, Box::new(publisher.led_by(self.leadership.clone())));
         let publisher = self.publisher(&acknowledgements, AgentName::AcknowledgementPublisher);
         let disk = self.disk(JournalName::Acknowledgements)?;
         let progress = acknowledgements.progress.clone();
@@ -381,7 +498,7 @@ impl Assembly<'_, '_> {
             PublisherAgent::new(publisher, port(AgentName::AcknowledgementPublisher), disk, progress);
         agents.insert(
             AgentName::AcknowledgementPublisher,
-            Box::new(publisher.ending_with(bus.progress.clone())),
+            Box::new(publisher.ending_with(bus.progress.clone()).led_by(self.leadership.clone())),
         );
 
         let rewinder = self.rewinder(&bus, &acknowledgements);
@@ -393,8 +510,15 @@ impl Assembly<'_, '_> {
         let query = self.query(&bus, started.store.store().reader())?;
         agents.insert(AgentName::Query, Box::new(query));
 
-        let sequencer =
+        let mut sequencer =
             SequencerAgent::new(started.sequencer, port(AgentName::Sequencer), self.orders.clone());
+        if let Some(membership) = membership {
+            let disk = self.disk(JournalName::Bus)?;
+            let rewinder = self.replica_rewinder(&bus, &membership);
+            let rewinder = ReplicaRewinderAgent::new(rewinder, port(AgentName::ReplicaRewinder), disk);
+            agents.insert(AgentName::ReplicaRewinder, Box::new(rewinder));
+            sequencer = sequencer.with_membership(membership);
+        }
         agents.insert(AgentName::Sequencer, Box::new(sequencer));
         agents.insert(AgentName::Store, Box::new(started.store));
         agents.insert(AgentName::Journal, Box::new(started.journal));
@@ -419,7 +543,9 @@ impl Assembly<'_, '_> {
             bus_messages,
             ..PublisherConfig::new(stream.session, group)
         };
-        let publisher = Publisher::new(settings, stream.reader(stream.publish_from));
+        // A member may have more in its log than is committed yet.
+        let from = stream.publish_from.min(stream.progress.committed.get() + 1);
+        let publisher = Publisher::new(settings, stream.reader(from));
         self.count(name.as_str(), publisher.counters().clone());
         self.count(&format!("{}_source", name.as_str()), publisher.reader().counters().clone());
         publisher
@@ -434,6 +560,14 @@ impl Assembly<'_, '_> {
         let rewinder =
             Rewinder::new(settings::rewinder(self.config), vec![source(bus), source(acknowledgements)]);
         self.count(AgentName::Rewinder.as_str(), rewinder.counters().clone());
+        rewinder
+    }
+
+    fn replica_rewinder(&mut self, bus: &Stream, membership: &Membership<Datagrams>) -> ReplicaRewinder {
+        let settings = membership.replication.rewinder_config();
+        let rewinder =
+            ReplicaRewinder::new(settings, bus.reader(1), bus.progress.clone(), self.leadership.clone());
+        self.count(AgentName::ReplicaRewinder.as_str(), rewinder.counters().clone());
         rewinder
     }
 

@@ -7,16 +7,22 @@ use gds_core::bus::{
 use gds_core::journal::{Durability, JournalConfig};
 use gds_core::memory::ring::RingConfig;
 use gds_core::query::{QueryConfig, Tables, User, Users};
+use gds_core::replication::{NodeId, Peer, ReplicationConfig};
 use gds_core::store::StoreConfig;
 use gds_core::time::{MICROSECOND_NS, MILLISECOND_NS, SECOND_NS};
 use gds_nic::xdp::{SENDERS_MAX, XdpConfig, XdpMode};
 use gds_nic::{Interface, LossConfig, TcpConfig, Transport, UdpConfig};
+use gds_register::RegisterConfig;
+use gds_register::etcd::{EtcdConfig, Login};
 use gds_wire::declaration::{
     Declaration, Limits, SCHEMA_VERSION, Schema, SchemaDeclaration, TableDeclaration,
 };
 use gds_wire::envelope::max_block_bytes;
+use gds_wire::replication::leader_packet_bytes;
 use gds_wire::session::Session;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// The longest datagram taken at ingress; blocks too long for a downstream packet must arrive to be answered.
 pub const INGRESS_DATAGRAM_BYTES: usize = 9_216;
@@ -69,6 +75,8 @@ pub fn start(config: &Config, boot_id: [u8; 16], new_stream: Session) -> StartCo
     StartConfig {
         stream: Session::padded(&config.stream.session),
         new_stream,
+        // A member is told by its node, once the register has been read.
+        cluster: None,
         boot_id,
         ring: ring(config),
         acknowledgement_ring: acknowledgement_ring(),
@@ -155,6 +163,45 @@ pub fn query(config: &Config) -> QueryConfig {
     }
 }
 
+/// This node's number in its cluster; `None`: it is alone.
+pub fn cluster_node(config: &Config) -> Option<NodeId> {
+    (config.cluster.node > 0).then_some(NodeId(config.cluster.node))
+}
+
+/// The other nodes of the cluster, with the addresses of their interfaces, in the order of their numbers.
+pub fn peers(config: &Config) -> Vec<(NodeId, Ipv4Addr)> {
+    let mut peers: Vec<_> =
+        config.cluster.peer.iter().map(|peer| (NodeId(peer.node), peer.address)).collect();
+    peers.sort_unstable();
+    peers
+}
+
+/// Where it stands who leads the cluster; `None` if the setting names nothing.
+pub fn register(config: &Config) -> Option<RegisterConfig> {
+    let cluster = &config.cluster;
+    match cluster.register.as_str() {
+        "etcd" => Some(RegisterConfig::Etcd(etcd(&cluster.etcd))),
+        text => {
+            let path = text.strip_prefix("file:").filter(|path| !path.is_empty())?;
+            Some(RegisterConfig::File(path.into()))
+        }
+    }
+}
+
+fn etcd(etcd: &config::Etcd) -> EtcdConfig {
+    let file = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+    let login = Login { user: etcd.user.clone(), password: etcd.password.clone() };
+    EtcdConfig {
+        endpoints: etcd.endpoints.clone(),
+        key: etcd.key.clone(),
+        login: (!login.user.is_empty()).then_some(login),
+        ca_file: file(&etcd.ca_file),
+        certificate_file: file(&etcd.certificate_file),
+        key_file: file(&etcd.key_file),
+        timeout: Duration::from_millis(etcd.timeout_ms),
+    }
+}
+
 /// Who may log in.
 pub fn users(config: &Config) -> Users {
     let user = |user: &config::User| {
@@ -218,6 +265,44 @@ pub fn udp_ports(config: &Config, own: Ipv4Addr) -> Vec<(AgentName, UdpConfig)> 
         (AgentName::AcknowledgementPublisher, acknowledgements),
         (AgentName::Rewinder, rewinder),
     ]
+}
+
+/// The ports of a member of a cluster: its own, the group's, and the one where replicas ask for older messages; `own` is the interface's address.
+pub fn cluster_ports(config: &Config, own: Ipv4Addr) -> [UdpConfig; 3] {
+    let Config { cluster, network, .. } = config;
+    let mut senders: Vec<Ipv4Addr> = cluster.peer.iter().map(|peer| peer.address).collect();
+    senders.truncate(SENDERS_MAX);
+    let port = |ip, port, join: &[Ipv4Addr]| UdpConfig {
+        sent_bytes_max: leader_packet_bytes(network.max_payload_bytes),
+        senders: senders.clone(),
+        ..udp(config, SocketAddrV4::new(ip, port), join)
+    };
+    [
+        port(own, cluster.port, &[]),
+        port(cluster.group, cluster.port, &[cluster.group]),
+        port(own, cluster.history_port, &[]),
+    ]
+}
+
+/// What the node knows of its cluster; `declaration`: what it has to declare when it leads.
+pub fn replication(config: &Config, stream: Session, declaration: Option<Declaration>) -> ReplicationConfig {
+    let cluster = &config.cluster;
+    let peer = |(node, address)| Peer {
+        node,
+        replication: SocketAddrV4::new(address, cluster.port),
+        history: SocketAddrV4::new(address, cluster.history_port),
+    };
+    ReplicationConfig {
+        group: SocketAddrV4::new(cluster.group, cluster.port),
+        peers: peers(config).into_iter().map(peer).collect(),
+        payload_bytes_max: config.network.max_payload_bytes,
+        heartbeat_ns: cluster.heartbeat_ms * MILLISECOND_NS,
+        silence_ns: cluster.silence_ms * MILLISECOND_NS,
+        replica_silence_ns: cluster.replica_silence_ms * MILLISECOND_NS,
+        min_in_sync: cluster.min_in_sync,
+        declaration,
+        ..ReplicationConfig::new(NodeId(cluster.node), stream)
+    }
 }
 
 /// The queue of the interface, for AF_XDP.

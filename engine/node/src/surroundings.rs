@@ -1,13 +1,15 @@
 //! What the start of a node takes from this machine: directories, memory, time.
 use crate::clocks;
 use crate::config::{Config, Durability};
+use crate::life;
 use crate::ports::{Files, PageWords};
 use crate::settings;
 use gds_core::agent::Fault;
 use gds_core::agent::start::{JournalName, StartMemory, Surroundings};
-use gds_core::disk::DiskError;
+use gds_core::disk::{Disk, DiskError};
 use gds_core::memory::ring::{Ring, RingConfig};
 use gds_core::memory::words::{HeapWords, SharedWords, WORD_BYTES};
+use gds_core::replication::Life;
 use gds_core::stages::Stages;
 use gds_core::store::{StoreCapacity, StoreMemory};
 use gds_core::time::Time;
@@ -58,6 +60,16 @@ impl<'a> Place<'a> {
             JournalName::Bus => "bus",
             JournalName::Acknowledgements => "acknowledgements",
         })
+    }
+
+    /// Whether the journal has never had a segment.
+    pub fn is_empty(&mut self) -> Result<bool, Fault> {
+        let folder = self.folder(JournalName::Bus);
+        if !folder.exists() {
+            return Ok(true);
+        }
+        let segments = Files::open_to_read(&folder).and_then(|mut files| files.segments());
+        segments.map(|segments| segments.is_empty()).map_err(Fault::from)
     }
 
     /// The boot of this machine.
@@ -204,6 +216,14 @@ impl Surroundings for Place<'_> {
         let index = self.memory(capacity.index_words * WORD_BYTES)?;
         let log = self.memory(capacity.log_words * WORD_BYTES)?;
         Ok(StoreMemory { index, log })
+    }
+
+    fn life(&mut self) -> Result<Option<Life>, Fault> {
+        life::read(&self.directory)
+    }
+
+    fn keep_life(&mut self, life: Life) -> Result<(), Fault> {
+        life::write(&self.directory, life)
     }
 
     fn now(&mut self) -> Time {

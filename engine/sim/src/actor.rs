@@ -14,13 +14,14 @@ pub use reader::Reader;
 pub use stranger::Stranger;
 
 use crate::network::SimulatedPort;
-use crate::plan::Plan;
+use crate::plan::{NodePort, Plan, node_address, pick};
 use crate::truth::Truth;
 use gds_core::bus::ReceiverConfig;
 use gds_core::port::DatagramPort;
 use gds_core::random::Random;
 use gds_core::time::{MICROSECOND_NS, MILLISECOND_NS, Time};
 use gds_wire::session::Session;
+use std::net::SocketAddrV4;
 
 /// What an actor has at hand in a duty cycle.
 pub struct Scene<'a> {
@@ -43,14 +44,18 @@ pub struct Scene<'a> {
 /// Most datagrams taken in one duty cycle.
 const DATAGRAMS_PER_DUTY: usize = 32;
 
-/// A receiver with small bounds.
-fn receiver_config(session: Session, next: u64, random: &mut Random) -> ReceiverConfig {
-    use crate::plan::{REWINDER, pick};
+/// A receiver with small bounds, which asks the nodes in any order.
+fn receiver_config(session: Session, next: u64, scene: &mut Scene<'_>) -> ReceiverConfig {
+    let Scene { plan, random, .. } = scene;
+    let mut rewinders: Vec<SocketAddrV4> =
+        (0..plan.nodes).map(|node| node_address(node, NodePort::Rewinder)).collect();
+    let first = random.below(plan.nodes as u64) as usize;
+    rewinders.rotate_left(first);
     ReceiverConfig {
         session: Some(session),
         next,
         window_packets: *pick(random, &[1, 8, 256]),
-        rewinders: vec![REWINDER],
+        rewinders,
         retry_ns: *pick(random, &[300 * MICROSECOND_NS, MILLISECOND_NS]),
         retry_ns_max: *pick(random, &[2 * MILLISECOND_NS, 20 * MILLISECOND_NS]),
         gaps_max: *pick(random, &[1, 4, 64]),
@@ -62,7 +67,12 @@ fn receiver_config(session: Session, next: u64, random: &mut Random) -> Receiver
 
 /// Takes what has arrived at a port.
 fn receive(port: &mut SimulatedPort) -> Vec<Vec<u8>> {
+    receive_from(port).into_iter().map(|(_, datagram)| datagram).collect()
+}
+
+/// ... with where it came from.
+fn receive_from(port: &mut SimulatedPort) -> Vec<(SocketAddrV4, Vec<u8>)> {
     let mut datagrams = Vec::new();
-    port.receive(DATAGRAMS_PER_DUTY, &mut |_, datagram| datagrams.push(datagram.to_vec()));
+    port.receive(DATAGRAMS_PER_DUTY, &mut |from, datagram| datagrams.push((from, datagram.to_vec())));
     datagrams
 }

@@ -1,21 +1,24 @@
-//! The node's machine: what outlives its processes, and how a process starts on it and dies.
-use crate::clock::SharedClock;
+//! A node's machine: what outlives its processes, and how a process starts on it and dies.
+use crate::clock::{MachineClock, SharedClock, SharedMachineClock};
 use crate::death::{Death, SharedDeath};
 use crate::disk::{Platter, SharedPlatter, SimulatedDisk};
 use crate::network::SharedNetwork;
 use crate::node::Node;
 use crate::plan::{Plan, between, pick};
 use gds_core::agent::Fault;
-use gds_core::agent::start::{JournalName, StartConfig, StartMemory, Surroundings, start};
+use gds_core::agent::start::{
+    JournalName, StartConfig, StartMemory, StartReport, Started, Surroundings, start,
+};
 use gds_core::disk::DiskError;
 use gds_core::journal::Durability;
 use gds_core::memory::words::SharedWords;
 use gds_core::memory::{HeapWords, Ring};
 use gds_core::random::Random;
+use gds_core::replication::Life;
 use gds_core::store::{StoreCapacity, StoreMemory};
 use gds_core::time::{MILLISECOND_NS, SECOND_NS, Time};
 use gds_wire::session::Session;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,6 +29,9 @@ const START_NS_MAX: u64 = 30 * SECOND_NS;
 
 /// The memory of the last process's store.
 type SharedStoreMemory = Rc<RefCell<Option<StoreMemory>>>;
+
+/// The life that the machine keeps.
+type SharedLife = Rc<Cell<Option<Life>>>;
 
 /// How a process came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +52,27 @@ pub struct NotStarted {
     pub killed: bool,
 }
 
-/// Disks, and the ring's memory between two processes.
+/// A process that has started, and whose agents nobody has driven yet.
+pub struct Process {
+    /// Its life.
+    pub death: SharedDeath,
+    started: Started<SimulatedDisk>,
+    seed: u64,
+}
+
+impl Process {
+    /// What its start found.
+    pub fn report(&self) -> &StartReport {
+        &self.started.report
+    }
+}
+
+/// Disks, clocks, and the ring's memory between two processes.
 pub struct Machine {
+    /// Which node it is, from 0.
+    pub node: usize,
+    /// Its clocks.
+    pub time: SharedMachineClock,
     /// The bus journal's disk.
     pub bus: SharedPlatter,
     /// The acknowledgement journal's disk.
@@ -62,20 +87,25 @@ pub struct Machine {
     /// ... and when they are out of sight.
     hidden: Option<SharedWords>,
     store_memory: SharedStoreMemory,
+    /// What it keeps of its lives; every death leaves it.
+    life: SharedLife,
     random: Random,
 }
 
 impl Machine {
     /// A machine on which nothing was ever started.
-    pub fn new(plan: &Plan, clock: &SharedClock, network: &SharedNetwork) -> Self {
+    pub fn new(node: usize, plan: &Plan, clock: &SharedClock, network: &SharedNetwork) -> Self {
+        let own = (node as u64) << 32;
         let platter = |seed: u64| {
             let platter = Platter::new(seed, clock);
             platter.borrow_mut().delay_max_ns = plan.chaos.disk_delay_max_ns;
             platter
         };
         Self {
-            bus: platter(plan.seed ^ 0xB05),
-            acknowledgements: platter(plan.seed ^ 0xACE),
+            node,
+            time: MachineClock::new(clock, 0),
+            bus: platter(plan.seed ^ 0xB05 ^ own),
+            acknowledgements: platter(plan.seed ^ 0xACE ^ own),
             incarnations: 0,
             config: plan.start.clone(),
             clock: clock.clone(),
@@ -83,7 +113,8 @@ impl Machine {
             ring: None,
             hidden: None,
             store_memory: Rc::default(),
-            random: Random::new(plan.seed ^ 0x51A7),
+            life: Rc::default(),
+            random: Random::new(plan.seed ^ 0x51A7 ^ own),
         }
     }
 
@@ -93,7 +124,7 @@ impl Machine {
     }
 
     /// Starts a process. `death_after`: it dies after so many operations.
-    pub fn start(&mut self, plan: &Plan, death_after: Option<u64>) -> Result<Node, NotStarted> {
+    pub fn start(&mut self, death_after: Option<u64>) -> Result<Process, NotStarted> {
         self.incarnations += 1;
         let needed = Ring::words_needed(&self.config.ring);
         let ring_existed = self.ring.is_some();
@@ -110,10 +141,12 @@ impl Machine {
             StartMemory { ring: ring.clone(), ring_existed, acknowledgement_ring: HeapWords::shared(words) };
         let mut around = Around {
             clock: self.clock.clone(),
+            time: self.time.clone(),
             bus: self.bus.clone(),
             acknowledgements: self.acknowledgements.clone(),
             death: death.clone(),
             store_memory: self.store_memory.clone(),
+            life: self.life.clone(),
             random: Random::new(self.random.next_u64()),
             began_ns: self.clock.now_ns(),
         };
@@ -121,15 +154,7 @@ impl Machine {
         match started {
             Ok(started) if !death.borrow().is_dead() => {
                 self.config.stream = pick(&mut self.random, &[None, Some(started.bus.session)]).to_owned();
-                let seed = self.random.next_u64();
-                let parts = crate::node::Parts {
-                    bus: &self.bus,
-                    acknowledgements: &self.acknowledgements,
-                    network: &self.network,
-                    death: &death,
-                    seed,
-                };
-                Ok(Node::assemble(plan, started, &parts))
+                Ok(Process { death, started, seed: self.random.next_u64() })
             }
             started => {
                 let fault = started.err().unwrap_or_else(|| Fault("it died as its start ended".into()));
@@ -144,6 +169,20 @@ impl Machine {
                 Err(NotStarted { fault, killed })
             }
         }
+    }
+
+    /// Puts the agents of a process over ports and disks.
+    pub fn assemble(&self, plan: &Plan, process: Process) -> Node {
+        let Process { death, started, seed } = process;
+        let parts = crate::node::Parts {
+            node: self.node,
+            bus: &self.bus,
+            acknowledgements: &self.acknowledgements,
+            network: &self.network,
+            death: &death,
+            seed,
+        };
+        Node::assemble(plan, started, &parts)
     }
 
     /// The ring that outlived the last process is lost, as far as the next start can see. False when there is none.
@@ -176,7 +215,7 @@ impl Machine {
             words
         });
         if end == End::PowerCut {
-            self.clock.restart_machine();
+            self.time.restart();
             self.config.boot_id = (u128::from(self.random.next_u64())).to_be_bytes();
         }
     }
@@ -198,10 +237,12 @@ impl Machine {
 /// What the start of one process takes from the machine.
 struct Around {
     clock: SharedClock,
+    time: SharedMachineClock,
     bus: SharedPlatter,
     acknowledgements: SharedPlatter,
     death: SharedDeath,
     store_memory: SharedStoreMemory,
+    life: SharedLife,
     random: Random,
     began_ns: u64,
 }
@@ -229,6 +270,19 @@ impl Surroundings for Around {
         Ok(kept.insert(memory).clone())
     }
 
+    fn life(&mut self) -> Result<Option<Life>, Fault> {
+        Ok(self.life.get())
+    }
+
+    fn keep_life(&mut self, life: Life) -> Result<(), Fault> {
+        // Its old file is replaced by a new one as a whole: the process dies before that or after it.
+        if !self.death.borrow_mut().operation() {
+            return Err(Fault("it died before its life was kept".into()));
+        }
+        self.life.set(Some(life));
+        Ok(())
+    }
+
     fn now(&mut self) -> Time {
         self.clock.advance(between(&mut self.random, 1_000, 20_000));
         let waited_ns = self.clock.now_ns() - self.began_ns;
@@ -241,7 +295,7 @@ impl Surroundings for Around {
             self.death.borrow_mut().die();
         }
         assert!(waited_ns < 2 * START_NS_MAX, "a start does not end, not even with a disk that fails");
-        self.clock.node_time()
+        self.time.time()
     }
 
     fn replayed(&mut self, _applied: u64, _of: u64) {}

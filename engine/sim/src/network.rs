@@ -9,7 +9,7 @@ use gds_core::port::{ConnectionId, DatagramPort, StreamEvent, StreamPort};
 use gds_core::random::Random;
 use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 
@@ -90,15 +90,15 @@ pub struct Tapped {
 pub struct Network {
     /// What goes wrong at present.
     pub faults: Faults,
-    /// Pairs (from, to) that do not reach each other at present.
-    pub cuts: BTreeSet<(Ipv4Addr, Ipv4Addr)>,
     /// Most bytes on their way in one direction of a connection; a writer gets 0 beyond it.
     pub stream_bytes_max: usize,
-    /// Datagrams that left the host that is listened to, oldest first, before anything befell them.
+    /// Datagrams that left the hosts that are listened to, oldest first, before anything befell them.
     pub tapped: Vec<Tapped>,
     /// What became of datagrams.
     pub fates: Fates,
-    tap: Ipv4Addr,
+    taps: Vec<Ipv4Addr>,
+    /// Pairs (from, to) that do not reach each other, and until when.
+    cuts: BTreeMap<(Ipv4Addr, Ipv4Addr), u64>,
     clock: SharedClock,
     random: Random,
     ports: Vec<Option<Endpoint>>,
@@ -112,15 +112,15 @@ pub struct Network {
 pub type SharedNetwork = Rc<RefCell<Network>>;
 
 impl Network {
-    /// A network without ports that listens to what leaves the host `tap`.
-    pub fn new(seed: u64, clock: &SharedClock, tap: Ipv4Addr) -> SharedNetwork {
+    /// A network without ports that listens to what leaves the hosts `taps`.
+    pub fn new(seed: u64, clock: &SharedClock, taps: Vec<Ipv4Addr>) -> SharedNetwork {
         Rc::new(RefCell::new(Self {
             faults: Faults::NONE,
-            cuts: BTreeSet::new(),
             stream_bytes_max: 64 * 1024,
             tapped: Vec::new(),
             fates: Fates::default(),
-            tap,
+            taps,
+            cuts: BTreeMap::new(),
             clock: clock.clone(),
             random: Random::new(seed),
             ports: Vec::new(),
@@ -133,7 +133,7 @@ impl Network {
 
     fn send(&mut self, from: SocketAddrV4, to: SocketAddrV4, datagram: &[u8]) {
         let datagram: Rc<[u8]> = datagram.into();
-        if *from.ip() == self.tap {
+        if self.taps.contains(from.ip()) {
             self.tapped.push(Tapped { from, to, datagram: datagram.clone() });
         }
         for index in 0..self.ports.len() {
@@ -151,7 +151,7 @@ impl Network {
     }
 
     fn passes(&mut self, from: Ipv4Addr, to: Ipv4Addr) -> bool {
-        if self.cuts.contains(&(from, to)) {
+        if self.is_cut(from, to) {
             self.fates.cut += 1;
             return false;
         }
@@ -175,6 +175,27 @@ impl Network {
     fn delay_ns(&mut self) -> u64 {
         let Faults { delay_min_ns, delay_max_ns, .. } = self.faults;
         delay_min_ns + self.random.below(delay_max_ns - delay_min_ns + 1)
+    }
+
+    /// Until then nothing gets from one host to the other.
+    pub fn cut(&mut self, from: Ipv4Addr, to: Ipv4Addr, until_ns: u64) {
+        let until = self.cuts.entry((from, to)).or_default();
+        *until = until_ns.max(*until);
+    }
+
+    /// Cuts whose time is over are none any more.
+    pub fn heal(&mut self) {
+        let now_ns = self.clock.now_ns();
+        self.cuts.retain(|_, until_ns| *until_ns > now_ns);
+    }
+
+    /// Everybody reaches everybody.
+    pub fn heal_all(&mut self) {
+        self.cuts.clear();
+    }
+
+    fn is_cut(&self, from: Ipv4Addr, to: Ipv4Addr) -> bool {
+        self.cuts.contains_key(&(from, to))
     }
 
     /// Breaks every connection of a host, as its death or a pulled cable does. Of what was on its way, some arrives.
@@ -295,7 +316,7 @@ impl SimulatedStreams {
     /// Connects to a listener, which [`StreamPort::poll`] then reports; false if nobody listens there or the way is cut.
     pub fn connect(&mut self, to: SocketAddrV4) -> bool {
         let mut network = self.network.borrow_mut();
-        if network.cuts.contains(&(*self.address.ip(), *to.ip())) || !network.listening.contains_key(&to) {
+        if network.is_cut(*self.address.ip(), *to.ip()) || !network.listening.contains_key(&to) {
             return false;
         }
         let id = network.next_connection;
@@ -335,7 +356,7 @@ impl SimulatedStreams {
             (&mut connection.to_far, connection.near)
         };
         let due = incoming.front().is_some_and(|(at_ns, _)| *at_ns <= now_ns)
-            && !network.cuts.contains(&(*from.ip(), *self.address.ip()));
+            && !network.cuts.contains_key(&(*from.ip(), *self.address.ip()));
         if due { incoming.pop_front().map(|(_, bytes)| bytes) } else { None }
     }
 

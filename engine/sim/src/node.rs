@@ -1,10 +1,9 @@
-//! One process of the node: the engine's own agents over the simulated network and disks.
+//! One process of a node: the engine's own agents over the simulated network and disks.
 use crate::death::SharedDeath;
 use crate::disk::{SharedPlatter, SimulatedDisk};
 use crate::network::{SharedNetwork, SimulatedPort, SimulatedStreams};
 use crate::plan::{
-    ACKNOWLEDGEMENTS, DOWNSTREAM, DOWNSTREAM_B, INGRESS_A, INGRESS_B, NODE_HOST, Plan, QUERIES, REWINDER,
-    pick,
+    ACKNOWLEDGEMENTS, DOWNSTREAM, DOWNSTREAM_B, INGRESS_A, INGRESS_B, NodePort, Plan, node_address, pick,
 };
 use gds_core::agent::start::{StartReport, Started, Stream};
 use gds_core::agent::{
@@ -19,11 +18,6 @@ use gds_core::random::Random;
 use gds_core::time::{MILLISECOND_NS, SECOND_NS, Time};
 use std::net::SocketAddrV4;
 use std::sync::Arc;
-
-/// Where the sequencer's port is.
-pub const INGRESS: SocketAddrV4 = SocketAddrV4::new(NODE_HOST, 6000);
-const PUBLISHER: SocketAddrV4 = SocketAddrV4::new(NODE_HOST, 6001);
-const ACKNOWLEDGEMENT_PUBLISHER: SocketAddrV4 = SocketAddrV4::new(NODE_HOST, 6002);
 
 /// The agents, in the order of the stream's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +49,8 @@ impl AgentName {
 
 /// What a process is made over.
 pub struct Parts<'a> {
+    /// Which node it is, from 0.
+    pub node: usize,
     /// The bus journal's disk.
     pub bus: &'a SharedPlatter,
     /// The acknowledgement journal's disk.
@@ -98,9 +94,11 @@ impl Node {
     /// Puts a started node together.
     pub fn assemble(plan: &Plan, started: Started<SimulatedDisk>, parts: &Parts<'_>) -> Self {
         let random = &mut Random::new(parts.seed);
-        let Started { bus, acknowledgements, sequencer, journal, acknowledgement_journal, store, report } =
-            started;
-        let port = |address, groups: &[SocketAddrV4]| {
+        let Started {
+            bus, acknowledgements, sequencer, journal, acknowledgement_journal, store, report, ..
+        } = started;
+        let port = |port, groups: &[SocketAddrV4]| {
+            let address = node_address(parts.node, port);
             SimulatedPort::open(parts.network, address, groups, Some(parts.death.clone()))
         };
         let bus_disk = || SimulatedDisk::new(parts.bus, Some(parts.death.clone()));
@@ -129,16 +127,20 @@ impl Node {
         let orders: Arc<SequencerOrders> = Arc::default();
         let acknowledgement_publisher = PublisherAgent::new(
             acknowledgement_publisher,
-            port(ACKNOWLEDGEMENT_PUBLISHER, &[]),
+            port(NodePort::AcknowledgementPublisher, &[]),
             acknowledgement_disk(),
             acknowledgements.progress.clone(),
         );
-        let streams = SimulatedStreams::listen(parts.network, QUERIES, parts.death.clone());
+        let queries = node_address(parts.node, NodePort::Queries);
+        let streams = SimulatedStreams::listen(parts.network, queries, parts.death.clone());
+        let ingress = port(NodePort::Ingress, &[INGRESS_A, INGRESS_B]);
+        let rewinder_port = port(NodePort::Rewinder, &[]);
+        let publisher_port = port(NodePort::Publisher, &[]);
         Self {
-            sequencer: SequencerAgent::new(sequencer, port(INGRESS, &[INGRESS_A, INGRESS_B]), orders.clone()),
-            publisher: PublisherAgent::new(publisher, port(PUBLISHER, &[]), bus_disk(), bus.progress.clone()),
+            sequencer: SequencerAgent::new(sequencer, ingress, orders.clone()),
+            publisher: PublisherAgent::new(publisher, publisher_port, bus_disk(), bus.progress.clone()),
             acknowledgement_publisher: acknowledgement_publisher.ending_with(bus.progress.clone()),
-            rewinder: RewinderAgent::new(rewinder, port(REWINDER, &[]), bus_disk(), acknowledgement_disk()),
+            rewinder: RewinderAgent::new(rewinder, rewinder_port, bus_disk(), acknowledgement_disk()),
             query: QueryAgent::new(server, streams, bus_disk(), bus.progress.clone()),
             death: parts.death.clone(),
             bus,

@@ -14,9 +14,7 @@ use gds_wire::envelope::max_block_bytes;
 use gds_wire::session::Session;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// The node's host.
-pub const NODE_HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-/// Clients are 10.1.x.y, feeds 10.2.x.y, listeners 10.3.x.y, query clients 10.4.x.y, strangers 10.9.x.y.
+/// Nodes are 10.0.0.1 and so on, clients 10.1.x.y, feeds 10.2.x.y, listeners 10.3.x.y, query clients 10.4.x.y, strangers 10.9.x.y.
 pub const CLIENT_NET: u8 = 1;
 /// See [`CLIENT_NET`].
 pub const FEED_NET: u8 = 2;
@@ -37,10 +35,27 @@ pub const DOWNSTREAM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 
 pub const DOWNSTREAM_B: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 5), 5005);
 /// Where acknowledgements are published.
 pub const ACKNOWLEDGEMENTS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 4), 5004);
-/// The node's rewinder.
-pub const REWINDER: SocketAddrV4 = SocketAddrV4::new(NODE_HOST, 6003);
-/// The node's query port.
-pub const QUERIES: SocketAddrV4 = SocketAddrV4::new(NODE_HOST, 6004);
+/// The ports of each node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the ports")]
+pub enum NodePort {
+    Ingress = 6000,
+    Publisher,
+    AcknowledgementPublisher,
+    Rewinder,
+    Queries,
+}
+
+/// The host of a node; they are counted from 0.
+pub fn node_host(node: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, node as u8 + 1)
+}
+
+/// Where a port of a node is.
+pub fn node_address(node: usize, port: NodePort) -> SocketAddrV4 {
+    SocketAddrV4::new(node_host(node), port as u16)
+}
+
 /// Where a feed's re-request server is, on the feed's host.
 pub const FEED_SERVER_PORT: u16 = 7001;
 /// The feed that the rule with a re-request server is for is on this host.
@@ -106,6 +121,8 @@ pub enum FeedKind {
 pub struct Plan {
     /// The seed.
     pub seed: u64,
+    /// How many nodes there are.
+    pub nodes: usize,
     /// What an acknowledgement stands for.
     pub durability: Durability,
     /// Largest packet downstream.
@@ -138,8 +155,8 @@ pub struct Plan {
     pub faulty_ns: u64,
     /// Longest an idle agent sleeps.
     pub idle_ns_max: u64,
-    /// An agent that always rests so long, where there is one.
-    pub slow: Option<(AgentName, u64)>,
+    /// A node's agent that always rests so long, where there is one.
+    pub slow: Option<(usize, AgentName, u64)>,
     /// Longest pause of a client between two bursts.
     pub pause_ns_max: u64,
     /// Clients that are done are followed by others, up to so many names.
@@ -166,6 +183,7 @@ impl Plan {
         let start = start_config(random, durability, payload_bytes_max, declaration, &feeds);
         let mut plan = Self {
             seed,
+            nodes: 1,
             durability,
             payload_bytes_max,
             start,
@@ -184,7 +202,7 @@ impl Plan {
             idle_ns_max: *pick(random, &[20 * MICROSECOND_NS, 100 * MICROSECOND_NS, 300 * MICROSECOND_NS]),
             slow: random.chance(1, 3).then(|| {
                 let pause_ns = *pick(random, &[100 * MICROSECOND_NS, MILLISECOND_NS, 4 * MILLISECOND_NS]);
-                (*pick(random, &AgentName::ALL), pause_ns)
+                (0, *pick(random, &AgentName::ALL), pause_ns)
             }),
             pause_ns_max: *pick(random, &[10 * MICROSECOND_NS, MILLISECOND_NS, 5 * MILLISECOND_NS]),
             names_max: 10 + random.below(40),
@@ -323,6 +341,7 @@ fn start_config(
         declaration,
         sequencer: SequencerConfig { ingress, payload_bytes_max, durability, epoch: 1 },
         store: StoreConfig { block_bytes_max: max_block_bytes(payload_bytes_max) },
+        cluster: None,
     }
 }
 

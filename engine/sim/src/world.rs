@@ -1,18 +1,19 @@
-//! A world: one node and everybody around it, in one thread, from one seed.
+//! A world: the nodes and everybody around them, in one thread, from one seed.
 //!
 //! Every part has a duty cycle and is driven at random moments, in random order. Things go wrong for a while; then nothing does any
-//! more, and everything must come to its end. All that leaves the node is held against the [`Truth`](crate::truth::Truth).
+//! more, and everything must come to its end. All that leaves a node is held against the [`Truth`](crate::truth::Truth).
 mod chaos;
 mod ending;
+mod host;
 mod schedule;
 mod watching;
 
 use crate::actor::{Client, Feed, Listener, Reader, Scene, Stranger};
 use crate::clock::{Clock, SharedClock};
-use crate::machine::{End, Machine};
+use crate::machine::Machine;
 use crate::network::{Network, SharedNetwork};
-use crate::node::{AgentName, Node};
-use crate::plan::{NODE_HOST, Plan};
+use crate::node::AgentName;
+use crate::plan::{Plan, node_host};
 use crate::tally::Tally;
 use crate::truth::Truth;
 use crate::violation::{Checked, Violation, broken};
@@ -21,6 +22,7 @@ use gds_core::random::Random;
 use gds_core::time::SECOND_NS;
 use gds_wire::acknowledgement::Outcome;
 use gds_wire::session::Session;
+use host::Host;
 use schedule::{Schedule, Slot, Turn};
 
 /// Everything must be done so long after the faults have stopped.
@@ -53,17 +55,11 @@ pub struct World {
     plan: Plan,
     clock: SharedClock,
     network: SharedNetwork,
-    machine: Machine,
-    node: Option<Node>,
-    /// When the next process is started, while there is none.
-    start_at_ns: u64,
-    /// An orderly restart is on its way.
-    draining: bool,
+    /// The nodes, from 0.
+    hosts: Vec<Host>,
     truth: Truth,
     /// The last number that any process committed.
     committed: u64,
-    /// The last number that the last process journalled.
-    journalled: u64,
     stream: Session,
     clients: Vec<Client>,
     feeds: Vec<Feed>,
@@ -77,8 +73,6 @@ pub struct World {
     random: Random,
     next_name: u64,
     deaths: u64,
-    full_until_ns: u64,
-    cut_until_ns: u64,
     tally: Tally,
     tracing: bool,
     trace: u64,
@@ -93,27 +87,26 @@ impl World {
     /// The world of a plan.
     pub fn of(plan: Plan, tracing: bool) -> Self {
         let clock: SharedClock = SharedClock::new(Clock::default());
-        let network = Network::new(plan.seed ^ 0x0E7, &clock, NODE_HOST);
+        let nodes = (0..plan.nodes).map(node_host).collect();
+        let network = Network::new(plan.seed ^ 0x0E7, &clock, nodes);
         network.borrow_mut().faults = plan.chaos.faults;
         network.borrow_mut().stream_bytes_max = plan.stream_bytes_max;
-        let machine = Machine::new(&plan, &clock, &network);
+        let host = |node| Host::new(Machine::new(node, &plan, &clock, &network));
+        let hosts: Vec<Host> = (0..plan.nodes).map(host).collect();
         let mut truth = Truth::new(plan.payload_bytes_max);
         truth.may_declare(&plan.start.declaration);
         let stranger = Stranger::new(&network);
         let mut schedule = Schedule::default();
-        let turns = AgentName::ALL.map(Turn::Agent).into_iter().chain([Turn::Stranger, Turn::Chaos]);
-        turns.for_each(|turn| schedule.add(turn, 0));
+        for node in 0..plan.nodes {
+            AgentName::ALL.into_iter().for_each(|agent| schedule.add(Turn::Agent(node, agent), 0));
+        }
         Self {
             random: Random::new(plan.seed ^ 0xD1CE),
             clock,
             network,
-            machine,
-            node: None,
-            start_at_ns: 0,
-            draining: false,
+            hosts,
             truth,
             committed: 0,
-            journalled: 0,
             stream: Session::BLANK,
             clients: Vec::new(),
             feeds: Vec::new(),
@@ -126,8 +119,6 @@ impl World {
             calm_since_ns: 0,
             next_name: 1,
             deaths: 0,
-            full_until_ns: 0,
-            cut_until_ns: 0,
             tally: Tally::default(),
             tracing,
             trace: 0xcbf2_9ce4_8422_2325,
@@ -140,7 +131,10 @@ impl World {
         if self.tracing {
             eprintln!("{}", self.plan.describe());
         }
-        self.first_start()?;
+        // Before a node stands there is no stream.
+        while self.stream.is_blank() {
+            self.step()?;
+        }
         self.populate();
         loop {
             self.step()?;
@@ -157,18 +151,9 @@ impl World {
         Ok(Report { tally: self.tally, trace: self.trace })
     }
 
-    /// Starts processes until one stands: before that there is no stream.
-    fn first_start(&mut self) -> Checked {
-        while self.node.is_none() {
-            self.clock.advance_to(self.start_at_ns);
-            self.start_process()?;
-        }
-        let node = self.node.as_ref().expect("it stands");
-        self.stream = node.bus.session;
-        Ok(())
-    }
-
     fn populate(&mut self) {
+        self.add_slot(Turn::Stranger);
+        self.add_slot(Turn::Chaos);
         for _ in 0..self.plan.clients {
             self.add_client();
         }
@@ -241,9 +226,7 @@ impl World {
         let index = self.schedule.next();
         let slot = self.schedule.slot(index);
         self.clock.advance_to(slot.due_ns);
-        if self.node.is_none() && self.clock.now_ns() >= self.start_at_ns {
-            self.start_process()?;
-        }
+        self.start_processes()?;
         let work = self.take_turn(slot.turn)?;
         self.note(index as u64, work as u64);
         let slot = Slot { idle: if work > 0 { 0 } else { slot.idle + 1 }, ..slot };
@@ -260,8 +243,9 @@ impl World {
             return 1 + self.random.below(self.plan.chaos.step_ns_max);
         }
         let calm = self.phase != Phase::Faulty;
-        if let (Turn::Agent(agent), Some((slow, pause_ns)), false) = (slot.turn, self.plan.slow, calm)
-            && agent == slow
+        if let (Turn::Agent(node, agent), Some((slow_node, slow, pause_ns)), false) =
+            (slot.turn, self.plan.slow, calm)
+            && (node, agent) == (slow_node, slow)
         {
             return self.random.below(pause_ns);
         }
@@ -272,7 +256,7 @@ impl World {
 
     fn take_turn(&mut self, turn: Turn) -> Checked<usize> {
         match turn {
-            Turn::Agent(agent) => return self.agent_duty(agent),
+            Turn::Agent(node, agent) => return self.agent_duty(node, agent),
             Turn::Chaos => return self.chaos(),
             _ => {}
         }
@@ -293,7 +277,7 @@ impl World {
             Turn::Reader(index) => self.readers[index].duty(&mut scene),
             Turn::Stranger if calm => Ok(0),
             Turn::Stranger => self.stranger.duty(&mut scene),
-            Turn::Agent(_) | Turn::Chaos => Ok(0),
+            Turn::Agent(..) | Turn::Chaos => Ok(0),
         }
     }
 
@@ -327,18 +311,21 @@ impl World {
     }
 
     fn is_everybody_done(&self) -> bool {
-        self.node.is_some()
-            && !self.draining
+        self.hosts.iter().all(Host::is_up)
             && self.clients.iter().all(Client::is_done)
             && self.feeds.iter().all(|feed| feed.is_done(&self.truth))
             && self.readers.iter().all(Reader::is_done)
     }
 
     fn has_everybody_seen_the_end(&self) -> bool {
-        let Some(node) = &self.node else { return false };
-        let trains = !self.plan.whole_train || node.finished();
-        let acknowledged = node.acknowledgements.progress.published.get() == self.truth.ended_at();
-        self.truth.ended_at() > 0 && acknowledged && trains && self.listeners.iter().all(Listener::is_done)
+        let end = self.truth.ended_at();
+        let finished = |host: &Host| {
+            host.node.as_ref().is_some_and(|node| {
+                let trains = !self.plan.whole_train || node.finished();
+                node.acknowledgements.progress.published.get() == end && trains
+            })
+        };
+        end > 0 && self.hosts.iter().all(finished) && self.listeners.iter().all(Listener::is_done)
     }
 
     fn calm_down(&mut self) {
@@ -351,9 +338,9 @@ impl World {
 
     fn describe(&self) -> String {
         let mut lines = vec![format!(
-            "phase {:?}, process {}, committed {}, known {}, shown {}",
+            "phase {:?}, nodes {:?} run, committed {}, known {}, shown {}",
             self.phase,
-            if self.node.is_some() { "runs" } else { "does not run" },
+            self.running(),
             self.committed,
             self.truth.known(),
             self.truth.shown_last()
@@ -367,7 +354,7 @@ impl World {
         );
         lines.extend(self.listeners.iter().filter(|listener| !listener.is_done()).map(Listener::describe));
         lines.extend(self.readers.iter().filter(|reader| !reader.is_done()).map(Reader::describe));
-        if let Some(node) = &self.node {
+        for node in self.hosts.iter().filter_map(|host| host.node.as_ref()) {
             lines.push(format!("bus {:?}", node.bus.progress));
             lines.push(format!("acknowledgements {:?}", node.acknowledgements.progress));
         }
@@ -405,11 +392,13 @@ impl World {
         tally.add("network.duplicated", fates.duplicated);
         tally.add("network.reordered", fates.reordered);
         tally.add("network.cut", fates.cut);
-        for platter in [&self.machine.bus, &self.machine.acknowledgements] {
-            tally.add("disk.torn blocks", platter.borrow().torn);
-            tally.add("disk.refused segments", platter.borrow().refused);
+        for Host { machine, .. } in &self.hosts {
+            for platter in [&machine.bus, &machine.acknowledgements] {
+                tally.add("disk.torn blocks", platter.borrow().torn);
+                tally.add("disk.refused segments", platter.borrow().refused);
+            }
+            tally.add("world.processes", machine.incarnations);
         }
-        tally.add("world.processes", self.machine.incarnations);
         tally.add("world.simulated ms", self.clock.now_ns() / 1_000_000);
     }
 
@@ -424,21 +413,5 @@ impl World {
         if self.tracing {
             eprintln!("{:>12} {}", self.clock.now_ns(), what());
         }
-    }
-
-    /// A process has come to its end.
-    fn bury(&mut self, end: End) {
-        let Some(node) = self.node.take() else { return };
-        let tally = &mut self.tally;
-        node.for_each_counter(&mut |set, name, value| tally.add_to(set, name, value));
-        self.committed = self.committed.max(node.bus.progress.committed.get());
-        self.journalled = node.bus.progress.journalled.get();
-        let death = node.death.clone();
-        death.borrow_mut().die();
-        drop(node);
-        self.network.borrow_mut().break_connections(NODE_HOST);
-        self.machine.bury(&death, end);
-        self.draining = false;
-        self.start_at_ns = self.clock.now_ns() + self.random.below(5_000_000);
     }
 }

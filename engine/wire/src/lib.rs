@@ -12,6 +12,7 @@
 //! | [`declaration`] | limits, tables and schemas, as the stream carries them | bus |
 //! | [`acknowledgement`] | the outcome of one bus message | acknowledgement stream |
 //! | [`refusal`] | what the leader tells a packet's source when it could not take a message now | leader to clients |
+//! | [`replication`] | entries, watermarks and requests for older entries | nodes of one cluster |
 //! | [`soup`] | SoupBinTCP 3.00 packets; logins of 3.00 and 4.10 | queries |
 //! | [`query`] | requests and answers inside SoupBinTCP data packets | queries |
 //! | [`itch`] | Nasdaq TotalView-ITCH 5.0 messages | feeds |
@@ -26,6 +27,7 @@ pub mod itch;
 pub mod mold;
 pub mod query;
 pub mod refusal;
+pub mod replication;
 pub mod session;
 pub mod soup;
 pub mod transaction;

@@ -22,24 +22,22 @@ pub fn run(arguments: &Run) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Release)).map_err(Failure::failed)?;
-    let mut bar: Option<Progress> = None;
-    let node = Node::start(&config, &mut |replayed| {
-        bar.get_or_insert_with(|| Progress::new(Some(replayed.of), "messages replayed"))
-            .set(replayed.applied);
-    });
-    if let Some(bar) = bar {
-        bar.finish();
-    }
-    let node = node.map_err(Failure::failed)?;
-    if arguments.json {
-        tell_json(&node)
-    } else {
-        tell(&node, &config)
-    }
-
-    while !stop.load(Ordering::Acquire) && node.fault().is_none() {
-        std::thread::sleep(LOOK);
-    }
+    let mut cut_after = None;
+    let node = loop {
+        let node = start(&config, cut_after)?;
+        if arguments.json {
+            tell_json(&node)
+        } else {
+            tell(&node, &config)
+        }
+        while !stop.load(Ordering::Acquire) && node.fault().is_none() {
+            std::thread::sleep(LOOK);
+        }
+        cut_after = node.cut_after();
+        let Some(after) = cut_after.filter(|_| !stop.load(Ordering::Acquire)) else { break node };
+        let why = node.stop().err().map(|fault| fault.to_string()).unwrap_or_default();
+        tell_cut(arguments.json, after, &why);
+    };
     if arguments.end_stream && node.fault().is_none() {
         node.end_stream();
     }
@@ -52,6 +50,27 @@ pub fn run(arguments: &Run) -> Outcome {
         println!("stopped in order: stream {stream} ends at {}", text::grouped(last));
     }
     Ok(())
+}
+
+/// Starts the node, with its log cut back first where a leader said so.
+fn start(config: &Config, cut_after: Option<u64>) -> Result<Node, Failure> {
+    let mut bar: Option<Progress> = None;
+    let node = Node::start_cut(config, cut_after, &mut |replayed| {
+        bar.get_or_insert_with(|| Progress::new(Some(replayed.of), "messages replayed"))
+            .set(replayed.applied);
+    });
+    if let Some(bar) = bar {
+        bar.finish();
+    }
+    node.map_err(Failure::failed)
+}
+
+fn tell_cut(json: bool, after: u64, why: &str) {
+    if json {
+        println!("{}", json!({ "ready": false, "cut_after": after, "why": why }));
+    } else {
+        println!("{why}; starting again");
+    }
 }
 
 fn tell_json(node: &Node) {
@@ -73,6 +92,7 @@ fn tell_json(node: &Node) {
             "acknowledgement_group": addresses.acknowledgements.to_string(),
             "rewinder": addresses.rewinder.to_string(),
             "query": addresses.query.to_string(),
+            "lost": report.lost,
             "notices": node.notices(),
         })
     );
@@ -112,6 +132,20 @@ fn tell(node: &Node, config: &Config) {
         let agents: Vec<&str> = core.agents.iter().map(|agent| agent.as_str()).collect();
         let cpu = if core.cpu < 0 { "any processor".to_owned() } else { format!("processor {}", core.cpu) };
         println!("  core              {cpu}, idle {:?}: {}", core.idle, agents.join(" "));
+    }
+    if config.cluster.node > 0 {
+        let peers = config.cluster.peer.len();
+        println!(
+            "  cluster           node {} of {}, group {}:{}, register {}",
+            config.cluster.node,
+            peers + 1,
+            config.cluster.group,
+            config.cluster.port,
+            config.cluster.register
+        );
+    }
+    if let Some(lost) = &report.lost {
+        println!("  lost              {lost}");
     }
     for torn in &report.torn {
         println!("  cut back          {torn}");

@@ -9,23 +9,30 @@
 //!                   ├───▶ StoreAgent                                         ├───▶ PublisherAgent
 //!                   ├───▶ PublisherAgent                                     └───▶ RewinderAgent
 //!                   ├───▶ RewinderAgent
-//!                   └───▶ QueryAgent
+//!                   ├───▶ QueryAgent
+//!                   └───▶ ReplicaRewinderAgent (of a member of a cluster)
 //! ```
 //!
 //! [`start`] takes a node from what its disks and its ring hold to the point where the agents can run.
+mod images;
 mod journal;
 mod publisher;
 mod query;
+mod replica_rewinder;
 mod rewinder;
 mod sequencer;
+mod snapshot;
 pub mod start;
 mod store;
 
+pub use images::ImagePort;
 pub use journal::JournalAgent;
 pub use publisher::PublisherAgent;
 pub use query::QueryAgent;
+pub use replica_rewinder::ReplicaRewinderAgent;
 pub use rewinder::RewinderAgent;
-pub use sequencer::{SequencerAgent, SequencerOrders};
+pub use sequencer::{Membership, SequencerAgent, SequencerOrders};
+pub use snapshot::{SnapshotAgent, SnapshotConfig, SnapshotCounters, SnapshotDisks, SnapshotOrders};
 pub use store::{StoreAgent, StoreAgentCounters};
 
 use crate::time::Time;

@@ -6,23 +6,45 @@
 //! 4. The sequencer goes on with the session table that this left. A new stream begins with its declaration; a restarted
 //!    one declares again where the configuration says something new, or where the journal had been closed in order (so
 //!    that it no longer counts as closed before anything is acknowledged).
+//!
+//! # A member of a cluster
+//!
+//! With [`StartConfig::cluster`] the log's end is not the node's own to judge, and the steps differ:
+//!
+//! - Before anything else the log is cut back, if that is asked for ([`ClusterStart::cut_after`]).
+//! - That messages may have been lost (the ring is gone and the journal was not closed in order) is no fault: others have them. It
+//!   begins a life that is whole only since now (R14), which is durable before the evidence is touched; what was acknowledged above the
+//!   journal's end is cut off the acknowledgements. Damage stays a fault.
+//! - Committed is what is known to be: the last message that has an outcome. The store applies the stream up to there. What
+//!   follows is a tail that only the sequencer's session table takes in, and whose epochs are handed on ([`MemberStart::epochs`]).
+//! - Nothing is declared; whether something should be is handed on as well.
+mod acknowledgements;
+mod declarations;
+mod member;
+mod old_ring;
+
+#[cfg(test)]
+mod tests;
+
+pub use member::{ClusterStart, MemberStart};
+
 use super::{Agent, Fault, JournalAgent, StoreAgent};
 use crate::bus::sequencer::{Sequencer, SequencerConfig, SequencerError};
-use crate::bus::stream_reader::{StreamRead, StreamReader};
+use crate::bus::stream_reader::StreamReader;
 use crate::cursor::Progress;
 use crate::disk::{Disk, DiskError};
-use crate::journal::{
-    Durability, Group, JournalConfig, JournalReader, JournalWriter, MESSAGE_BYTES_MAX, Recovered, TornTail,
-    recover,
-};
-use crate::memory::ring::{Ring, RingConfig, RingError, RingIdentity, RingReader};
+use crate::journal::{JournalConfig, JournalReader, JournalWriter, Recovered, TornTail, recover};
+use crate::memory::ring::{Ring, RingConfig};
 use crate::memory::words::SharedWords;
-use crate::mutation::{Mutation, active};
+use crate::replication::Life;
 use crate::store::{Declared, Store, StoreCapacity, StoreConfig, StoreMemory};
 use crate::time::Time;
+use acknowledgements::{open_acknowledgements, recover_acknowledgements};
+use declarations::{Declarations, says_something_new};
 use gds_wire::declaration::Declaration;
-use gds_wire::envelope::{Kind, Message};
 use gds_wire::session::Session;
+use member::{begin_life, cut_back, loss_of_life, read_tail};
+use old_ring::{OldRing, name_of};
 use std::sync::Arc;
 
 /// What a start needs to know.
@@ -48,6 +70,8 @@ pub struct StartConfig {
     pub sequencer: SequencerConfig,
     /// The store's local settings.
     pub store: StoreConfig,
+    /// The node is a member of a cluster, and `stream` is given; `None`: it is alone.
+    pub cluster: Option<ClusterStart>,
 }
 
 /// Memory for the rings.
@@ -77,12 +101,18 @@ pub trait Surroundings {
     /// A handle to a journal's disk that reads alone, beside the writer.
     fn disk(&mut self, journal: JournalName) -> Result<Self::Disk, DiskError>;
 
-    /// A handle that writes. Asked for twice: one is used by the start alone, the other by the journal's agent afterwards, maybe in
-    /// another thread. They are never used at the same time.
+    /// A handle that writes. Asked for several times: one is used by the journal's agent after the start, maybe in another thread, the
+    /// others by the start alone. They are never used at the same time.
     fn writer(&mut self, journal: JournalName) -> Result<Self::Disk, DiskError>;
 
     /// Memory for a store of this size.
     fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault>;
+
+    /// The last life of this node that was kept; `None`: there was none. Only members of a cluster have lives.
+    fn life(&mut self) -> Result<Option<Life>, Fault>;
+
+    /// Keeps the life that begins, beside the journals: from the return on it would survive a power cut.
+    fn keep_life(&mut self, life: Life) -> Result<(), Fault>;
 
     /// The time now; called again and again while the start waits.
     fn now(&mut self) -> Time;
@@ -102,6 +132,8 @@ pub struct StartReport {
     pub torn: Vec<TornTail>,
     /// The stream is new.
     pub new: bool,
+    /// Why a member may have lost messages that it had.
+    pub lost: Option<String>,
     /// How long reading and checking the journals took.
     pub read_ns: u64,
     /// How long applying the stream took.
@@ -144,6 +176,8 @@ pub struct Started<D> {
     pub store: StoreAgent<D>,
     /// What was found.
     pub report: StartReport,
+    /// What only a member of a cluster has.
+    pub member: Option<MemberStart>,
 }
 
 /// The session of the acknowledgements of a stream: the stream's name with `A` for its first character (`B` if that is `A`).
@@ -154,205 +188,170 @@ pub fn acknowledgement_session(stream: Session) -> Session {
 }
 
 /// Starts a node. See the module for the steps.
+///
+/// # Panics
+/// When a member of a cluster is not told its stream.
 pub fn start<S: Surroundings>(
     config: &StartConfig,
     memory: StartMemory,
     around: &mut S,
 ) -> Result<Started<S::Disk>, Fault> {
     let StartMemory { ring: ring_words, ring_existed, acknowledgement_ring } = memory;
-    let durability = config.journal.durability;
-    let old_ring = if ring_existed { open_ring(ring_words.clone(), config)? } else { OldRing::None };
-
     let began_ns = around.now().monotonic_ns;
-    let mut disk = around.writer(JournalName::Bus).map_err(Fault::from)?;
-    let known_last = old_ring.whole().map_or(0, |ring| ring.first() - 1);
+    let old_ring = OldRing::open(ring_words.clone(), ring_existed, config)?;
     let mut declarations = Declarations::default();
-    let recovered = recover(&mut disk, config.stream, known_last, &mut |group| declarations.of_group(group))
-        .map_err(Fault::from)?;
-    let session = name_of(config, &recovered, &old_ring)?;
-    let ring = match old_ring {
-        OldRing::Whole(ring) if !active(Mutation::RingForgotten) => {
-            check_merge(&ring, &recovered)?;
-            ring
-        }
-        OldRing::Lost(why) if !recovered.clean && recovered.last > 0 => return Err(lost(&why, &recovered)),
-        OldRing::None if durability == Durability::Memory && !recovered.clean && recovered.last > 0 => {
-            return Err(lost("the ring file is gone", &recovered));
-        }
-        _ => {
-            let identity = RingIdentity { stream: session, boot_id: config.boot_id };
-            Ring::create(ring_words, config.ring, identity, recovered.last + 1)
-        }
-    };
-    let last = ring.last();
-    let progress = Arc::new(Progress::default());
-    progress.sequenced.set(last);
-    progress.journalled.set(recovered.last);
-    progress.durable.set(recovered.last);
-    progress.committed.set(last);
-    progress.published.set(recovered.last);
-    let bus = Stream { session, ring, progress, publish_from: recovered.last + 1 };
+    let Log { old_ring, disk, recovered, session } = find_log(config, old_ring, &mut declarations, around)?;
+    let lost = loss(config, &old_ring, &recovered)?;
+    let life = config.cluster.map(|cluster| begin_life(&cluster, lost.is_none(), around)).transpose()?;
+    let acknowledged = recover_acknowledgements(session, lost.as_ref().map(|_| recovered.last), around)?;
+    let torn = recovered.torn.iter().chain(&acknowledged.recovered.torn).cloned().collect();
 
-    let mut journal_writer = JournalWriter::new(config.journal, session, &recovered);
-    let mut source = bus.ring.reader(recovered.last + 1);
-    settle(&mut journal_writer, &mut source, &mut disk, &bus.progress, around)?;
-    if recovered.clean {
-        leave_clean_end(&mut journal_writer, &mut source, &mut disk, &bus, around)?;
-    }
-
-    let (acknowledgements, mut acknowledgement_journal, acknowledgements_torn) =
-        open_acknowledgements(config, &bus, acknowledgement_ring, around)?;
+    let ring = old_ring.into_ring(ring_words, config, session, &recovered)?;
+    let bus = bus_of(config, session, ring, &recovered, acknowledged.last())?;
+    let mut journal = open_journal(config, &bus, &recovered, disk, around)?;
+    let (acknowledgements, mut acknowledgement_journal) =
+        open_acknowledgements(config, acknowledged, acknowledgement_ring, around)?;
     let mut history = around.disk(JournalName::Bus).map_err(Fault::from)?;
     declarations.of_ring(&bus, recovered.last + 1, &mut history)?;
     let declared = declarations.all(&recovered)?;
+    let declaration_due = says_something_new(&config.declaration, &declared);
     let read_ns = around.now().monotonic_ns - began_ns;
+
     let mut store = open_store(config, declared, history, &bus, &acknowledgements, around)?;
     let began_ns = around.now().monotonic_ns;
-    replay(&mut store, &mut acknowledgement_journal, last, around)?;
+    replay(&mut store, &mut acknowledgement_journal, bus.progress.committed.get(), around)?;
     let replay_ns = around.now().monotonic_ns - began_ns;
+    let tail = read_tail(&bus, &store, &mut around.disk(JournalName::Bus).map_err(Fault::from)?)?;
 
-    let mut journal = JournalAgent::new(journal_writer, source, disk, bus.progress.clone());
-    let table = store.store().sessions().clone();
+    let ended = tail.table.stream_ended();
+    let epoch = life.map_or(config.sequencer.epoch, |_| tail.epochs.last_epoch());
     let mut sequencer = Sequencer::resume(
-        config.sequencer.clone(),
-        table,
+        SequencerConfig { epoch, ..config.sequencer.clone() },
+        tail.table,
         bus.ring.writer(),
         bus.progress.clone(),
-        store.last_timestamp_ns(),
+        tail.timestamp_ns,
     )
     .heeding(acknowledgements.progress.clone());
     if recovered.clean {
         sequencer = sequencer.committing_once_journalled(recovered.last + 1);
     }
-    declare(config, &recovered, &mut sequencer, &mut journal, &store, &bus, around)?;
+    if life.is_some() {
+        sequencer = sequencer.following();
+    } else if !ended && (declaration_due || recovered.clean) {
+        declare(config, &mut sequencer, &mut journal, &bus, around)?;
+    }
     hand_over(&mut journal, JournalName::Bus, around)?;
     hand_over(&mut acknowledgement_journal, JournalName::Acknowledgements, around)?;
 
+    let last = bus.ring.last();
     let report = StartReport {
         journalled: recovered.last,
         merged: last - recovered.last,
-        torn: recovered.torn.into_iter().chain(acknowledgements_torn).collect(),
+        torn,
         new: last == 0,
+        lost: life.and_then(|life| loss_of_life(life, lost)),
         read_ns,
         replay_ns,
     };
-    Ok(Started { bus, acknowledgements, sequencer, journal, acknowledgement_journal, store, report })
+    let declaration_due = declaration_due && !ended;
+    let member = life.map(|life| MemberStart { life, epochs: tail.epochs, declaration_due });
+    Ok(Started { bus, acknowledgements, sequencer, journal, acknowledgement_journal, store, report, member })
 }
 
-enum OldRing {
-    None,
-    /// There was one, and it says nothing any more.
-    Lost(String),
-    Whole(Arc<Ring>),
+/// The log as the last process left it, made fit to go on with.
+struct Log<D> {
+    old_ring: OldRing,
+    /// The journal's.
+    disk: D,
+    recovered: Recovered,
+    /// The stream's name.
+    session: Session,
 }
 
-impl OldRing {
-    fn whole(&self) -> Option<&Ring> {
-        match self {
-            Self::Whole(ring) => Some(ring),
-            Self::None | Self::Lost(_) => None,
+fn find_log<S: Surroundings>(
+    config: &StartConfig,
+    mut old_ring: OldRing,
+    declarations: &mut Declarations,
+    around: &mut S,
+) -> Result<Log<S::Disk>, Fault> {
+    let mut disk = around.writer(JournalName::Bus).map_err(Fault::from)?;
+    if let Some(cluster) = &config.cluster {
+        assert!(config.stream.is_some(), "a member of a cluster is told its stream");
+        if let Some(after) = cluster.cut_after {
+            old_ring = cut_back(config, old_ring, after, &mut disk, around)?;
         }
     }
+    let known_last = old_ring.known_last();
+    let recovered = recover(&mut disk, config.stream, known_last, &mut |group| declarations.of_group(group))
+        .map_err(Fault::from)?;
+    let session = name_of(config, &recovered, &old_ring)?;
+    Ok(Log { old_ring, disk, recovered, session })
 }
 
-fn open_ring(words: SharedWords, config: &StartConfig) -> Result<OldRing, Fault> {
-    match Ring::open(words) {
-        Ok(ring) if ring.identity().boot_id == config.boot_id => Ok(OldRing::Whole(ring)),
-        Ok(_) => Ok(OldRing::Lost("the machine has been started anew since the ring was written".into())),
-        Err(RingError::NotARing) => Ok(OldRing::None),
-        Err(error @ RingError::Version { .. }) => Err(Fault::from(error)),
-        Err(error) => Ok(OldRing::Lost(error.to_string())),
-    }
-}
-
-fn name_of(config: &StartConfig, recovered: &Recovered, ring: &OldRing) -> Result<Session, Fault> {
-    let in_ring = ring.whole().map(|ring| ring.identity().stream);
-    let found = recovered.stream.or(in_ring);
-    if let (Some(journal), Some(ring)) = (recovered.stream, in_ring)
-        && journal != ring
-    {
-        return Err(Fault(format!(
-            "the journal belongs to stream {journal}, the ring file to {ring}: name the directories that belong together"
-        )));
-    }
-    match (found, config.stream) {
-        (Some(found), Some(wanted)) if found != wanted => Err(Fault(format!(
-            "the ring file belongs to stream {found}, not to {wanted}: name the right stream or directory"
+/// Why messages may have been lost. A lone node that had any does not go on.
+fn loss(config: &StartConfig, old_ring: &OldRing, recovered: &Recovered) -> Result<Option<String>, Fault> {
+    let Some(why) = old_ring.lost(config, recovered) else { return Ok(None) };
+    match config.cluster {
+        Some(_) => Ok(Some(why.to_owned())),
+        None if recovered.last > 0 => Err(Fault(format!(
+            "{why}, and the journal was not closed in order: messages above {} may have been acknowledged and are lost. The stream stays \
+             stopped, so that no number is given twice. Keep the journal for the record, and start a new stream in another \
+             directory (durability \"fsync\" survives this)",
+            recovered.last
         ))),
-        (Some(found), _) => Ok(found),
-        (None, wanted) => Ok(wanted.unwrap_or(config.new_stream)),
+        None => Ok(None),
     }
 }
 
-fn lost(why: &str, recovered: &Recovered) -> Fault {
-    Fault(format!(
-        "{why}, and the journal was not closed in order: messages above {} may have been acknowledged and are lost. The stream stays \
-         stopped, so that no number is given twice. Keep the journal for the record, and start a new stream in another \
-         directory (durability \"fsync\" survives this)",
-        recovered.last
-    ))
-}
-
-fn check_merge(ring: &Ring, recovered: &Recovered) -> Result<(), Fault> {
-    let (first, last) = (ring.first(), ring.last());
-    if first > recovered.last + 1 {
-        return Err(Fault(format!(
-            "the journal ends with {} and the ring begins with {first}: what lies between is missing; restore the journal",
-            recovered.last
-        )));
-    }
-    if last < recovered.last {
-        return Err(Fault(format!(
-            "the ring ends with {last}, before the journal does ({}): it is not this journal's ring",
-            recovered.last
-        )));
-    }
-    Ok(())
-}
-
-type Acknowledgements<D> = (Stream, JournalAgent<D>, Option<TornTail>);
-
-fn open_acknowledgements<S: Surroundings>(
+/// The bus over `ring`. `acknowledged`: the last message that has an outcome.
+fn bus_of(
     config: &StartConfig,
-    bus: &Stream,
-    words: SharedWords,
-    around: &mut S,
-) -> Result<Acknowledgements<S::Disk>, Fault> {
-    let session = acknowledgement_session(bus.session);
-    let mut disk = around.writer(JournalName::Acknowledgements).map_err(Fault::from)?;
-    let recovered = recover(&mut disk, Some(session), 0, &mut |_| {}).map_err(Fault::from)?;
-    let (last, committed) = (recovered.last, bus.progress.committed.get());
-    if last > committed {
+    session: Session,
+    ring: Arc<Ring>,
+    recovered: &Recovered,
+    acknowledged: u64,
+) -> Result<Stream, Fault> {
+    let last = ring.last();
+    if acknowledged > last {
         return Err(Fault(format!(
-            "message {last} was acknowledged and the stream ends with {committed}: its journal lost something; restore it"
+            "message {acknowledged} was acknowledged and the stream ends with {last}: its journal lost something; restore it"
         )));
     }
-    let identity = RingIdentity { stream: session, boot_id: config.boot_id };
-    let ring = Ring::create(words, config.acknowledgement_ring, identity, last + 1);
+    let committed = if config.cluster.is_some() { acknowledged } else { last };
+    let published = recovered.last.min(committed);
     let progress = Arc::new(Progress::default());
     progress.sequenced.set(last);
-    progress.journalled.set(last);
-    progress.durable.set(last);
-    progress.committed.set(last);
-    progress.published.set(last);
-    let mut writer = JournalWriter::new(config.acknowledgement_journal, session, &recovered);
-    let mut source = ring.reader(last + 1);
-    settle(&mut writer, &mut source, &mut disk, &progress, around)?;
-    let journal = JournalAgent::new(writer, source, disk, progress.clone());
-    Ok((Stream { session, ring, progress, publish_from: last + 1 }, journal, recovered.torn))
+    progress.journalled.set(recovered.last);
+    progress.durable.set(recovered.last);
+    progress.committed.set(committed);
+    progress.published.set(published);
+    Ok(Stream { session, ring, progress, publish_from: published + 1 })
+}
+
+/// The agent of the bus journal.
+fn open_journal<S: Surroundings>(
+    config: &StartConfig,
+    bus: &Stream,
+    recovered: &Recovered,
+    disk: S::Disk,
+    around: &mut S,
+) -> Result<JournalAgent<S::Disk>, Fault> {
+    let writer = JournalWriter::new(config.journal, bus.session, recovered);
+    let source = bus.ring.reader(recovered.last + 1);
+    let mut journal = JournalAgent::new(writer, source, disk, bus.progress.clone());
+    settle(&mut journal, around)?;
+    if recovered.clean {
+        leave_clean_end(&mut journal, bus, around)?;
+    }
+    Ok(journal)
 }
 
 /// A journal's first duty cycles, before there is a sequencer, which looks at what is reserved: until its segments are there.
-fn settle<S: Surroundings>(
-    writer: &mut JournalWriter,
-    source: &mut RingReader,
-    disk: &mut S::Disk,
-    progress: &Progress,
-    around: &mut S,
-) -> Result<(), Fault> {
+fn settle<S: Surroundings>(journal: &mut JournalAgent<S::Disk>, around: &mut S) -> Result<(), Fault> {
     loop {
-        writer.duty(around.now(), source, u64::MAX, disk, progress).map_err(Fault::from)?;
-        if writer.is_quiet() {
+        journal.duty(around.now())?;
+        if journal.is_quiet() {
             return Ok(());
         }
     }
@@ -361,9 +360,7 @@ fn settle<S: Surroundings>(
 /// What the ring has beyond a journal that was closed in order goes to the journal before anybody sees it: without the ring, the next
 /// start would believe that there was nothing more.
 fn leave_clean_end<S: Surroundings>(
-    writer: &mut JournalWriter,
-    source: &mut RingReader,
-    disk: &mut S::Disk,
+    journal: &mut JournalAgent<S::Disk>,
     bus: &Stream,
     around: &mut S,
 ) -> Result<(), Fault> {
@@ -376,7 +373,7 @@ fn leave_clean_end<S: Surroundings>(
                 ring.last()
             )));
         }
-        writer.duty(around.now(), source, u64::MAX, disk, progress).map_err(Fault::from)?;
+        journal.duty(around.now())?;
     }
     Ok(())
 }
@@ -403,64 +400,6 @@ fn open_store<S: Surroundings>(
     ))
 }
 
-/// Everything that the stream declares. Memory is sized by the largest of it, so it must be known before anything is applied; it is
-/// gathered while the journal is checked, so that this costs no reading of its own.
-#[derive(Default)]
-struct Declarations {
-    declared: Declared,
-    /// The first message that was none.
-    fault: Option<Fault>,
-}
-
-impl Declarations {
-    fn of_group(&mut self, group: &Group<'_>) {
-        for message in group.messages() {
-            self.of_message(message.bytes);
-        }
-    }
-
-    /// Of what only the ring has.
-    fn of_ring(&mut self, bus: &Stream, from: u64, disk: &mut dyn Disk) -> Result<(), Fault> {
-        let mut bytes = vec![0; MESSAGE_BYTES_MAX];
-        let (mut reader, last) = (bus.reader(from), bus.progress.committed.get());
-        while reader.next_sequence() <= last {
-            let sequence = reader.next_sequence();
-            match reader.read(last, disk, &mut bytes).map_err(Fault::from)? {
-                StreamRead::Message { length, .. } => self.of_message(&bytes[..length]),
-                _ => {
-                    return Err(Fault(format!("message {sequence} is not in the ring: restore the journal")));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn of_message(&mut self, message: &[u8]) {
-        if let Err(fault) = self.accept(message) {
-            self.fault.get_or_insert(fault);
-        }
-    }
-
-    fn accept(&mut self, message: &[u8]) -> Result<(), Fault> {
-        let message = Message::parse(message).map_err(Fault::from)?;
-        if message.envelope.kind() == Kind::Declare {
-            self.declared.accept(&Declaration::parse(message.body).map_err(Fault::from)?);
-        }
-        Ok(())
-    }
-
-    /// All of them, if the stream is there from its first message on.
-    fn all(self, recovered: &Recovered) -> Result<Declared, Fault> {
-        if recovered.first > 1 {
-            return Err(Fault(format!(
-                "the journal begins with message {}: a stream can be replayed only from its beginning; restore the segments before",
-                recovered.first
-            )));
-        }
-        self.fault.map_or(Ok(self.declared), Err)
-    }
-}
-
 fn replay<S: Surroundings>(
     store: &mut StoreAgent<S::Disk>,
     acknowledgement_journal: &mut JournalAgent<S::Disk>,
@@ -478,19 +417,12 @@ fn replay<S: Surroundings>(
 
 fn declare<S: Surroundings>(
     config: &StartConfig,
-    recovered: &Recovered,
     sequencer: &mut Sequencer,
     journal: &mut JournalAgent<S::Disk>,
-    store: &StoreAgent<S::Disk>,
     bus: &Stream,
     around: &mut S,
 ) -> Result<(), Fault> {
-    let new = store.store().applied() == 0;
-    let declared = store.store().declared();
-    let changed = declared.declaration() != Some(&declared.with(&config.declaration));
-    if sequencer.table().stream_ended() || !(new || changed || recovered.clean) {
-        return Ok(());
-    }
+    let new = bus.ring.last() == 0;
     let number = match sequencer.declare(around.now(), &config.declaration) {
         Ok(number) => number,
         // Nothing is committed before the journal has gone beyond its orderly end; the next start tries again.

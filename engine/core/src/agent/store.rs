@@ -1,4 +1,5 @@
 //! Applies the stream and writes the outcomes to the acknowledgement ring.
+use super::images::{ImageDesk, ImagePort};
 use super::{Agent, Fault};
 use crate::bus::stream_reader::{StreamRead, StreamReader};
 use crate::counter_set;
@@ -6,6 +7,7 @@ use crate::cursor::Progress;
 use crate::disk::Disk;
 use crate::journal::MESSAGE_BYTES_MAX;
 use crate::memory::ring::RingWriter;
+use crate::mutation::{Mutation, active};
 use crate::store::{MESSAGES_TOGETHER, Store};
 use crate::time::{MICROSECOND_NS, MILLISECOND_NS, Time};
 use arrayvec::ArrayVec;
@@ -41,6 +43,8 @@ pub struct StoreAgent<D> {
     status_shown_ns: u64,
     status_applied: u64,
     counters: Arc<StoreAgentCounters>,
+    /// For whoever takes snapshots.
+    images: Option<ImageDesk>,
 }
 
 impl<D: Disk> StoreAgent<D> {
@@ -66,7 +70,15 @@ impl<D: Disk> StoreAgent<D> {
             status_shown_ns: 0,
             status_applied: u64::MAX,
             counters: Arc::default(),
+            images: None,
         }
+    }
+
+    /// From now on makes images for the one with the other end.
+    pub fn offer_images(&mut self) -> ImagePort {
+        let (desk, port) = ImageDesk::open(&self.store);
+        self.images = Some(desk);
+        port
     }
 
     /// The store.
@@ -180,7 +192,9 @@ impl Messages {
 
 impl<D: Disk> Agent for StoreAgent<D> {
     fn duty(&mut self, now: Time) -> Result<usize, Fault> {
-        let applied = self.apply(self.progress.committed.get())?;
+        let ahead = active(Mutation::QueryAhead);
+        let limit = if ahead { self.progress.sequenced.get() } else { self.progress.committed.get() };
+        let applied = self.apply(limit)?;
         if applied > 0 {
             self.acknowledgements.publish();
             let acknowledged = self.acknowledgements.next_sequence() - 1;
@@ -199,6 +213,7 @@ impl<D: Disk> Agent for StoreAgent<D> {
             self.status_applied = self.store.applied();
             self.store.publish_status();
         }
-        Ok(applied)
+        let imaged = self.images.as_mut().map_or(0, |images| images.duty(&mut self.store));
+        Ok(applied + imaged)
     }
 }

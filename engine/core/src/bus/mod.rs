@@ -18,7 +18,7 @@
 //! | [`receiver`] | receives a stream, filling gaps |
 //! | [`submitter`] | submits a client's blocks until they are acknowledged |
 pub mod admission;
-mod burst;
+pub(crate) mod burst;
 mod held;
 pub mod ingress;
 mod missing;
@@ -33,14 +33,14 @@ pub mod stream_reader;
 pub mod submitter;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use admission::{AdmissionRule, GapPolicy, Rerequest, StartAt};
 pub use ingress::{Hold, Ingress, IngressConfig, IngressCounters, IngressSink, Standing};
 pub use publisher::{Publisher, PublisherConfig, PublisherCounters, PublisherError};
 pub use receiver::{Receiver, ReceiverConfig, ReceiverCounters};
 pub use rewinder::{RewindSource, Rewinder, RewinderConfig, RewinderCounters};
-pub use sequencer::{Sequencer, SequencerConfig, SequencerCounters, SequencerError};
+pub use sequencer::{AppendError, Sequencer, SequencerConfig, SequencerCounters, SequencerError};
 pub use sessions::{NO_SCHEMA, NODE_SESSION, SessionEntry, SessionStep, SessionTable};
 pub use stream_reader::{StreamRead, StreamReader, StreamReaderCounters};
 pub use submitter::{SubmitError, SubmitEvent, Submitter, SubmitterConfig, SubmitterCounters};

@@ -228,6 +228,15 @@ impl Publisher {
         Ok(packets + usize::from(self.send_due(now.monotonic_ns, port)))
     }
 
+    /// Passes over what somebody else publishes, up to `last`; when it publishes again, a heartbeat is due at once.
+    pub fn pass(&mut self, now: Time, last: u64) {
+        if last >= self.next {
+            self.next = last + 1;
+            self.reader.seek(self.next);
+        }
+        (self.last_message_ns, self.heartbeats, self.heartbeat_due_ns) = (now.monotonic_ns, 0, 0);
+    }
+
     /// Packs what there is, and sends each burst that is complete. Returns how many packets it made.
     fn publish(
         &mut self,

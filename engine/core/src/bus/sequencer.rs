@@ -9,6 +9,11 @@
 //! is `memory`, and as far as the journal is durable when it is `fsync`.
 //!
 //! Requests and refusals leave through a small outbox that [`Sequencer::flush`] empties.
+//!
+//! In a cluster it owns the end of the log in both roles. While it leads it numbers what clients send; while it follows it appends the leader's
+//! entries as they are ([`Sequencer::append_replicated`]), and holds what it hears from clients, bounded, for the case that it leads next. Its session
+//! table follows the log either way, so a takeover changes nothing but the role (R17, R18 of `docs/FAILOVER.md`). How far may be committed is
+//! then said from outside.
 use super::ingress::{Hold, Ingress, IngressConfig, IngressSink, Standing};
 use super::sessions::{SessionStep, SessionTable};
 use crate::cursor::Progress;
@@ -110,6 +115,27 @@ impl fmt::Display for SequencerError {
 
 impl std::error::Error for SequencerError {}
 
+/// Why an entry of the leader was not appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// There is no room now; it is asked for again.
+    NotNow(Hold),
+    /// It cannot follow what is in the log: the logs differ where they must not.
+    Divergent(String),
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotNow(Hold::NoRoom) => f.write_str("no room for the leader's entry now"),
+            Self::NotNow(Hold::Refused(reason)) => write!(f, "no room for the leader's entry: {reason}"),
+            Self::Divergent(why) => write!(f, "the leader's log does not go on where ours ends: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for AppendError {}
+
 /// Most requests and refusals between two flushes.
 const OUTBOX_MAX: usize = 256;
 const OUTBOX_BYTES: usize =
@@ -132,6 +158,10 @@ struct Numbering {
     durability: Durability,
     /// With durability `memory`: nothing is committed before the journal has this message.
     first_journalled: u64,
+    /// It numbers what clients send; otherwise it appends what the leader sends.
+    leads: bool,
+    /// Why nothing new is taken, if it is not.
+    hold: Option<Hold>,
     epoch: u32,
     block_bytes_max: usize,
     last_timestamp_ns: u64,
@@ -180,6 +210,8 @@ impl Sequencer {
                 acknowledgements: None,
                 durability: config.durability,
                 first_journalled: 0,
+                leads: true,
+                hold: None,
                 epoch: config.epoch,
                 block_bytes_max,
                 last_timestamp_ns,
@@ -203,6 +235,38 @@ impl Sequencer {
     pub fn committing_once_journalled(mut self, number: u64) -> Self {
         self.numbering.first_journalled = number;
         self
+    }
+
+    /// Follows from the start, as every member of a cluster does.
+    pub fn following(mut self) -> Self {
+        self.follow();
+        self
+    }
+
+    /// From here it appends what the leader sends, and numbers nothing.
+    pub fn follow(&mut self) {
+        self.numbering.leads = false;
+        self.numbering.hold = None;
+    }
+
+    /// From here it numbers what clients send, behind the log as it is, under this epoch.
+    pub fn lead(&mut self, epoch: u32) {
+        assert!(epoch > 0 && epoch >= self.numbering.epoch, "epoch {epoch} is none of ours");
+        self.numbering.epoch = epoch;
+        self.numbering.leads = true;
+    }
+
+    /// Takes nothing new from clients, for this reason; `None`: takes again.
+    pub fn hold(&mut self, hold: Option<Hold>) {
+        self.numbering.hold = hold;
+    }
+
+    /// Appends the leader's next entry, numbered first in `epoch`, to a log that follows.
+    ///
+    /// # Errors
+    /// When there is no room now, or the entry is none that can follow.
+    pub fn append_replicated(&mut self, epoch: u32, message: &[u8]) -> Result<u64, AppendError> {
+        self.numbering.append_replicated(epoch, message)
     }
 
     /// Its counters.
@@ -243,16 +307,40 @@ impl Sequencer {
     /// Publishes what was sequenced since the last call to the ring's readers and moves the commit point. Call it in every duty cycle: the
     /// journal may have become durable meanwhile.
     pub fn finish_batch(&mut self) {
-        let Numbering { writer, progress, durability, first_journalled, .. } = &mut self.numbering;
+        self.publish_batch();
+        self.commit(u64::MAX);
+    }
+
+    /// Publishes what was sequenced since the last call to the ring's readers; commits nothing.
+    pub fn publish_batch(&mut self) {
+        let Numbering { writer, progress, .. } = &mut self.numbering;
         writer.publish();
-        let sequenced = writer.next_sequence() - 1;
-        progress.sequenced.set(sequenced);
-        let durable = progress.durable.get();
-        progress.committed.set(match durability {
+        progress.sequenced.set(writer.next_sequence() - 1);
+    }
+
+    /// The last number that this node has as durable as the stream says.
+    pub fn durable(&self) -> u64 {
+        let Numbering { progress, durability, first_journalled, .. } = &self.numbering;
+        let (sequenced, durable) = (progress.sequenced.get(), progress.durable.get());
+        match durability {
             Durability::Memory if durable >= *first_journalled => sequenced,
             Durability::Fsync if active(Mutation::CommitBeforeDurable) => sequenced,
             Durability::Memory | Durability::Fsync => durable.min(sequenced),
-        });
+        }
+    }
+
+    /// Moves the commit point as far as this node has what is published, and not beyond `limit`. Never back.
+    pub fn commit(&mut self, limit: u64) {
+        let progress = &self.numbering.progress;
+        let uncounted = active(Mutation::LeaderUncounted);
+        let durable = if uncounted { progress.sequenced.get() } else { self.durable() };
+        let committed = &progress.committed;
+        committed.set(durable.min(limit).max(committed.get()));
+    }
+
+    /// How far the node has come.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.numbering.progress
     }
 
     /// Sends the requests and refusals that have come up.
@@ -264,7 +352,16 @@ impl Sequencer {
 
     /// One duty cycle: receives at most `limit` datagrams, does what is due, publishes, commits, sends. Returns how many it received.
     pub fn duty(&mut self, now: Time, port: &mut dyn DatagramPort, limit: usize) -> usize {
-        let room = self.numbering.room() / self.packet_ring_bytes;
+        let received = self.receive(now, port, limit);
+        self.finish_batch();
+        self.flush(port);
+        received
+    }
+
+    /// Receives at most `limit` datagrams and does what is due. Returns how many it received.
+    pub fn receive(&mut self, now: Time, port: &mut dyn DatagramPort, limit: usize) -> usize {
+        // What follows takes no room for what it hears: it only holds it.
+        let room = if self.numbering.leads { self.numbering.room() / self.packet_ring_bytes } else { limit };
         let mut received = 0;
         if room == 0 {
             self.numbering.counters.not_accepting.increment();
@@ -273,8 +370,6 @@ impl Sequencer {
                 port.receive(limit.min(room), &mut |source, datagram| self.on_packet(now, source, datagram));
         }
         self.on_timer(now);
-        self.finish_batch();
-        self.flush(port);
         received
     }
 
@@ -327,6 +422,47 @@ impl Numbering {
         self.append(now, Session::NODE, kind, Reason::None, number, body)
     }
 
+    /// The next number, if there is room for a message of this length in the journals and in the ring.
+    fn place_for(&mut self, length: usize) -> Result<u64, Hold> {
+        let sequence = self.writer.next_sequence();
+        if sequence > self.reserved {
+            self.reserved = self.look_reserved();
+            if sequence > self.reserved {
+                return Err(self.no_reserve());
+            }
+        }
+        if self.room() < length {
+            self.counters.ring_full.increment();
+            return Err(Hold::NoRoom);
+        }
+        Ok(sequence)
+    }
+
+    fn append_replicated(&mut self, epoch: u32, message: &[u8]) -> Result<u64, AppendError> {
+        assert!(!self.leads, "a leader appends what clients send");
+        let sequence = self.place_for(message.len()).map_err(AppendError::NotNow)?;
+        let divergent =
+            |why: String| AppendError::Divergent(format!("entry {sequence} of epoch {epoch}: {why}"));
+        let parsed = Message::parse(message).map_err(|error| divergent(error.to_string()))?;
+        let timestamp_ns = parsed.envelope.timestamp_ns();
+        if epoch < self.epoch || timestamp_ns < self.last_timestamp_ns {
+            return Err(divergent(format!(
+                "it is older than the entry before, of epoch {} and at {} ns",
+                self.epoch, self.last_timestamp_ns
+            )));
+        }
+        let step = self.table.apply(sequence, &parsed);
+        if matches!(step, SessionStep::Full | SessionStep::OutOfOrder) {
+            let (number, session) = (parsed.envelope.client_sequence(), parsed.envelope.session);
+            return Err(divergent(format!("number {number} of session {session}: {step:?}")));
+        }
+        self.writer.append(epoch, &[message]);
+        (self.epoch, self.last_timestamp_ns) = (epoch, timestamp_ns);
+        self.counters.messages.increment();
+        self.counters.bytes.add(message.len() as u64);
+        Ok(sequence)
+    }
+
     /// Gives a message the next bus number: into the ring, and into the session table.
     fn append(
         &mut self,
@@ -337,18 +473,14 @@ impl Numbering {
         number: u64,
         body: &[u8],
     ) -> Result<u64, Hold> {
-        let sequence = self.writer.next_sequence();
-        if sequence > self.reserved {
-            self.reserved = self.look_reserved();
-            if sequence > self.reserved {
-                return Err(self.no_reserve());
-            }
-        }
-        let length = ENVELOPE_BYTES + body.len();
-        if self.room() < length {
-            self.counters.ring_full.increment();
+        if !self.leads {
             return Err(Hold::NoRoom);
         }
+        if let Some(hold) = self.hold {
+            return Err(hold);
+        }
+        let length = ENVELOPE_BYTES + body.len();
+        let sequence = self.place_for(length)?;
         let runs_back = active(Mutation::TimestampsRunBack);
         let timestamp_ns = if runs_back { now.wall_ns } else { self.last_timestamp_ns.max(now.wall_ns) };
         let envelope = Envelope::new(session, kind, reason, number, timestamp_ns);
@@ -377,6 +509,15 @@ impl Numbering {
 impl IngressSink for Numbering {
     fn standing(&self, session: &Session) -> Standing {
         let entry = self.table.get(session);
+        if !self.leads {
+            // Only the leader refuses; who follows holds what is new to it, and drops the rest.
+            return match entry {
+                Some(entry) if entry.ended() => Standing::Ended,
+                Some(entry) => Standing::Next { next: entry.next, skip: entry.skip },
+                None if self.table.is_full() || self.table.stream_ended() => Standing::Ended,
+                None => Standing::New,
+            };
+        }
         if self.table.stream_ended() {
             let next = entry.map_or(1, |entry| entry.next);
             return Standing::Refused { reason: RefusalReason::StreamEnded, next };
@@ -423,6 +564,10 @@ impl IngressSink for Numbering {
     }
 
     fn send(&mut self, to: SocketAddrV4, datagram: &[u8]) {
+        // Only the leader asks and refuses.
+        if !self.leads {
+            return;
+        }
         if self.outbox.len() == OUTBOX_MAX {
             self.counters.outbox_full.increment();
             return;

@@ -6,6 +6,10 @@
 //! messages after its end a session's name is forgotten.
 //!
 //! Memory is taken when a declaration is applied, never otherwise.
+mod image;
+
+pub(crate) use image::SessionImage;
+
 use super::session_map::SessionMap;
 use crate::mutation::{Mutation, active};
 use gds_wire::declaration::{Declaration, SchemaDeclaration};
@@ -36,6 +40,16 @@ pub struct SessionEntry {
     /// Index into [`SessionTable::schemas`], or [`NO_SCHEMA`].
     pub schema: u16,
 }
+
+/// What a free slot holds.
+const BLANK: SessionEntry = SessionEntry {
+    session: Session([0; 10]),
+    next: 0,
+    ended_at: 0,
+    skipped: 0,
+    skip: (0, 0),
+    schema: NO_SCHEMA,
+};
 
 impl SessionEntry {
     /// True once its end of session has been sequenced.
@@ -97,6 +111,8 @@ pub struct SessionTable {
     forget_messages: u64,
     schemas: Vec<SchemaDeclaration>,
     stream_ended: bool,
+    /// A copy that is being made.
+    image: Option<Box<SessionImage>>,
 }
 
 impl Default for SessionTable {
@@ -122,6 +138,7 @@ impl SessionTable {
             forget_messages: 0,
             schemas: Vec::new(),
             stream_ended: false,
+            image: None,
         };
         table.reserve(0);
         table
@@ -278,6 +295,7 @@ impl SessionTable {
     fn slot_for(&mut self, session: Session, number: u64) -> Result<u32, SessionStep> {
         if let Some(slot) = self.slot(&session) {
             self.newest = slot;
+            self.before_change(slot);
             let entry = &self.entries[slot as usize];
             let again = active(Mutation::IngressTakesTwice) || active(Mutation::OverlapNotTrimmed);
             return if (entry.next == number || again) && !entry.ended() {
@@ -294,6 +312,7 @@ impl SessionTable {
         }
         let schema = if session == NODE_SESSION { NO_SCHEMA } else { self.matching_schema(&session) };
         let slot = self.free.pop().expect("a slot for every session the declaration allows, and the node's");
+        self.before_change(slot);
         self.entries[slot as usize] =
             SessionEntry { session, next: number, ended_at: 0, skipped: 0, skip: (0, 0), schema };
         self.map.insert(session, slot);
@@ -328,6 +347,7 @@ impl SessionTable {
                 break;
             }
             self.ended.pop_front();
+            self.before_change(slot);
             let entry = &mut self.entries[slot as usize];
             entry.next = 0;
             let session = entry.session;
@@ -355,16 +375,8 @@ impl SessionTable {
         if slots <= self.entries.len() {
             return;
         }
-        let blank = SessionEntry {
-            session: Session([0; 10]),
-            next: 0,
-            ended_at: 0,
-            skipped: 0,
-            skip: (0, 0),
-            schema: NO_SCHEMA,
-        };
         let before = self.entries.len();
-        self.entries.resize(slots, blank);
+        self.entries.resize(slots, BLANK);
         self.summed.resize(slots, (0, false));
         self.free.reserve(slots);
         self.free.extend((before as u32..slots as u32).rev());

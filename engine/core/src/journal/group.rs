@@ -28,6 +28,7 @@ use gds_wire::session::Session;
 use zerocopy::byteorder::network_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::walk::Position;
 use crate::disk::{BLOCK_BYTES, Block};
 
 /// Bytes of a group before its first message.
@@ -123,6 +124,13 @@ impl<'a> Group<'a> {
         let claimed = header.bytes.get() as usize;
         let possible = claimed != 0 && claimed.is_multiple_of(BLOCK_BYTES) && claimed <= GROUP_BYTES_MAX;
         if possible { Ok(claimed) } else { Err(GroupError::Header) }
+    }
+
+    /// Where the group at the start of `bytes` says it lies.
+    pub(super) fn claimed_place(bytes: &[u8]) -> Result<Position, GroupError> {
+        let (header, _) = GroupHeader::ref_from_prefix(bytes).map_err(|_| GroupError::Short)?;
+        let offset = u64::from(header.offset_blocks.get()) * BLOCK_BYTES as u64;
+        Ok(Position { segment: header.segment.get(), offset })
     }
 
     /// The first sequence number of the group that a segment begins with, as its unchecked header has it.

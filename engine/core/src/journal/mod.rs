@@ -30,12 +30,18 @@
 //! that was not finished is above every number known durable. What the caller knows to be in the journal from elsewhere (the ring that
 //! outlived the process begins behind it) it passes to [`recover`], and a break below that is damage as well.
 //!
+//! # Cut
+//!
+//! A replica whose journal has messages that its leader does not have [`cut`]s them off. That too can be interrupted at any moment: an
+//! image in segment 0 says how far it should go, and [`recover`] goes on with it.
+//!
 //! # Errors
 //!
 //! No room for another segment: `reserved` stays where it is, the writer tries again every 100 ms. Any other failed
 //! write or sync is a [`JournalFault`]: the node stops, and a failed sync is never tried again, because the operating system may have
 //! dropped what it could not write.
 mod config;
+mod cut;
 pub mod group;
 mod reader;
 mod recovery;
@@ -49,6 +55,7 @@ pub(crate) mod memory_disk;
 mod tests;
 
 pub use config::{Durability, JournalConfig, JournalCounters, JournalFault};
+pub use cut::cut;
 pub use group::{GROUP_BYTES_MAX, Group, MESSAGE_BYTES_MAX, Message, Messages};
 pub use reader::{JournalRead, JournalReader};
 pub use recovery::{Recovered, recover};

@@ -2,7 +2,7 @@
 use gds_wire::session::Session;
 
 use super::group::{GROUP_HEADER_BYTES, Group, MESSAGE_HEADER_BYTES, split_message};
-use super::segment::{Window, whole_bytes};
+use super::segment::{Window, segments, whole_bytes};
 use super::walk::{JournalDamage, JournalError, Position};
 use crate::disk::{BLOCK_BYTES, Disk, DiskError};
 
@@ -90,9 +90,17 @@ impl JournalReader {
         self.segments.first().map(|segment| segment.first)
     }
 
+    /// The first segment, if another follows it and all its messages are below `sequence`. As of the last refresh or read.
+    pub fn first_segment_below(&self, sequence: u64) -> Option<u64> {
+        match &self.segments[..] {
+            [first, second, ..] if second.first <= sequence => Some(first.number),
+            _ => None,
+        }
+    }
+
     /// Looks which segments there are. Reads do so themselves when they need to.
     pub fn refresh(&mut self, disk: &mut dyn Disk) -> Result<(), DiskError> {
-        let numbers = disk.segments()?;
+        let numbers = segments(disk)?;
         if let Some(&oldest) = numbers.first() {
             self.segments.retain(|segment| segment.number >= oldest);
         }
@@ -100,7 +108,12 @@ impl JournalReader {
         for number in numbers.into_iter().filter(|&number| number > known) {
             // The window is wanted for the group the reader stands in, so only one block is read here.
             let mut head = [0; BLOCK_BYTES];
-            let read = disk.read(number, 0, &mut head)?;
+            let read = match disk.read(number, 0, &mut head) {
+                Ok(read) => read,
+                // The oldest may be removed at any time.
+                Err(_) if !segments(disk)?.contains(&number) => continue,
+                Err(error) => return Err(error),
+            };
             let Some(first) = Group::claimed_first(&head[..read], self.stream, number) else { break };
             self.segments.push(Segment { number, first, bytes: whole_bytes(disk, number)? });
         }
@@ -114,8 +127,10 @@ impl JournalReader {
         disk: &mut dyn Disk,
         into: &mut [u8],
     ) -> Result<JournalRead, JournalError> {
-        if !self.stand_at(sequence, disk)? {
-            return Ok(JournalRead::Absent);
+        match self.stand_at(sequence, disk) {
+            Ok(true) => {}
+            Ok(false) => return Ok(JournalRead::Absent),
+            Err(error) => return self.absent_or(sequence, disk, error),
         }
         let standing = self.standing.as_mut().expect("it stands at the message");
         let place = standing.place;
@@ -127,6 +142,20 @@ impl JournalReader {
         standing.sequence += 1;
         standing.offset += MESSAGE_HEADER_BYTES + length;
         Ok(JournalRead::Message { length, epoch })
+    }
+
+    /// What could not be read is absent if it has been removed, as the oldest segments may be at any time.
+    fn absent_or(
+        &mut self,
+        sequence: u64,
+        disk: &mut dyn Disk,
+        error: JournalError,
+    ) -> Result<JournalRead, JournalError> {
+        (self.standing, self.following) = (None, None);
+        self.window.forget();
+        self.refresh(disk)?;
+        let gone = self.first_kept().is_none_or(|first| sequence < first);
+        if gone { Ok(JournalRead::Absent) } else { Err(error) }
     }
 
     /// The error for a message that the journal must have (the journal's cursor has passed it) and a read called absent.

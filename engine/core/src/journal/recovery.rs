@@ -1,8 +1,9 @@
 //! The start of a journal: what is there, made fit to be written on.
 use gds_wire::session::Session;
 
+use super::cut;
 use super::group::Group;
-use super::segment::{Window, whole_bytes};
+use super::segment::{Window, segments, whole_bytes};
 use super::walk::{JournalError, Position, TornTail, Walk, walk};
 use crate::disk::{BLOCK_BYTES, Block, Disk, DiskError, DiskWrite};
 
@@ -46,27 +47,25 @@ impl Recovered {
     }
 }
 
-/// Reads the whole journal, checks it, cuts a torn tail back, and syncs what may not have been.
+/// Reads the whole journal, checks it, cuts a torn tail back, and syncs what may not have been. Before that it finishes a
+/// [`cut`](super::cut()) that was begun.
 ///
 /// `stream`: the stream expected, `None` to take what is there. `known_last`: the caller knows from elsewhere that every
 /// message up to this number has been handed to the journal, so that a break below is damage; 0 when it knows nothing. (A
 /// ring that outlived the process gives `ring.first() - 1`.) `visit` is shown each whole group in order, also when something behind it
 /// turns out to be damaged.
 ///
-/// Errors leave the journal as it was, but for [`JournalError::Disk`] while a torn tail is cut back; then the next start
-/// goes on with the cut.
+/// Errors leave the journal as it was, but for [`JournalError::Disk`] while it is cut back; then the next start goes on with that.
 pub fn recover(
     disk: &mut dyn Disk,
     stream: Option<Session>,
     known_last: u64,
     visit: &mut dyn FnMut(&Group<'_>),
 ) -> Result<Recovered, JournalError> {
+    cut::finish(disk, stream)?;
     let found = walk(disk, stream, known_last, visit)?;
     let keep = found.position.map_or(0, |position| position.segment);
-    // From the last on, so that an interruption leaves no hole.
-    for segment in disk.segments()?.into_iter().rev().take_while(|&segment| segment > keep) {
-        disk.remove(segment)?;
-    }
+    remove_behind(disk, keep)?;
     let mut segment_bytes = 0;
     if let Some(position) = found.position {
         segment_bytes = whole_bytes(disk, position.segment)?;
@@ -81,8 +80,17 @@ pub fn recover(
     Ok(Recovered { stream, first, last, epoch, clean, position, torn, checksum, segment_bytes })
 }
 
+/// Removes the segments above `keep`: from the last on, so that an interruption leaves no hole.
+pub(super) fn remove_behind(disk: &mut dyn Disk, keep: u64) -> Result<(), DiskError> {
+    segments(disk)?
+        .into_iter()
+        .rev()
+        .take_while(|&segment| segment > keep)
+        .try_for_each(|segment| disk.remove(segment))
+}
+
 /// Writes zeros over all blocks from `position` to the end of the segment that are something else.
-fn zero_from(disk: &mut dyn Disk, position: Position) -> Result<(), DiskError> {
+pub(super) fn zero_from(disk: &mut dyn Disk, position: Position) -> Result<(), DiskError> {
     let end = whole_bytes(disk, position.segment)?;
     let mut window = Window::new();
     let mut offset = position.offset;
@@ -110,7 +118,7 @@ fn zero_from(disk: &mut dyn Disk, position: Position) -> Result<(), DiskError> {
     Ok(())
 }
 
-fn write_and_wait(disk: &mut dyn Disk, write: DiskWrite) -> Result<(), DiskError> {
+pub(super) fn write_and_wait(disk: &mut dyn Disk, write: DiskWrite) -> Result<(), DiskError> {
     disk.submit(write);
     match disk.wait() {
         Some((_, result)) => result,

@@ -7,6 +7,16 @@ use crate::disk::{BLOCK_BYTES, Block, Disk, DiskError};
 /// What a window reads at a time until it meets a longer group.
 const READ_BYTES: usize = 64 << 10;
 
+/// The segment that holds the image of a group while a journal is cut; the journal itself begins with 1.
+pub(super) const SCRATCH: u64 = 0;
+
+/// The journal's segments, ascending.
+pub(super) fn segments(disk: &mut dyn Disk) -> Result<Vec<u64>, DiskError> {
+    let mut segments = disk.segments()?;
+    segments.retain(|&segment| segment != SCRATCH);
+    Ok(segments)
+}
+
 /// Holds one stretch of one segment; grows to the longest group met, at most [`GROUP_BYTES_MAX`].
 pub(super) struct Window {
     blocks: Vec<Block>,

@@ -11,6 +11,7 @@ use crate::memory::{HeapWords, Ring, RingConfig, RingIdentity, RingReader, RingW
 use crate::random::Random;
 use crate::time::{MILLISECOND_NS, Time};
 
+mod cutting;
 mod damage;
 mod properties;
 

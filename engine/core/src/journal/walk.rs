@@ -4,7 +4,7 @@ use std::fmt;
 use gds_wire::session::Session;
 
 use super::group::{Group, GroupError};
-use super::segment::{Window, whole_bytes};
+use super::segment::{Window, segments, whole_bytes};
 use crate::disk::{BLOCK_BYTES, Disk, DiskError};
 
 /// A place in the journal.
@@ -148,14 +148,15 @@ pub struct Walk {
 /// `stream`: the stream expected, `None` to take what is there. `known_last`: the caller knows from elsewhere that every message up
 /// to this number has been handed to the journal; 0 when it knows nothing.
 ///
-/// Beside a running writer the end may look torn where a write is on its way.
+/// Beside a running writer the end may look torn where a write is on its way. Where a cut was interrupted, the journal may look damaged
+/// until a recovery has finished it.
 pub fn walk(
     disk: &mut dyn Disk,
     stream: Option<Session>,
     known_last: u64,
     visit: &mut dyn FnMut(&Group<'_>),
 ) -> Result<Walk, JournalError> {
-    let segments = disk.segments()?;
+    let segments = segments(disk)?;
     let mut walker = Walker::new(stream);
     let mut broken = None;
     for (index, &segment) in segments.iter().enumerate() {

@@ -218,6 +218,38 @@ impl Ring {
         recovery::open(words).map(Arc::new)
     }
 
+    /// Forgets every message above `after`: that is the last one then, and the next that is appended gets the number behind it. A
+    /// ring that no longer has `after` is made anew, empty; one that ends with it or before stays as it is.
+    ///
+    /// A process that dies meanwhile leaves the ring as it was, or cut, or, where it is made anew, perhaps none.
+    ///
+    /// # Panics
+    ///
+    /// When anybody else has the ring: to its readers messages would change.
+    #[must_use]
+    pub fn cut(self: Arc<Self>, after: u64) -> Arc<Self> {
+        let (first, last) = (self.first(), self.last());
+        if after >= last {
+            return self;
+        }
+        let Some(ring) = Arc::into_inner(self) else {
+            panic!("a ring is cut before it has a writer or readers")
+        };
+        if after < first {
+            return Self::create(ring.words, ring.config, ring.identity, after + 1);
+        }
+        let parts = ring.parts();
+        let end = parts.position_of(after + 1).load(Relaxed);
+        let first_position = parts.position_of(first).load(Relaxed);
+        parts.header[PUBLISHED_AT].store(after, Release);
+        parts.header[END_AT].store(end, Relaxed);
+        // What was claimed and is below `first` is gone all the same.
+        parts.header[CLAIMED_AT].store(end, Relaxed);
+        parts.header[CLAIMED_SEQUENCE_AT].store(after, Relaxed);
+        fence(Release);
+        Arc::new(Self::over(ring.words, ring.config, ring.identity, first, first_position))
+    }
+
     fn over(
         words: SharedWords,
         config: RingConfig,

@@ -20,6 +20,8 @@ crate::counter_set! {
         cleaned_bytes,
         /// Records copied from the log's tail to its head because they are still wanted.
         relocated,
+        /// Times the log ran short of room while a snapshot held its tail, so that the snapshot was given up.
+        holds_taken_back,
         /// Index entries of emptied tables removed.
         swept,
         /// Entries in the index's stash now; should be 0 or close to it.

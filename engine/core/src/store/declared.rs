@@ -59,6 +59,19 @@ impl Declared {
     pub fn accept(&mut self, declaration: &Declaration) {
         let merged = self.with(declaration);
         let limits = merged.limits;
+        let largest = self.largest.unwrap_or(limits);
+        let largest = Limits {
+            records_max: largest.records_max.max(limits.records_max),
+            bytes_max: largest.bytes_max.max(limits.bytes_max),
+            horizon_messages: largest.horizon_messages.max(limits.horizon_messages),
+            ..limits
+        };
+        *self = Self::restored(merged, largest);
+    }
+
+    /// What was declared so far, as it was kept: [`declaration`](Self::declaration) and [`largest_limits`](Self::largest_limits).
+    pub(crate) fn restored(merged: Declaration, largest: Limits) -> Self {
+        let limits = merged.limits;
         let mut bytes = Vec::new();
         for limit in [
             limits.records_max,
@@ -79,14 +92,6 @@ impl Declared {
             bytes.extend_from_slice(&[schema.schema as u8, schema.version]);
             bytes.extend_from_slice(&schema.first_table.to_be_bytes());
         }
-        self.digest = xxh3_128(&bytes);
-        let largest = self.largest.unwrap_or(limits);
-        self.largest = Some(Limits {
-            records_max: largest.records_max.max(limits.records_max),
-            bytes_max: largest.bytes_max.max(limits.bytes_max),
-            horizon_messages: largest.horizon_messages.max(limits.horizon_messages),
-            ..limits
-        });
-        self.merged = Some(merged);
+        Self { merged: Some(merged), largest: Some(largest), digest: xxh3_128(&bytes) }
     }
 }

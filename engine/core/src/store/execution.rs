@@ -20,6 +20,11 @@ const SWEEP_SHARE: u64 = 4;
 /// ... but in no fewer messages than this.
 const SWEEP_MESSAGES_MIN: u64 = 64;
 
+/// How many messages sweeping the index of an emptied table may take.
+pub(super) fn sweep_messages(limits: &Limits) -> u64 {
+    (limits.records_max / SWEEP_SHARE).max(SWEEP_MESSAGES_MIN)
+}
+
 /// How to take one operation back, and what to tidy up once it stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Undo {
@@ -82,8 +87,7 @@ impl<'a> Execution<'a> {
 
     /// Empties tables, all or none. Not undone: the only operation of its message.
     pub fn empty(&mut self, tables: &[u16]) -> Result<(), Outcome> {
-        let sweep_messages = (self.limits.records_max / SWEEP_SHARE).max(SWEEP_MESSAGES_MIN);
-        self.records.empty(tables, self.sequence, sweep_messages)
+        self.records.empty(tables, self.sequence, sweep_messages(&self.limits))
     }
 
     /// Keeps or undoes what was done; returns the final outcome.

@@ -96,11 +96,9 @@ impl Records {
     /// Gives back what the log's tail holds, while the log is rather full: a bounded number of bytes.
     pub fn clean(&mut self) {
         let mut budget = self.clean_bytes_max;
-        while budget > 0
-            && self.log.tail() < self.cursor
-            && (self.log.head() - self.log.tail()) as usize > self.clean_above_bytes
-        {
-            let cleaned = self.clean_records(budget);
+        while budget > 0 && self.log.tail() < self.cursor && self.used_bytes() > self.clean_above_bytes {
+            let until = self.clean_until();
+            let cleaned = self.clean_records(budget, until);
             if cleaned == 0 {
                 break;
             }
@@ -109,15 +107,31 @@ impl Records {
         }
     }
 
-    /// Gives back the next records of the tail, as many as are looked at together, or `budget` bytes. Returns how many bytes.
-    fn clean_records(&mut self, budget: usize) -> usize {
+    fn used_bytes(&self) -> usize {
+        (self.log.head() - self.log.tail()) as usize
+    }
+
+    /// The tail may go as far as the horizon was looked at, but not beyond where somebody holds it, unless room is short.
+    fn clean_until(&mut self) -> u64 {
+        let held = self.shared.hold.position();
+        if held == self.log.tail() && self.used_bytes() > self.hold_up_to_bytes {
+            self.shared.hold.take_back();
+            self.counters.holds_taken_back.increment();
+            return self.cursor;
+        }
+        held.min(self.cursor)
+    }
+
+    /// Gives back the next records of the tail up to `until`, as many as are looked at together, or `budget` bytes. Returns how many
+    /// bytes.
+    fn clean_records(&mut self, budget: usize, until: u64) -> usize {
         let shared = Arc::clone(&self.shared);
         let log = shared.log.view();
         let tail = self.log.tail();
         let mut wanted = ArrayVec::<u64, CLEAN_RECORDS>::new();
         let mut places = ArrayVec::<Candidates, CLEAN_RECORDS>::new();
         let mut end = tail;
-        while end < self.cursor && ((end - tail) as usize) < budget && !wanted.is_full() {
+        while end < until && ((end - tail) as usize) < budget && !wanted.is_full() {
             let header = log.header(end).expect("the tail is kept");
             // Only looked at in advance.
             if header.version > self.floor {

@@ -17,6 +17,9 @@
 //! | `tables` | tables, generations, counts |
 //! | `declared` | all declarations so far, as one |
 //! | `reader` | [`StoreReader`]: reads as of a sequence number, from any thread |
+//! | `image`, `versions`, `hold` | the store as of one message, copied while it goes on |
+//! | `restore` | a store from such a copy |
+//! | `census` | whether a copy is whole |
 //!
 //! # Versions
 //!
@@ -39,31 +42,40 @@
 //! Sessions without a declared schema are native. End of session, end of stream and declarations are
 //! `Applied`.
 mod capacity;
+pub(crate) mod census;
 mod counters;
 mod declared;
 mod execution;
 mod foresight;
+mod hold;
 mod horizon;
+mod image;
 pub mod itch;
 mod native;
 mod plan;
 mod reader;
 mod records;
+mod restore;
 mod shared;
 mod status;
 mod tables;
 mod tally;
 #[cfg(all(test, not(loom)))]
-mod tests;
+pub(crate) mod tests;
+pub(crate) mod versions;
 mod writer;
 
 pub use capacity::StoreCapacity;
+pub use census::Miscount;
 pub use counters::StoreCounters;
 pub use declared::Declared;
+pub use image::{EndedGeneration, ImageRoom, StoreImage, TableImage};
 pub use reader::{ReadBuffer, ReadError, Reading, StoreReader};
+pub use restore::{RestoreError, Restoring};
 pub use status::StoreStatus;
 pub use tables::RETIRING_MAX;
 pub use tally::Tally;
+pub use versions::{VersionEntry, VersionWalk};
 pub use writer::{MESSAGES_TOGETHER, Store};
 
 use crate::memory::{HeapWords, SharedWords};

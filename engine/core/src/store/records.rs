@@ -97,6 +97,8 @@ pub(super) struct Records {
     pub emptied: bool,
     /// The tail is cleaned while the log has more bytes in use.
     pub clean_above_bytes: usize,
+    /// Whoever holds the tail loses it when the log has more bytes in use.
+    pub hold_up_to_bytes: usize,
     /// Bytes of the tail that are cleaned with one message.
     pub clean_bytes_max: usize,
 }
@@ -123,6 +125,8 @@ impl Records {
             floor: 0,
             emptied: false,
             clean_above_bytes: log.capacity_bytes() / 8 * 7,
+            // A pass over the log that begins here still ends before the log is full: see `capacity`.
+            hold_up_to_bytes: log.capacity_bytes() / 32 * 29,
             clean_bytes_max: 16 * growth_bytes,
         }
     }

@@ -1,4 +1,5 @@
 //! What the writer and the readers of a store share.
+use super::hold::LogHold;
 use super::status::StatusCell;
 use super::tables::SharedTables;
 use crate::cursor::Cursor;
@@ -13,6 +14,8 @@ pub(super) struct Shared {
     pub log: Arc<RecordLog>,
     pub tables: SharedTables,
     pub status: StatusCell,
+    /// Of whoever copies the log.
+    pub hold: LogHold,
     /// The last message applied.
     pub applied: Cursor,
     /// Declared horizon in messages.
@@ -29,6 +32,7 @@ impl Shared {
             log,
             tables: SharedTables::new(),
             status: StatusCell::default(),
+            hold: LogHold::default(),
             applied: Cursor::new(0),
             horizon_messages: AtomicU64::new(0),
             floor: Cursor::new(0),

@@ -9,6 +9,7 @@
 //!    it; and
 //! 2. the index has been swept of it, in slices of a few buckets with each message. How long that takes is
 //!    counted in messages, the same number on every node, whatever the size of its index.
+use super::image::StoreImage;
 use super::tally::{Share, Tally};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,6 +71,12 @@ impl SharedTables {
         generations.began[(generation % GENERATIONS_KEPT) as usize].store(sequence, Ordering::Release);
         generations.newest.store(generation, Ordering::Release);
     }
+
+    /// Of a table restored, which had so many generations. Those of which it is not known when they began did so long ago.
+    fn restore(&self, table: u16, newest: u64) {
+        let generations = self.tables[usize::from(table)].get().expect("a declared table");
+        generations.newest.store(newest, Ordering::Release);
+    }
 }
 
 /// A table as the writer knows it.
@@ -129,6 +136,39 @@ impl Tables {
             shared.declare(number);
             self.layout += 1;
         }
+    }
+
+    /// The tables of an image, in its order, where there are none yet; `None` when one is there twice.
+    pub fn restore(&mut self, image: &StoreImage, shared: &SharedTables) -> Option<()> {
+        for table in &image.tables {
+            if self.place(table.number).is_some() {
+                return None;
+            }
+            self.declare(table.number, shared);
+            let restored = self.list.last_mut().expect("declared just now");
+            (restored.generation, restored.tally) = (table.generation, table.tally);
+        }
+        for ended in &image.ended {
+            let place = self.place(ended.table)?;
+            let newest = self.list[place as usize].generation;
+            let back = u64::from((newest as u16).wrapping_sub(ended.generation));
+            // What ended it began the next.
+            shared.begin(ended.table, newest.checked_sub(back)? + 1, ended.ended);
+            self.retiring.push(Retiring {
+                place,
+                generation: ended.generation,
+                ended: ended.ended,
+                records: ended.records,
+                bytes: ended.bytes,
+                sweep_messages: ended.sweep_messages,
+                released: ended.released,
+            });
+        }
+        for table in &image.tables {
+            shared.restore(table.number, table.generation);
+        }
+        self.total = image.total;
+        Some(())
     }
 
     /// Where a table is in `list`; `None` when it is not declared.

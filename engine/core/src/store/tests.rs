@@ -1,8 +1,8 @@
 //! The store against plain models, and the rules one by one.
 mod capture;
-mod feeds;
+pub(crate) mod feeds;
 mod model;
 mod random;
 mod rules;
-mod stream;
+pub(crate) mod stream;
 mod threads;

@@ -27,11 +27,12 @@ pub const MESSAGES_TOGETHER: usize = 64;
 pub struct Store {
     config: StoreConfig,
     capacity: StoreCapacity,
-    records: Records,
-    sessions: SessionTable,
-    declared: Declared,
-    applied: u64,
-    timestamp_ns: u64,
+    pub(super) records: Records,
+    pub(super) sessions: SessionTable,
+    /// Shared with whoever takes a snapshot.
+    pub(super) declared: Arc<Declared>,
+    pub(super) applied: u64,
+    pub(super) timestamp_ns: u64,
     counters: Arc<StoreCounters>,
 }
 
@@ -46,7 +47,7 @@ impl Store {
         let log = RecordLog::create(memory.log, log_config(capacity.log_words));
         let counters = Arc::new(StoreCounters::default());
         let records = Records::new(&index, &log, growth_bytes(&config), Arc::clone(&counters));
-        let (sessions, declared) = (SessionTable::new(), Declared::default());
+        let (sessions, declared) = (SessionTable::new(), Arc::default());
         Self { config, capacity, records, sessions, declared, applied: 0, timestamp_ns: 0, counters }
     }
 
@@ -238,7 +239,7 @@ impl Store {
     }
 
     fn declare(&mut self, declaration: &Declaration) {
-        self.declared.accept(declaration);
+        Arc::make_mut(&mut self.declared).accept(declaration);
         let limits = *self.declared.limits().expect("accepted just now");
         let largest = self.declared.largest_limits().expect("accepted just now");
         let needed = StoreCapacity::for_limits(largest, &self.config);

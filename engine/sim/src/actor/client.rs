@@ -44,7 +44,7 @@ impl Client {
         scene.truth.begin_session(session, false);
         // Who begins with the first number seen must see one before it submits anything.
         let next = *pick(scene.random, &[0, 1]);
-        let receiver = Receiver::new(receiver_config(acknowledgements, next, scene.random));
+        let receiver = Receiver::new(receiver_config(acknowledgements, next, scene));
         let left = between(scene.random, 1, scene.plan.blocks_per_client);
         Self {
             session,

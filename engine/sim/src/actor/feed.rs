@@ -1,6 +1,6 @@
 //! A feed: sends the same messages on lines A and B, answers requests for them, and does not care whether anybody listens.
 use super::patience::Patience;
-use super::{Scene, blocks, receive};
+use super::{Scene, blocks, receive_from};
 use crate::network::{SharedNetwork, SimulatedPort};
 use crate::plan::{FEED_NET, FEED_SERVER_PORT, FeedKind, INGRESS_A, INGRESS_B, between, pick};
 use crate::truth::Truth;
@@ -167,9 +167,9 @@ impl Feed {
     fn answer(&mut self, scene: &Scene<'_>) -> usize {
         let mut asked = Vec::new();
         for port in std::iter::once(&mut self.server).chain(self.lines.iter_mut().map(|(port, _)| port)) {
-            asked.extend(receive(port));
+            asked.extend(receive_from(port));
         }
-        for datagram in &asked {
+        for (from, datagram) in &asked {
             if Refusal::parse(datagram).is_some_and(|it| it.reason == RefusalReason::SessionsFull) {
                 self.patience.refuse();
             }
@@ -180,7 +180,7 @@ impl Feed {
             self.requests += 1;
             if (1..self.next).contains(&request.sequence) && request.count > 0 {
                 let packet = self.packet(scene, request.sequence, u64::from(request.count));
-                self.server.send(crate::node::INGRESS, &packet);
+                self.server.send(*from, &packet);
             }
         }
         asked.len()

@@ -31,7 +31,7 @@ impl Listener {
         Self {
             name: format!("listener {number}"),
             host,
-            receiver: Receiver::new(receiver_config(stream, next, scene.random)),
+            receiver: Receiver::new(receiver_config(stream, next, scene)),
             port: SimulatedPort::open(network, SocketAddrV4::new(host, 1), &[DOWNSTREAM, DOWNSTREAM_B], None),
         }
     }

@@ -2,7 +2,7 @@
 use super::{Scene, blocks};
 use crate::model::Key;
 use crate::network::{SharedNetwork, SimulatedStreams};
-use crate::plan::{QUERIES, READER_NET, between, pick};
+use crate::plan::{NodePort, READER_NET, between, node_address, pick};
 use crate::violation::{Checked, broken, ensure};
 use gds_core::query::{ClientConfig, Event, RequestId, SoupClient};
 use gds_core::time::MILLISECOND_NS;
@@ -62,6 +62,8 @@ pub struct Reader {
     host: Ipv4Addr,
     client: SoupClient,
     streams: SimulatedStreams,
+    /// The node it asks.
+    node: usize,
     asked: BTreeMap<RequestId, Asked>,
     left: u64,
     due_ns: u64,
@@ -90,6 +92,7 @@ impl Reader {
             host,
             client: SoupClient::new(config),
             streams: SimulatedStreams::client(network, SocketAddrV4::new(host, 1)),
+            node: scene.random.below(scene.plan.nodes as u64) as usize,
             asked: BTreeMap::new(),
             left: between(scene.random, 5, 40),
             due_ns: 0,
@@ -133,8 +136,14 @@ impl Reader {
 
     /// One duty cycle.
     pub fn duty(&mut self, scene: &mut Scene<'_>) -> Checked<usize> {
-        if self.client.wants_connection(scene.now) && !self.streams.connect(QUERIES) {
-            self.client.connect_failed(scene.now);
+        if self.client.wants_connection(scene.now) {
+            // Mostly where it was, for its session is there.
+            if scene.random.chance(1, 3) {
+                self.node = scene.random.below(scene.plan.nodes as u64) as usize;
+            }
+            if !self.streams.connect(node_address(self.node, NodePort::Queries)) {
+                self.client.connect_failed(scene.now);
+            }
         }
         self.ask(scene);
         let mut seen = Vec::new();

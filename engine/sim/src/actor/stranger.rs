@@ -1,7 +1,7 @@
 //! A stranger: sends what nobody should take, to every port of the node.
 use super::Scene;
 use crate::network::{SharedNetwork, SimulatedPort, SimulatedStreams};
-use crate::plan::{INGRESS_A, INGRESS_B, QUERIES, REWINDER, STRANGER_NET, between, pick};
+use crate::plan::{INGRESS_A, INGRESS_B, NodePort, STRANGER_NET, between, node_address, pick};
 use crate::violation::Checked;
 use gds_core::port::{ConnectionId, DatagramPort, StreamEvent, StreamPort};
 use gds_core::random::Random;
@@ -70,9 +70,10 @@ impl Stranger {
                 buffer[..length].to_vec()
             }
         };
-        let to = *pick(random, &[INGRESS_A, INGRESS_B, REWINDER]);
+        let node = random.below(scene.plan.nodes as u64) as usize;
+        let to = *pick(random, &[INGRESS_A, INGRESS_B, node_address(node, NodePort::Rewinder)]);
         self.port.send(to, &datagram);
-        self.call(random);
+        self.call(node, random);
         Ok(1)
     }
 
@@ -81,15 +82,15 @@ impl Stranger {
         self.caller = None;
     }
 
-    /// Calls the query port, says what makes no sense, or much of what does, and never listens.
-    fn call(&mut self, random: &mut Random) {
+    /// Calls the node's query port, says what makes no sense, or much of what does, and never listens.
+    fn call(&mut self, node: usize, random: &mut Random) {
         if random.chance(1, 30) {
             self.hang_up();
         }
         let Some((streams, id)) = &mut self.caller else {
             let address = SocketAddrV4::new(*self.port.address().ip(), 2);
             let mut streams = SimulatedStreams::client(&self.network, address);
-            if random.chance(1, 4) && streams.connect(QUERIES) {
+            if random.chance(1, 4) && streams.connect(node_address(node, NodePort::Queries)) {
                 let mut connected = 0;
                 streams.poll(1, &mut |event| {
                     if let StreamEvent::Opened(id, _) = event {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::clock::Clock;
+use std::collections::BTreeSet;
 
 const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 1, 1, 1), 9);
 
@@ -9,7 +10,7 @@ fn address(host: u8) -> SocketAddrV4 {
 
 fn network(seed: u64) -> (SharedClock, SharedNetwork) {
     let clock: SharedClock = SharedClock::new(Clock::default());
-    let network = Network::new(seed, &clock, *address(1).ip());
+    let network = Network::new(seed, &clock, vec![*address(1).ip()]);
     (clock, network)
 }
 
@@ -25,7 +26,7 @@ fn should_deliver_to_the_group_after_a_while_and_not_over_a_cut() {
     let mut sender = SimulatedPort::open(&network, address(1), &[], None);
     let mut near = SimulatedPort::open(&network, address(2), &[GROUP], None);
     let mut far = SimulatedPort::open(&network, address(3), &[GROUP], None);
-    network.borrow_mut().cuts.insert((*address(1).ip(), *address(3).ip()));
+    network.borrow_mut().cut(*address(1).ip(), *address(3).ip(), u64::MAX);
     assert!(sender.send(GROUP, &[7]));
     assert_eq!(received(&mut near), []);
     clock.advance(5_000);

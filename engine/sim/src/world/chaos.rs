@@ -1,8 +1,9 @@
 //! What goes wrong, and when.
+use super::host::Host;
 use super::schedule::Turn;
 use super::{Phase, World};
 use crate::network::Faults;
-use crate::plan::{NODE_HOST, between};
+use crate::plan::{between, node_host};
 use crate::violation::Checked;
 use gds_core::time::{MILLISECOND_NS, SECOND_NS};
 use std::net::Ipv4Addr;
@@ -23,29 +24,29 @@ impl World {
         if self.deaths < chaos.deaths_max && self.happens(chaos.death_percent) {
             self.strike();
         }
-        if self.happens(chaos.restart_percent) {
-            self.tell(|| "it is to close in order".into());
-            self.drain();
+        if self.happens(chaos.restart_percent)
+            && let Some(node) = self.some_running()
+        {
+            self.tell(|| format!("node {node} is to close in order"));
+            self.drain(node);
         }
         if self.happens(chaos.cut_percent) {
             self.cut();
         }
         if self.happens(chaos.full_percent) {
-            let more = self.random.below(3) as usize;
-            self.machine.set_room(Some(more));
-            self.full_until_ns = self.clock.now_ns() + self.random.below(20 * MILLISECOND_NS);
-            self.tally.add("world.disk full", 1);
-            self.tell(|| format!("the disks take {more} more segments"));
+            self.fill_disks();
         }
         if self.happens(chaos.disk_failure_percent) {
-            let platter =
-                if self.random.chance(1, 2) { &self.machine.bus } else { &self.machine.acknowledgements };
+            let node = self.some_node();
+            let machine = &self.hosts[node].machine;
+            let platter = if self.random.chance(1, 2) { &machine.bus } else { &machine.acknowledgements };
             platter.borrow_mut().fails = true;
-            self.tell(|| "the next write fails".into());
+            self.tell(|| format!("the next write of node {node} fails"));
         }
         if self.happens(chaos.jump_percent) {
             let by_ns = self.random.below(4 * SECOND_NS) as i64 - 2 * SECOND_NS as i64;
-            self.clock.jump_wall(by_ns);
+            let node = self.some_node();
+            self.hosts[node].machine.time.jump_wall(by_ns);
             self.tally.add("world.wall clock jumps", 1);
         }
         if self.happens(chaos.stall_percent) {
@@ -55,7 +56,8 @@ impl World {
             self.kill_client();
         }
         if self.happens(chaos.break_percent) {
-            self.network.borrow_mut().break_connections(NODE_HOST);
+            let node = self.some_node();
+            self.network.borrow_mut().break_connections(node_host(node));
             self.tally.add("world.link breaks", 1);
         }
         if self.happens(chaos.listener_percent) && self.listeners.len() < 6 {
@@ -69,12 +71,28 @@ impl World {
     pub(super) fn stop_faults(&mut self) {
         let mut network = self.network.borrow_mut();
         network.faults = Faults::NONE;
-        network.cuts.clear();
+        network.heal_all();
         drop(network);
-        self.machine.set_room(None);
-        for platter in [&self.machine.bus, &self.machine.acknowledgements] {
-            platter.borrow_mut().fails = false;
+        for Host { machine, .. } in &mut self.hosts {
+            machine.set_room(None);
+            for platter in [&machine.bus, &machine.acknowledgements] {
+                platter.borrow_mut().fails = false;
+            }
         }
+    }
+
+    fn some_node(&mut self) -> usize {
+        self.random.below(self.hosts.len() as u64) as usize
+    }
+
+    fn fill_disks(&mut self) {
+        let (node, more) = (self.some_node(), self.random.below(3) as usize);
+        let full_until_ns = self.clock.now_ns() + self.random.below(20 * MILLISECOND_NS);
+        let host = &mut self.hosts[node];
+        host.machine.set_room(Some(more));
+        host.full_until_ns = full_until_ns;
+        self.tally.add("world.disk full", 1);
+        self.tell(|| format!("the disks of node {node} take {more} more segments"));
     }
 
     fn happens(&mut self, percent: u64) -> bool {
@@ -83,26 +101,27 @@ impl World {
 
     fn heal(&mut self) {
         let now_ns = self.clock.now_ns();
-        if now_ns >= self.cut_until_ns {
-            self.network.borrow_mut().cuts.clear();
-        }
-        if now_ns >= self.full_until_ns && self.machine.is_tight() {
-            self.machine.set_room(None);
-            self.tell(|| "the disks have room".into());
+        self.network.borrow_mut().heal();
+        for place in 0..self.hosts.len() {
+            let Host { machine, full_until_ns, .. } = &mut self.hosts[place];
+            if now_ns >= *full_until_ns && machine.is_tight() {
+                machine.set_room(None);
+                self.tell(|| format!("the disks of node {place} have room"));
+            }
         }
     }
 
     /// The process dies, now or in the middle of some duty cycle soon.
     fn strike(&mut self) {
-        let Some(node) = &self.node else { return };
+        let Some(place) = self.some_running() else { return };
         self.deaths += 1;
         if self.random.chance(1, 2) {
-            self.kill();
+            self.kill(place);
             return;
         }
         let operations = self.random.below(200);
-        node.death.borrow_mut().arm(operations);
-        self.tell(|| format!("it dies after {operations} more operations"));
+        self.hosts[place].process().death.borrow_mut().arm(operations);
+        self.tell(|| format!("node {place} dies after {operations} more operations"));
     }
 
     fn cut(&mut self) {
@@ -112,17 +131,18 @@ impl World {
         hosts.extend(self.readers.iter().map(|reader| reader.host()));
         let host = hosts[self.random.below(hosts.len() as u64) as usize];
         let ways = between(&mut self.random, 1, 3);
+        let until_ns = self.clock.now_ns() + self.random.below(20 * MILLISECOND_NS);
+        let node = node_host(self.some_node());
         let mut network = self.network.borrow_mut();
         if ways & 1 > 0 {
-            network.cuts.insert((host, NODE_HOST));
+            network.cut(host, node, until_ns);
         }
         if ways & 2 > 0 {
-            network.cuts.insert((NODE_HOST, host));
+            network.cut(node, host, until_ns);
         }
         drop(network);
-        self.cut_until_ns = self.clock.now_ns() + self.random.below(20 * MILLISECOND_NS);
         self.tally.add("world.host cuts", 1);
-        self.tell(|| format!("{host} is cut off, ways {ways}"));
+        self.tell(|| format!("{host} is cut off from {node}, ways {ways}"));
     }
 
     /// An agent, or somebody else, stands still for a while.

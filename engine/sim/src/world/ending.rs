@@ -1,4 +1,5 @@
 //! The end of a world: the stream is ended, the node closed, started again, and its journal replayed.
+use super::host::Host;
 use super::{Phase, World};
 use crate::disk::SimulatedDisk;
 use crate::machine::End;
@@ -25,42 +26,51 @@ impl World {
 
     /// Tells the process to end the stream, if that is to be and is not known to have happened.
     pub(super) fn order_end(&mut self) {
-        if let Some(node) =
-            self.node.as_ref().filter(|_| self.phase == Phase::Ending && self.truth.ended_at() == 0)
-        {
+        if self.phase != Phase::Ending || self.truth.ended_at() > 0 {
+            return;
+        }
+        for node in self.hosts.iter().filter_map(|host| host.node.as_ref()) {
             node.orders.end_stream.store(true, Ordering::Release);
         }
     }
 
     /// Everything is over. What was shown is complete, and what is kept gives the same again.
     pub(super) fn finish(&mut self) -> Checked {
-        if let Some(node) = &self.node {
-            node.death.borrow_mut().disarm();
+        for host in &mut self.hosts {
+            host.process().death.borrow_mut().disarm();
         }
         self.truth.check_complete()?;
         self.check_senders()?;
-        self.check_store()?;
         let end = self.truth.ended_at();
-        for last in 0..LAST_STARTS {
-            let digest = self.last_digest(end)?;
-            self.truth.show_digest("the store", end, digest)?;
-            self.end_process(last)?;
-            self.start_process()?;
+        for place in 0..self.hosts.len() {
+            self.check_store(place)?;
+            self.finish_node(place, end)?;
         }
-        self.last_digest(end)?;
-        self.end_process(LAST_STARTS)?;
-        let digest = self.replay(end)?;
-        self.truth.show_digest("a replay of the whole journal", end, digest)?;
-        self.check_acknowledgement_journal(end)?;
         self.truth.check_acknowledged()?;
         self.check_damage(end)
+    }
+
+    /// Starts the node again and again, and replays its journal.
+    fn finish_node(&mut self, place: usize, end: u64) -> Checked {
+        for last in 0..LAST_STARTS {
+            let digest = self.last_digest(place, end)?;
+            self.truth.show_digest("the store", end, digest)?;
+            self.end_process(place, last)?;
+            self.start_and_wait(place)?;
+        }
+        self.last_digest(place, end)?;
+        self.end_process(place, LAST_STARTS)?;
+        let digest = self.replay(place, end)?;
+        self.truth.show_digest("a replay of the whole journal", end, digest)?;
+        self.check_acknowledgement_journal(place, end)
     }
 
     /// A journal with a damaged middle is not taken for one with a torn tail.
     fn check_damage(&mut self, end: u64) -> Checked {
         let choice = self.random.next_u64();
-        let segment = self.machine.bus.borrow_mut().flip(choice);
-        let started = self.machine.start(&self.plan, None);
+        let machine = &mut self.hosts[0].machine;
+        let segment = machine.bus.borrow_mut().flip(choice);
+        let started = machine.start(None);
         self.tally.add("world.damaged journals refused", 1);
         match started {
             Err(not_started) if not_started.fault.0.contains("damaged in simulated segment") => Ok(()),
@@ -70,19 +80,21 @@ impl World {
                 broken("damage", format!("segment {segment:?} is damaged: {}", not_started.fault))
             }
             // Only the mark of the clean end was there.
-            Ok(node) if node.report.journalled == end => Ok(()),
-            Ok(node) => {
-                broken("damage", format!("segment {segment:?} is damaged; it started: {:?}", node.report))
+            Ok(process) if process.report().journalled == end => Ok(()),
+            Ok(process) => {
+                let report = process.report();
+                broken("damage", format!("segment {segment:?} is damaged; it started: {report:?}"))
             }
         }
     }
 
     /// The digest that the running store says it has, once it says so for the last message.
-    fn last_digest(&mut self, end: u64) -> Checked<u128> {
-        let node = self.node.as_mut().expect("it runs");
+    fn last_digest(&mut self, place: usize, end: u64) -> Checked<u128> {
+        let Host { machine, node, .. } = &mut self.hosts[place];
+        let node = node.as_mut().expect("it runs");
         for _ in 0..1_000 {
             self.clock.advance(1_000_000);
-            let now = self.clock.node_time();
+            let now = machine.time.time();
             for agent in crate::node::AgentName::ALL {
                 if let Err(fault) = node.duty(agent, now) {
                     return broken("start", format!("{agent:?} stopped: {fault}"));
@@ -97,26 +109,25 @@ impl World {
         broken("digests", format!("the store does not show its state after message {end}"))
     }
 
-    fn end_process(&mut self, turn: usize) -> Checked {
-        let node = self.node.as_mut().expect("it runs");
+    fn end_process(&mut self, place: usize, turn: usize) -> Checked {
+        let Host { machine, node, .. } = &mut self.hosts[place];
+        let node = node.as_mut().expect("it runs");
         let orderly = turn != 1;
         if orderly {
             node.orders.drain.store(true, Ordering::Release);
-            let now = self.clock.node_time();
-            if let Err(fault) = node.close(now) {
+            if let Err(fault) = node.close(machine.time.time()) {
                 return broken("start", format!("closing failed: {fault}"));
             }
         }
         let fsync = self.plan.durability == Durability::Fsync;
         self.network.borrow_mut().tapped.clear();
-        self.bury(if orderly || fsync { End::PowerCut } else { End::Killed });
-        self.clock.advance_to(self.start_at_ns);
+        self.bury(place, if orderly || fsync { End::PowerCut } else { End::Killed });
         Ok(())
     }
 
     /// Applies the whole journal in a store of its own; its digest.
-    fn replay(&mut self, end: u64) -> Checked<u128> {
-        let mut disk = SimulatedDisk::new(&self.machine.bus, None);
+    fn replay(&mut self, place: usize, end: u64) -> Checked<u128> {
+        let mut disk = SimulatedDisk::new(&self.hosts[place].machine.bus, None);
         let declarations = [Some(&self.plan.start.declaration), self.plan.later_declaration.as_ref()];
         let mut declared = Declared::default();
         declarations.into_iter().flatten().for_each(|declaration| declared.accept(declaration));
@@ -132,8 +143,8 @@ impl World {
         Ok(store.digest())
     }
 
-    fn check_acknowledgement_journal(&mut self, end: u64) -> Checked {
-        let mut disk = SimulatedDisk::new(&self.machine.acknowledgements, None);
+    fn check_acknowledgement_journal(&mut self, place: usize, end: u64) -> Checked {
+        let mut disk = SimulatedDisk::new(&self.hosts[place].machine.acknowledgements, None);
         let truth = &mut self.truth;
         let session = acknowledgement_session(self.stream);
         read_journal(session, end, &mut disk, &mut |number, message| {

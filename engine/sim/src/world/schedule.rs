@@ -6,7 +6,8 @@ use std::collections::BinaryHeap;
 /// Somebody with a duty cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    Agent(AgentName),
+    /// An agent of a node.
+    Agent(usize, AgentName),
     Client(usize),
     Feed(usize),
     Listener(usize),

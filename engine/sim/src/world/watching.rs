@@ -1,8 +1,9 @@
-//! Starting and driving the node's processes, and watching what leaves them.
+//! Starting and driving the nodes' processes, and watching what leaves them.
 use super::World;
+use super::host::Host;
 use super::schedule::Turn;
-use crate::machine::End;
-use crate::node::{AgentName, Node};
+use crate::machine::{End, NotStarted};
+use crate::node::AgentName;
 use crate::violation::{Checked, broken, ensure};
 use gds_core::agent::start::acknowledgement_session;
 use gds_core::bus::{StreamRead, StreamReader};
@@ -16,87 +17,128 @@ use std::sync::atomic::Ordering;
 const SIMULATED: &str = "simulated write error";
 
 impl World {
-    /// Starts a process, which may die of it.
-    pub(super) fn start_process(&mut self) -> Checked {
-        if let Some(later) = self.plan.later_declaration.clone()
-            && self.machine.incarnations > 1
-        {
-            // Later ones may go back to what was declared first.
-            let declaration =
-                if self.random.chance(1, 3) { self.plan.start.declaration.clone() } else { later };
-            self.truth.may_declare(&declaration);
-            self.machine.config().declaration = declaration;
+    /// Processes that are due start; those that have started run.
+    pub(super) fn start_processes(&mut self) -> Checked {
+        for place in 0..self.hosts.len() {
+            let host = &self.hosts[place];
+            let now_ns = self.clock.now_ns();
+            match &host.starting {
+                Some((ready_ns, _)) if now_ns >= *ready_ns => self.stand_up(place)?,
+                None if host.node.is_none() && now_ns >= host.start_at_ns => self.start_process(place)?,
+                _ => {}
+            }
         }
+        Ok(())
+    }
+
+    /// Begins the start of a process, which may die of it.
+    fn start_process(&mut self, place: usize) -> Checked {
+        self.configure(place);
         // A journal without a message cannot tell that there ever was a stream.
         let blind = self.plan.durability == Durability::Memory
-            && self.journalled > 0
+            && self.hosts[place].journalled > 0
             && self.random.chance(1, 12)
-            && self.machine.hide_ring();
+            && self.hosts[place].machine.hide_ring();
         let doomed = !blind
             && self.deaths < self.plan.chaos.deaths_max
             && self.is_faulty()
             && self.random.chance(self.plan.chaos.doomed_percent, 100);
         let death_after = doomed.then(|| self.random.below(60));
-        self.tell(|| format!("a process starts; it will die after {death_after:?} operations"));
-        let started = self.machine.start(&self.plan, death_after);
+        self.tell(|| format!("node {place} starts; it will die after {death_after:?} operations"));
+        let Self { hosts, clock, .. } = self;
+        let host = &mut hosts[place];
+        // However long it takes, the others go on meanwhile.
+        let (ended_ns, started) = clock.beside(|| host.machine.start(death_after));
         match started {
-            Ok(node) => {
-                let report = &node.report;
-                self.tally.add("world.torn tails", report.torn.len() as u64);
-                self.tally.add("world.messages merged from the ring", report.merged);
-                self.tell(|| format!("it runs: {report:?}"));
-                self.node = Some(node);
-                if doomed {
-                    // It dies in its first duty cycles, then.
-                    self.deaths += 1;
-                }
-                self.check_start()?;
-                self.order_end();
-                let now_ns = self.clock.now_ns();
-                for place in 0..self.schedule.len() {
-                    if matches!(self.schedule.slot(place).turn, Turn::Agent(_)) {
-                        self.schedule.set(place, now_ns, 0);
-                    }
-                }
+            Ok(process) => {
+                host.starting = Some((ended_ns, process));
+                // It dies in its first duty cycles, then.
+                self.deaths += u64::from(doomed);
                 Ok(())
             }
-            Err(not_started) => {
-                let fault = not_started.fault;
-                self.tell(|| format!("it does not stand: {fault}"));
-                if not_started.killed {
-                    self.deaths += 1;
-                    self.tally.add("world.deaths during start", 1);
-                    self.start_at_ns = self.clock.now_ns() + self.random.below(2_000_000);
-                    return Ok(());
-                }
-                if blind {
-                    self.machine.find_ring();
-                }
-                if blind && fault.0.contains("are lost") {
-                    // Rightly so: nobody may give numbers again that were given.
-                    self.tally.add("world.starts refused without the ring", 1);
-                    return Ok(());
-                }
-                if fault.0.contains(SIMULATED) {
-                    self.tally.add("world.disk failures", 1);
-                    self.start_at_ns = self.clock.now_ns() + self.random.below(2_000_000);
-                    return Ok(());
-                }
-                if self.machine.is_tight() && fault.0.contains("has no room for them") {
-                    // What only the ring has must reach the journal first; somebody makes room.
-                    self.tally.add("world.starts refused by a full disk", 1);
-                    self.machine.set_room(None);
-                    self.start_at_ns = self.clock.now_ns() + self.random.below(2_000_000);
-                    return Ok(());
-                }
-                broken("start", format!("{fault}"))
-            }
+            Err(not_started) => self.not_started(place, blind, ended_ns, &not_started),
         }
     }
 
+    /// Later processes may be configured with another declaration.
+    fn configure(&mut self, place: usize) {
+        if let Some(later) = self.plan.later_declaration.clone()
+            && self.hosts[place].machine.incarnations > 1
+        {
+            // Later ones may go back to what was declared first.
+            let declaration =
+                if self.random.chance(1, 3) { self.plan.start.declaration.clone() } else { later };
+            self.truth.may_declare(&declaration);
+            self.hosts[place].machine.config().declaration = declaration;
+        }
+    }
+
+    /// There is no process; was that right?
+    fn not_started(&mut self, place: usize, blind: bool, ended_ns: u64, why: &NotStarted) -> Checked {
+        let NotStarted { fault, killed } = why;
+        self.tell(|| format!("node {place} does not stand: {fault}"));
+        let start_at_ns = ended_ns + self.random.below(2_000_000);
+        let host = &mut self.hosts[place];
+        host.start_at_ns = start_at_ns;
+        if blind {
+            host.machine.find_ring();
+        }
+        if *killed {
+            self.deaths += 1;
+            self.tally.add("world.deaths during start", 1);
+        } else if blind && fault.0.contains("are lost") {
+            // Rightly so: nobody may give numbers again that were given.
+            self.tally.add("world.starts refused without the ring", 1);
+        } else if fault.0.contains(SIMULATED) {
+            self.tally.add("world.disk failures", 1);
+        } else if host.machine.is_tight() && fault.0.contains("has no room for them") {
+            // What only the ring has must reach the journal first; somebody makes room.
+            self.tally.add("world.starts refused by a full disk", 1);
+            host.machine.set_room(None);
+        } else {
+            return broken("start", format!("node {place}: {fault}"));
+        }
+        Ok(())
+    }
+
+    /// A process has started: its agents run from now on.
+    fn stand_up(&mut self, place: usize) -> Checked {
+        let host = &mut self.hosts[place];
+        let Some((_, process)) = host.starting.take() else { return Ok(()) };
+        let node = host.machine.assemble(&self.plan, process);
+        let report = node.report.clone();
+        if self.stream.is_blank() {
+            self.stream = node.bus.session;
+        }
+        host.node = Some(node);
+        self.tally.add("world.torn tails", report.torn.len() as u64);
+        self.tally.add("world.messages merged from the ring", report.merged);
+        self.tell(|| format!("node {place} runs: {report:?}"));
+        self.check_start(place)?;
+        self.order_end();
+        let now_ns = self.clock.now_ns();
+        for slot in 0..self.schedule.len() {
+            if matches!(self.schedule.slot(slot).turn, Turn::Agent(node, _) if node == place) {
+                self.schedule.set(slot, now_ns, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a process and waits for it.
+    pub(super) fn start_and_wait(&mut self, place: usize) -> Checked {
+        while self.hosts[place].node.is_none() {
+            let Host { starting, start_at_ns, .. } = &self.hosts[place];
+            self.clock.advance_to(starting.as_ref().map_or(*start_at_ns, |(ready_ns, _)| *ready_ns));
+            self.start_processes()?;
+        }
+        Ok(())
+    }
+
     /// Everything ever shown is there, unchanged, and the store is what the stream makes of it.
-    fn check_start(&mut self) -> Checked {
-        let node = self.node.as_ref().expect("it was started");
+    fn check_start(&mut self, place: usize) -> Checked {
+        let Host { machine, node, .. } = &self.hosts[place];
+        let node = node.as_ref().expect("it was started");
         let committed = node.bus.progress.committed.get();
         ensure!(
             committed >= self.truth.shown_last(),
@@ -105,32 +147,27 @@ impl World {
             self.truth.shown_last(),
             self.truth.describe(committed + 1)
         );
-        if self.stream.is_blank() || self.stream == node.bus.session {
-            self.committed = self.committed.max(committed);
-        } else {
-            return broken(
-                "total order",
-                format!("the stream was {} and is {}", self.stream, node.bus.session),
-            );
-        }
+        let session = node.bus.session;
+        ensure!(self.stream == session, "total order", "the stream was {} and is {session}", self.stream);
+        self.committed = self.committed.max(committed);
         let (bus, acknowledgements) = (node.bus.clone(), node.acknowledgements.clone());
-        let mut disk = crate::disk::SimulatedDisk::new(&self.machine.bus, None);
+        let mut disk = crate::disk::SimulatedDisk::new(&machine.bus, None);
         let truth = &mut self.truth;
         read_all(&mut bus.reader(1), committed, &mut disk, &mut |number, message| {
             truth.show("the restarted node", number, message)
         })?;
-        let mut disk = crate::disk::SimulatedDisk::new(&self.machine.acknowledgements, None);
+        let mut disk = crate::disk::SimulatedDisk::new(&machine.acknowledgements, None);
         let acknowledged = acknowledgements.progress.committed.get();
         let mut reader = acknowledgements.reader(1);
         read_all(&mut reader, acknowledged, &mut disk, &mut |number, message| {
             truth.acknowledge("the restarted node", number, message)
         })?;
-        self.check_store()
+        self.check_store(place)
     }
 
     /// The store holds what the model holds.
-    pub(super) fn check_store(&mut self) -> Checked {
-        let node = self.node.as_ref().expect("somebody asks");
+    pub(super) fn check_store(&mut self, place: usize) -> Checked {
+        let node = self.hosts[place].process();
         let store = node.store.store();
         let applied = store.applied();
         if applied != self.truth.known() {
@@ -160,16 +197,17 @@ impl World {
     }
 
     /// One duty cycle of one agent, and what left the node in it.
-    pub(super) fn agent_duty(&mut self, agent: AgentName) -> Checked<usize> {
-        let now = self.clock.node_time();
-        let Some(node) = &mut self.node else { return Ok(0) };
-        let done = node.duty(agent, now);
-        self.watch()?;
-        let node = self.node.as_ref().expect("it has just run");
+    pub(super) fn agent_duty(&mut self, place: usize, agent: AgentName) -> Checked<usize> {
+        let Host { machine, node, .. } = &mut self.hosts[place];
+        let Some(node) = node else { return Ok(0) };
+        let done = node.duty(agent, machine.time.time());
+        self.watch(place)?;
+        let host = &mut self.hosts[place];
+        let node = host.process();
         if node.death.borrow().is_dead() {
-            self.tell(|| format!("it dies in a duty cycle of {agent:?}"));
+            self.tell(|| format!("node {place} dies in a duty cycle of {agent:?}"));
             self.tally.add("world.deaths in mid duty", 1);
-            self.kill();
+            self.kill(place);
             return Ok(1);
         }
         match done {
@@ -178,72 +216,73 @@ impl World {
                     let status = node.store.store().reader().status();
                     self.truth.show_digest("the store", status.applied, status.digest)?;
                 }
-                if self.draining && self.node.as_ref().is_some_and(Node::caught_up) {
-                    self.close_process()?;
+                if host.draining && host.process().caught_up() {
+                    self.close_process(place)?;
                 }
                 Ok(work)
             }
             Err(fault) => {
                 let simulated = fault.0.contains(SIMULATED);
-                ensure!(simulated, "start", "{agent:?} stopped: {fault}");
-                self.tell(|| format!("it stops: {fault}"));
+                ensure!(simulated, "start", "{agent:?} of node {place} stopped: {fault}");
+                self.tell(|| format!("node {place} stops: {fault}"));
                 self.tally.add("world.disk failures", 1);
-                self.kill();
+                self.kill(place);
                 Ok(1)
             }
         }
     }
 
     /// It is killed, or the power is cut where that may be.
-    pub(super) fn kill(&mut self) {
+    pub(super) fn kill(&mut self, place: usize) {
         let power_cut = self.plan.durability == Durability::Fsync && self.random.chance(1, 2);
         let (end, name) = match power_cut {
             true => (End::PowerCut, "world.power cuts"),
             false => (End::Killed, "world.process kills"),
         };
         self.tally.add(name, 1);
-        self.tell(|| name.into());
-        self.bury(end);
+        self.tell(|| format!("node {place}: {name}"));
+        self.bury(place, end);
     }
 
     /// It has drained: it closes, and another one is started later, perhaps after a reboot.
-    fn close_process(&mut self) -> Checked {
-        let now = self.clock.node_time();
-        let node = self.node.as_mut().expect("it drains");
-        let closed = node.close(now);
-        self.watch()?;
-        let node = self.node.as_ref().expect("it has just closed");
-        if node.death.borrow().is_dead() {
+    fn close_process(&mut self, place: usize) -> Checked {
+        let Host { machine, node, .. } = &mut self.hosts[place];
+        let node = node.as_mut().expect("it drains");
+        let closed = node.close(machine.time.time());
+        self.watch(place)?;
+        let host = &mut self.hosts[place];
+        if host.process().death.borrow().is_dead() {
             self.tally.add("world.deaths in mid duty", 1);
-            self.kill();
+            self.kill(place);
             return Ok(());
         }
         if let Err(fault) = closed {
             ensure!(fault.0.contains(SIMULATED), "start", "closing failed: {fault}");
-            self.kill();
+            self.kill(place);
             return Ok(());
         }
         self.tally.add("world.orderly restarts", 1);
         // Without room there is no clean end, and only the ring knows the rest.
-        let reboot = !self.machine.is_tight() && self.random.chance(1, 2);
+        let reboot = !host.machine.is_tight() && self.random.chance(1, 2);
         self.tally.add("world.restarts on another boot", u64::from(reboot));
-        self.tell(|| format!("it has closed in order; reboot {reboot}"));
-        self.bury(if reboot { End::PowerCut } else { End::Closed });
+        self.tell(|| format!("node {place} has closed in order; reboot {reboot}"));
+        self.bury(place, if reboot { End::PowerCut } else { End::Closed });
         Ok(())
     }
 
     /// Tells the node to drain; it closes when it has.
-    pub(super) fn drain(&mut self) {
-        if let Some(node) = &self.node {
+    pub(super) fn drain(&mut self, place: usize) {
+        let host = &mut self.hosts[place];
+        if let Some(node) = &host.node {
             node.orders.drain.store(true, Ordering::Release);
-            self.draining = true;
+            host.draining = true;
         }
     }
 
     /// Holds what left the node against the truth.
-    fn watch(&mut self) -> Checked {
+    fn watch(&mut self, place: usize) -> Checked {
         let tapped = std::mem::take(&mut self.network.borrow_mut().tapped);
-        let Some(node) = &self.node else { return Ok(()) };
+        let Some(node) = &self.hosts[place].node else { return Ok(()) };
         let stream = node.bus.session;
         let acknowledgements = acknowledgement_session(stream);
         let committed = node.bus.progress.committed.get();

@@ -161,3 +161,65 @@ fn should_insist_on_consecutive_bus_numbers() {
     let mut table = SessionTable::new();
     table.apply(2, &Message::parse(&message(NODE_SESSION, Kind::EndOfStream, 1, b"")).unwrap());
 }
+
+#[test]
+fn should_copy_the_table_of_one_moment_slice_by_slice_and_restore_it() {
+    let mut random = crate::random::Random::new(11);
+    for round in 0..200 {
+        let mut stream = Stream::declared(20, 15);
+        let declaration = declaration(20, 15, stream.0.schemas().to_vec());
+        let declaration = Declaration::parse(&declaration).unwrap();
+        let mut next = [1u64; 40];
+        let mut live = |stream: &mut Stream, random: &mut crate::random::Random| {
+            let number = random.below(40) as usize;
+            let name = format!("{}{number}", if number < 10 { "ITCH" } else { "C" });
+            let step = match random.below(6) {
+                0 => stream.end(&name, next[number]),
+                1 => {
+                    let from = next[number];
+                    let skip = Skip::new(from, from + 2);
+                    next[number] += 2;
+                    stream.put(Session::padded(&name).unwrap(), Kind::Skip, from, &skip.to_bytes())
+                }
+                _ => stream.transaction(&name, next[number]),
+            };
+            match step {
+                SessionStep::Taken { .. } | SessionStep::Skipped => next[number] += 1,
+                // It may come back under the same name once it is forgotten.
+                _ => {
+                    next[number] =
+                        stream.0.get(&Session::padded(&name).unwrap()).map_or(1, |entry| entry.next)
+                }
+            }
+        };
+        for _ in 0..random.below(200) {
+            live(&mut stream, &mut random);
+        }
+        let mut then = stream.0.clone();
+        let mut image = Box::<SessionImage>::default();
+        image.clear(stream.0.slots());
+        stream.0.begin_image(image);
+        let image = loop {
+            if let Some(image) = stream.0.go_on_with_image(1 + random.below(4) as usize) {
+                break image;
+            }
+            for _ in 0..random.below(4) {
+                live(&mut stream, &mut random);
+            }
+        };
+        assert_eq!(image.digest(), then.digest(), "round {round}");
+        let mut restored = SessionTable::restore(then.applied(), &declaration, &image, false).unwrap();
+        assert_eq!(restored.digest(), then.digest());
+        // Both go on in the same way.
+        let (mut one, mut other) = (Stream(then, 0), Stream(restored, 0));
+        (one.1, other.1) = (one.0.applied(), one.0.applied());
+        for step in 0..100 {
+            let name = format!("C{}", random.below(40));
+            let number = one.0.get(&Session::padded(&name).unwrap()).map_or(1, |entry| entry.next);
+            assert_eq!(one.transaction(&name, number), other.transaction(&name, number), "step {step}");
+            assert_eq!(one.0.digest(), other.0.digest());
+        }
+        restored = other.0;
+        assert_eq!(restored.len(), one.0.len());
+    }
+}

@@ -126,6 +126,36 @@ proptest! {
     }
 
     #[test]
+    fn should_cut_whatever_happened_before_and_happens_meanwhile(
+        config in configs(), steps in steps(), seed in any::<u64>(), place in any::<u64>(), times in 0..20usize,
+    ) {
+        let mut bench = Bench::new(config);
+        take_steps(&mut bench, steps);
+        let mut random = Random::new(seed);
+        let floor = synced(&mut bench);
+        bench.disk.cut_power(&mut random);
+        bench.restart(floor, false);
+        let last = bench.messages.len() as u64;
+        let after = place % (last + 2);
+        for _ in 0..times {
+            let mut dying = DyingDisk { disk: &mut bench.disk, steps_left: random.below(12) as usize };
+            let _ = cut(&mut dying, Some(stream()), 0, after);
+            match random.chance(1, 2) {
+                true => bench.disk.kill(&mut random),
+                false => bench.disk.cut_power(&mut random),
+            }
+        }
+        bench.disk.finish = usize::MAX;
+        let recovered = bench.restart(after.min(last), false);
+        prop_assert!(recovered.torn.is_none() && recovered.last <= last);
+        cut(&mut bench.disk, Some(stream()), 0, after).expect("a cut");
+        prop_assert_eq!(bench.restart(after.min(last), false).last, after.min(last));
+        bench.append(100);
+        bench.settle();
+        bench.restart(after.min(last) + 1, false);
+    }
+
+    #[test]
     fn should_find_every_flipped_bit(config in configs(), steps in steps(), place in any::<u64>(), clean in any::<bool>()) {
         let mut bench = Bench::new(config);
         take_steps(&mut bench, steps);
@@ -225,9 +255,9 @@ fn vandalise(disk: &mut MemoryDisk, kind: u64, place: u64, what: u64) {
 }
 
 /// Fails for good after some removals and writes.
-struct DyingDisk<'a> {
-    disk: &'a mut MemoryDisk,
-    steps_left: usize,
+pub(super) struct DyingDisk<'a> {
+    pub disk: &'a mut MemoryDisk,
+    pub steps_left: usize,
 }
 
 impl DyingDisk<'_> {

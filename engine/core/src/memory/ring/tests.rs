@@ -438,3 +438,53 @@ fn readers_on_other_threads_never_see_a_torn_message() {
         assert!(seen > 0);
     }
 }
+
+#[test]
+fn a_ring_is_cut_anywhere_and_goes_on_there() {
+    for cut_after in 0..=210 {
+        for reopened in [false, true] {
+            let (words, mut ring) = ring(SMALL, 1);
+            fill(&mut ring.writer(), 200, 150);
+            if reopened {
+                ring = Ring::open(words.clone()).expect("a whole ring");
+            }
+            let first = ring.first();
+            assert!(first > 1 && ring.last() == 200);
+            let cut = ring.cut(cut_after);
+            let last = cut_after.min(200);
+            let kept_from = if cut_after < first { cut_after + 1 } else { first };
+            assert_eq!((cut.first(), cut.last()), (kept_from, last));
+            assert_reads_back(&cut, 150);
+            let opened = Ring::open(words).expect("as whole as before");
+            // What was claimed and not yet overwritten is back.
+            assert!(opened.first() <= kept_from && opened.last() == last);
+            assert_reads_back(&opened, 150);
+            let mut writer = opened.writer();
+            assert_eq!(writer.next_sequence(), last + 1);
+            fill(&mut writer, 300, 150);
+            assert_reads_back(&opened, 150);
+        }
+    }
+}
+
+#[test]
+fn a_ring_cut_by_a_process_that_dies_at_any_store_is_whole() {
+    // Whatever else of the cut is done, the published number alone decides.
+    let (words, ring) = ring(SMALL, 1);
+    fill(&mut ring.writer(), 200, 150);
+    let (first, after) = (ring.first(), 195);
+    drop(ring);
+    words.words()[PUBLISHED_AT].store(after, Relaxed);
+    let opened = Ring::open(words).expect("a whole ring");
+    assert!(opened.first() <= first && opened.last() == after);
+    assert_reads_back(&opened, 150);
+}
+
+#[test]
+#[should_panic = "before it has a writer or readers"]
+fn a_ring_with_readers_is_not_cut() {
+    let (_, ring) = ring(SMALL, 1);
+    fill(&mut ring.writer(), 10, 8);
+    let _reader = ring.reader(1);
+    let _ = ring.cut(5);
+}

@@ -1,8 +1,12 @@
 //! Random streams: store and model agree on every outcome, count, digest and read, whatever memory the store
 //! has.
 use super::model::Model;
-use super::stream::{ORDERS, Op, STOCKS, Stream, TABLES, declaration, op, store_for, transaction};
+use super::stream::{
+    CONFIG, ORDERS, Op, STOCKS, Stream, TABLES, declaration, memory_for, op, store_for, transaction,
+};
 use crate::random::Random;
+use crate::snapshot::tests::{Camera, STREAM};
+use crate::snapshot::{OpenSnapshot, Snapshot};
 use crate::store::{RETIRING_MAX, ReadBuffer, ReadError, Reading, Store};
 use gds_wire::acknowledgement::{Acknowledgement, Outcome};
 use gds_wire::declaration::Limits;
@@ -58,6 +62,12 @@ struct Run {
     /// Takes several messages at a time: those that wait for it, with what must come of each.
     batched: Store,
     waiting: Vec<(Vec<u8>, Acknowledgement)>,
+    /// Takes snapshots of the first store; the last one restored goes on with the others.
+    camera: Camera,
+    restored: Option<Store>,
+    snapshots: u64,
+    held: Limits,
+    messages: Vec<Vec<u8>>,
     buffer: ReadBuffer,
 }
 
@@ -81,6 +91,7 @@ impl Run {
             assert_eq!(store.apply(1, &message).outcome(), Outcome::Applied);
         }
         let acknowledgement = store_for(held, 1).apply(1, &message);
+        let camera = Camera::new(&stores[0]);
         Self {
             shape: shape.clone(),
             random: Random::new(shape.seed),
@@ -88,7 +99,12 @@ impl Run {
             model,
             stores,
             batched: store_for(held, 1),
+            messages: vec![message.clone()],
             waiting: vec![(message, acknowledgement)],
+            camera,
+            restored: None,
+            snapshots: 0,
+            held,
             buffer: ReadBuffer::new(),
         }
     }
@@ -122,6 +138,11 @@ impl Run {
         let acknowledgement = first.apply(sequence, &message);
         assert_eq!(acknowledgement.outcome(), expected, "message {sequence}");
         assert_eq!(second.apply(sequence, &message), acknowledgement, "message {sequence}");
+        if let Some(restored) = &mut self.restored {
+            assert_eq!(restored.apply(sequence, &message), acknowledgement, "message {sequence}, restored");
+            assert_eq!(restored.tally(), first.tally(), "message {sequence}, restored");
+        }
+        self.messages.push(message.clone());
         self.waiting.push((message, acknowledgement));
         let tally = first.tally();
         assert_eq!(
@@ -130,6 +151,46 @@ impl Run {
             "message {sequence}"
         );
         assert_eq!(second.tally(), tally, "message {sequence}");
+    }
+
+    /// Goes on with a snapshot of the first store, from time to time.
+    fn photograph(&mut self) {
+        if !self.random.chance(1, 3) {
+            return;
+        }
+        if let Some((snapshot, digest)) = self.camera.step(&mut self.stores[0]) {
+            self.restore(&snapshot, digest);
+        }
+    }
+
+    /// The store restored has the digest that the other one had then, answers every read as the model does, and comes to the same as
+    /// the others.
+    fn restore(&mut self, snapshot: &Snapshot, digest: u128) {
+        self.snapshots += 1;
+        let open = OpenSnapshot::open(&mut self.camera.disk, STREAM, snapshot).unwrap();
+        let mut store = open.restore(CONFIG, memory_for(self.held, 1)).unwrap();
+        assert_eq!((store.applied(), store.digest()), (snapshot.sequence, digest));
+        let oldest = store.reader().oldest().max(1);
+        for as_of in [oldest, oldest + self.random.below(snapshot.sequence - oldest + 1), snapshot.sequence] {
+            for number in 0..self.shape.keys {
+                let key = format!("k{number}").into_bytes();
+                for table in TABLES {
+                    let reading = store.reader().get(table, &key, as_of, &mut self.buffer).unwrap();
+                    let expected = self.model.read(table, &key, as_of);
+                    assert_eq!(
+                        reading.version,
+                        expected.map(|(version, _)| version),
+                        "{table} {key:?} as of {as_of}"
+                    );
+                    assert_eq!(self.buffer.value(), expected.map_or(&b""[..], |(_, value)| value));
+                }
+            }
+        }
+        for sequence in snapshot.sequence + 1..=self.stream.sequence {
+            store.apply(sequence, &self.messages[sequence as usize - 1]);
+        }
+        assert_eq!(store.tally(), self.stores[0].tally());
+        self.restored = Some(store);
     }
 
     /// Applies what waits, all at once.
@@ -203,7 +264,7 @@ impl Run {
             let key = format!("k{}", self.random.below(self.shape.keys)).into_bytes();
             let as_of = oldest + self.random.below(applied - oldest + 1);
             let current = (self.batched.applied() == applied).then_some(&self.batched);
-            for store in self.stores.iter().chain(current) {
+            for store in self.stores.iter().chain(current).chain(&self.restored) {
                 store.reader().foresee([(table, &key[..]), (999, b"no table")].into_iter(), as_of);
                 let reading = store.reader().get(table, &key, as_of, &mut self.buffer).unwrap();
                 let expected = self.model.read(table, &key, if as_of == 0 { applied } else { as_of });
@@ -228,6 +289,9 @@ impl Run {
         assert_eq!(first.tally().digest, self.model.digest());
         assert_eq!(first.tally().live, self.model.live().len() as u64);
         assert_eq!(first.digest(), second.digest());
+        if let Some(restored) = &mut self.restored {
+            assert_eq!(restored.digest(), second.digest());
+        }
         for ((table, key), (version, value)) in self.model.live() {
             let reading = first.reader().get(*table, key, 0, &mut self.buffer).unwrap();
             assert_eq!(reading, Reading { as_of: self.stream.sequence, version: Some(*version) });
@@ -258,6 +322,7 @@ fn run(shape: &Shape) -> Run {
     let mut run = Run::new(shape);
     for message in 0..shape.messages {
         run.step();
+        run.photograph();
         if run.random.chance(1, 30) {
             run.apply_waiting();
         }
@@ -269,6 +334,7 @@ fn run(shape: &Shape) -> Run {
         }
     }
     run.check_all();
+    assert!(run.snapshots > 0);
     run
 }
 

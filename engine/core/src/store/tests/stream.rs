@@ -131,8 +131,15 @@ impl Bench {
 
 /// A store of `times` the memory that these limits need.
 pub fn store_for(limits: Limits, times: usize) -> Store {
-    let config = StoreConfig { block_bytes_max: 400 };
-    let capacity = StoreCapacity::for_declaration(&declaration(limits), &config);
+    Store::new(CONFIG, memory_for(limits, times))
+}
+
+/// Settings of every store.
+pub const CONFIG: StoreConfig = StoreConfig { block_bytes_max: 400 };
+
+/// `times` the memory that these limits need.
+pub fn memory_for(limits: Limits, times: usize) -> StoreMemory {
+    let capacity = StoreCapacity::for_declaration(&declaration(limits), &CONFIG);
     let (index_words, log_words) = (capacity.index_words * times, capacity.log_words * times);
-    Store::new(config, StoreMemory::heap(&StoreCapacity { index_words, log_words }))
+    StoreMemory::heap(&StoreCapacity { index_words, log_words })
 }

@@ -1,0 +1,72 @@
+//! What the stream has declared so far.
+use super::Stream;
+use crate::agent::Fault;
+use crate::bus::stream_reader::StreamRead;
+use crate::disk::Disk;
+use crate::journal::{Group, MESSAGE_BYTES_MAX, Recovered};
+use crate::store::Declared;
+use gds_wire::declaration::Declaration;
+use gds_wire::envelope::{Kind, Message};
+
+/// Everything that the stream declares. Memory is sized by the largest of it, so it must be known before anything is applied; it is
+/// gathered while the journal is checked, so that this costs no reading of its own.
+#[derive(Default)]
+pub(super) struct Declarations {
+    declared: Declared,
+    /// The first message that was none.
+    fault: Option<Fault>,
+}
+
+impl Declarations {
+    pub(super) fn of_group(&mut self, group: &Group<'_>) {
+        for message in group.messages() {
+            self.of_message(message.bytes);
+        }
+    }
+
+    /// Of what only the ring has.
+    pub(super) fn of_ring(&mut self, bus: &Stream, from: u64, disk: &mut dyn Disk) -> Result<(), Fault> {
+        let mut bytes = vec![0; MESSAGE_BYTES_MAX];
+        let (mut reader, last) = (bus.reader(from), bus.progress.sequenced.get());
+        while reader.next_sequence() <= last {
+            let sequence = reader.next_sequence();
+            match reader.read(last, disk, &mut bytes).map_err(Fault::from)? {
+                StreamRead::Message { length, .. } => self.of_message(&bytes[..length]),
+                _ => {
+                    return Err(Fault(format!("message {sequence} is not in the ring: restore the journal")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn of_message(&mut self, message: &[u8]) {
+        if let Err(fault) = self.accept(message) {
+            self.fault.get_or_insert(fault);
+        }
+    }
+
+    fn accept(&mut self, message: &[u8]) -> Result<(), Fault> {
+        let message = Message::parse(message).map_err(Fault::from)?;
+        if message.envelope.kind() == Kind::Declare {
+            self.declared.accept(&Declaration::parse(message.body).map_err(Fault::from)?);
+        }
+        Ok(())
+    }
+
+    /// All of them, if the stream is there from its first message on.
+    pub(super) fn all(self, recovered: &Recovered) -> Result<Declared, Fault> {
+        if recovered.first > 1 {
+            return Err(Fault(format!(
+                "the journal begins with message {}: a stream can be replayed only from its beginning; restore the segments before",
+                recovered.first
+            )));
+        }
+        self.fault.map_or(Ok(self.declared), Err)
+    }
+}
+
+/// Whether a stream that has declared this must hear of this declaration.
+pub(super) fn says_something_new(declaration: &Declaration, declared: &Declared) -> bool {
+    declared.declaration() != Some(&declared.with(declaration))
+}

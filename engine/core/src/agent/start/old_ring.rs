@@ -1,0 +1,122 @@
+//! The ring that outlived the last process, and whether it is any good.
+use super::StartConfig;
+use crate::agent::Fault;
+use crate::journal::{Durability, Recovered};
+use crate::memory::ring::{Ring, RingError, RingIdentity};
+use crate::memory::words::SharedWords;
+use crate::mutation::{Mutation, active};
+use gds_wire::session::Session;
+use std::sync::Arc;
+
+pub(super) enum OldRing {
+    None,
+    /// There was one, and it says nothing any more.
+    Lost(String),
+    Whole(Arc<Ring>),
+}
+
+impl OldRing {
+    pub(super) fn open(words: SharedWords, existed: bool, config: &StartConfig) -> Result<Self, Fault> {
+        if !existed {
+            return Ok(Self::None);
+        }
+        match Ring::open(words) {
+            Ok(ring) if ring.identity().boot_id == config.boot_id => Ok(Self::Whole(ring)),
+            Ok(_) => Ok(Self::Lost("the machine has been started anew since the ring was written".into())),
+            Err(RingError::NotARing) => Ok(Self::None),
+            Err(error @ RingError::Version { .. }) => Err(Fault::from(error)),
+            Err(error) => Ok(Self::Lost(error.to_string())),
+        }
+    }
+
+    /// The stream it belongs to.
+    pub(super) fn stream(&self) -> Option<Session> {
+        self.whole().map(|ring| ring.identity().stream)
+    }
+
+    /// Every message up to this one must be in the journal, since the ring begins behind it.
+    pub(super) fn known_last(&self) -> u64 {
+        self.whole().map_or(0, |ring| ring.first() - 1)
+    }
+
+    fn whole(&self) -> Option<&Ring> {
+        match self {
+            Self::Whole(ring) => Some(ring),
+            Self::None | Self::Lost(_) => None,
+        }
+    }
+
+    /// Without the messages above `after`.
+    pub(super) fn cut(self, after: u64) -> Self {
+        match self {
+            Self::Whole(ring) => Self::Whole(ring.cut(after)),
+            other => other,
+        }
+    }
+
+    /// Why messages may have been in the ring and nowhere else, and are gone; `None` if that cannot be.
+    pub(super) fn lost(&self, config: &StartConfig, recovered: &Recovered) -> Option<&str> {
+        match self {
+            _ if recovered.clean => None,
+            Self::Lost(why) => Some(why),
+            Self::None if config.journal.durability == Durability::Memory => Some("the ring file is gone"),
+            Self::None | Self::Whole(_) => None,
+        }
+    }
+
+    /// The ring to go on with: this one, or where it is none an empty one in `words`, behind the journal.
+    pub(super) fn into_ring(
+        self,
+        words: SharedWords,
+        config: &StartConfig,
+        session: Session,
+        recovered: &Recovered,
+    ) -> Result<Arc<Ring>, Fault> {
+        match self {
+            Self::Whole(ring) if active(Mutation::RingForgotten) => drop(ring),
+            // A cut of ring and journal ended between the two. What the ring had beyond the journal was to be cut.
+            Self::Whole(ring) if config.cluster.is_some() && ring.last() < recovered.last => drop(ring),
+            Self::Whole(ring) => return check_merge(&ring, recovered).map(|()| ring),
+            Self::None | Self::Lost(_) => {}
+        }
+        let identity = RingIdentity { stream: session, boot_id: config.boot_id };
+        Ok(Ring::create(words, config.ring, identity, recovered.last + 1))
+    }
+}
+
+fn check_merge(ring: &Ring, recovered: &Recovered) -> Result<(), Fault> {
+    let (first, last) = (ring.first(), ring.last());
+    if first > recovered.last + 1 {
+        return Err(Fault(format!(
+            "the journal ends with {} and the ring begins with {first}: what lies between is missing; restore the journal",
+            recovered.last
+        )));
+    }
+    if last < recovered.last {
+        return Err(Fault(format!(
+            "the ring ends with {last}, before the journal does ({}): it is not this journal's ring",
+            recovered.last
+        )));
+    }
+    Ok(())
+}
+
+/// The name of the stream: what is found must agree with itself and with what is wanted.
+pub(super) fn name_of(config: &StartConfig, recovered: &Recovered, ring: &OldRing) -> Result<Session, Fault> {
+    let in_ring = ring.stream();
+    let found = recovered.stream.or(in_ring);
+    if let (Some(journal), Some(ring)) = (recovered.stream, in_ring)
+        && journal != ring
+    {
+        return Err(Fault(format!(
+            "the journal belongs to stream {journal}, the ring file to {ring}: name the directories that belong together"
+        )));
+    }
+    match (found, config.stream) {
+        (Some(found), Some(wanted)) if found != wanted => Err(Fault(format!(
+            "the ring file belongs to stream {found}, not to {wanted}: name the right stream or directory"
+        ))),
+        (Some(found), _) => Ok(found),
+        (None, wanted) => Ok(wanted.unwrap_or(config.new_stream)),
+    }
+}

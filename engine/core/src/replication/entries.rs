@@ -1,0 +1,75 @@
+//! Entries of the log packed into leader's packets.
+use crate::bus::burst::Burst;
+use crate::bus::stream_reader::StreamRead;
+use gds_wire::replication::{LeaderPacketBuilder, Prefix};
+use gds_wire::session::Session;
+
+/// Where entries are read from, in order.
+pub(super) trait EntryReader {
+    /// Why it cannot.
+    type Error;
+
+    /// The number of the entry that is read next.
+    fn next_sequence(&self) -> u64;
+
+    /// Reads the next entry, unless it is above `limit`.
+    fn read(&mut self, limit: u64, into: &mut [u8]) -> Result<StreamRead, Self::Error>;
+
+    /// Goes to another entry.
+    fn seek(&mut self, sequence: u64);
+}
+
+/// What packing came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packed {
+    /// A packet with so many entries, added to the burst.
+    Packet(u64),
+    /// There is no entry up to the limit.
+    Nothing,
+    /// The next packet is longer than those of the burst: send it first.
+    TooLong,
+    /// The next entry is not kept any more.
+    Gone,
+}
+
+/// Builds one packet of what follows, entries of one epoch, behind those of the burst. `before` is the epoch of the entry before, and then that
+/// of the last one packed.
+pub(super) fn pack<R: EntryReader>(
+    reader: &mut R,
+    limit: u64,
+    before: &mut u32,
+    stream: Session,
+    prefix: &Prefix,
+    burst: &mut Burst,
+) -> Result<Packed, R::Error> {
+    let first = reader.next_sequence();
+    let alone = burst.is_empty();
+    let mut builder = LeaderPacketBuilder::entries(burst.room(), stream, first);
+    let mut of_epoch = None;
+    while builder.room() > 0 {
+        match reader.read(limit, builder.vacant())? {
+            StreamRead::Message { sequence, epoch, .. } if of_epoch.is_some_and(|of| of != epoch) => {
+                reader.seek(sequence);
+                break;
+            }
+            StreamRead::Message { length, epoch, .. } => {
+                of_epoch = Some(epoch);
+                builder.accept(length);
+            }
+            StreamRead::TooSmall { length } if builder.count() == 0 => {
+                assert!(!alone, "an entry of {length} bytes fits no packet");
+                return Ok(Packed::TooLong);
+            }
+            StreamRead::Gone if builder.count() == 0 => return Ok(Packed::Gone),
+            StreamRead::Empty | StreamRead::TooSmall { .. } | StreamRead::Gone => break,
+        }
+    }
+    let Some(entry_epoch) = of_epoch else { return Ok(Packed::Nothing) };
+    let count = u64::from(builder.count());
+    let entries_bytes = builder.finish();
+    let prefix = Prefix { before: *before, entry_epoch, ..*prefix };
+    let length = LeaderPacketBuilder::finish(burst.room(), entries_bytes, &prefix);
+    burst.add(length);
+    *before = entry_epoch;
+    Ok(Packed::Packet(count))
+}

@@ -1,0 +1,157 @@
+//! The leading side: what the replicas have, how far may be committed, and who belongs to the set.
+use super::config::ReplicationConfig;
+use super::member::{Member, NODES_MAX, Set};
+use crate::mutation::{Mutation, active};
+use arrayvec::ArrayVec;
+use gds_wire::replication::Watermark;
+
+/// What the leader has heard from a peer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heard {
+    /// The newest incarnation that sent a watermark in this epoch; 0: none.
+    pub incarnation: u64,
+    /// Since which incarnation it has lost nothing.
+    pub whole_since: u64,
+    /// Up to where it has matched, as durable as the stream says.
+    pub matched: u64,
+    /// The last entry of its log.
+    pub last: u64,
+    /// The last message it has applied.
+    pub applied: u64,
+    /// When it was last heard.
+    pub heard_ns: u64,
+    /// The log ended with this entry at that time; the replica has not matched it since.
+    pub(super) mark: (u64, u64),
+}
+
+/// What only a leader has.
+#[derive(Debug)]
+pub(super) struct Leader {
+    /// By place among the peers.
+    pub heard: ArrayVec<Heard, NODES_MAX>,
+    /// Replicas that had not matched this at the last look are behind.
+    floor: u64,
+    /// What becomes the floor at the next look, and when that is.
+    next_floor: u64,
+    look_ns: u64,
+    since_ns: u64,
+}
+
+impl Leader {
+    pub fn new(config: &ReplicationConfig, now_ns: u64) -> Self {
+        Self {
+            heard: config.peers.iter().map(|_| Heard::default()).collect(),
+            floor: 0,
+            next_floor: 0,
+            look_ns: now_ns + config.replica_silence_ns,
+            since_ns: now_ns,
+        }
+    }
+
+    /// A watermark of this epoch from the peer at `place`. False when it is of an older life, or says nothing new.
+    pub fn on_watermark(&mut self, place: usize, watermark: &Watermark, now_ns: u64) -> bool {
+        let heard = &mut self.heard[place];
+        if watermark.incarnation < heard.incarnation {
+            return false;
+        }
+        let same = watermark.incarnation == heard.incarnation;
+        let before = if same { heard.matched } else { 0 };
+        *heard = Heard {
+            incarnation: watermark.incarnation,
+            whole_since: watermark.whole_since,
+            matched: watermark.matched.max(before),
+            last: watermark.last,
+            applied: watermark.applied,
+            heard_ns: now_ns,
+            mark: heard.mark,
+        };
+        heard.matched > before || !same
+    }
+
+    /// How far the members of the sets have the log (R3 to R5): the leader itself up to `durable`.
+    pub fn limit(
+        &self,
+        config: &ReplicationConfig,
+        me: Member,
+        durable: u64,
+        known: &Set,
+        proposed: Option<&Set>,
+    ) -> u64 {
+        let (known, proposed) = match proposed {
+            Some(proposed) if active(Mutation::RemovalEarly) => (proposed, None),
+            _ if active(Mutation::AdditionLate) => (known, None),
+            proposed => (known, proposed),
+        };
+        let members = known.members().iter().chain(proposed.map_or(&[][..], Set::members));
+        let has = |member: &Member| {
+            if member.node == me.node {
+                return durable;
+            }
+            let heard = config.peer(member.node.0).map(|place| self.heard[place]);
+            let counts =
+                |heard: &Heard| heard.incarnation == member.incarnation || active(Mutation::OldIncarnation);
+            heard.filter(counts).map_or(0, |heard| heard.matched)
+        };
+        members.map(has).fold(durable, u64::min)
+    }
+
+    /// Looks whether any replica is behind, once in a while.
+    pub fn look(&mut self, config: &ReplicationConfig, sequenced: u64, now_ns: u64) {
+        if now_ns >= self.look_ns {
+            (self.floor, self.next_floor) = (self.next_floor, sequenced);
+            self.look_ns = now_ns + config.replica_silence_ns;
+        }
+    }
+
+    /// Whether the peer at `place` is silent.
+    fn is_silent(&self, config: &ReplicationConfig, place: usize, now_ns: u64) -> bool {
+        let heard_ns = self.heard[place].heard_ns.max(self.since_ns);
+        now_ns.saturating_sub(heard_ns) > config.replica_silence_ns
+    }
+
+    /// Whether any peer is there to be sent entries.
+    pub fn has_listeners(&self, config: &ReplicationConfig, now_ns: u64) -> bool {
+        (0..config.peers.len()).any(|place| !self.is_silent(config, place, now_ns))
+    }
+
+    /// The next change of the set that is due, if any: one at a time.
+    pub fn change(
+        &self,
+        config: &ReplicationConfig,
+        set: &Set,
+        committed: u64,
+        now_ns: u64,
+    ) -> Option<(Set, Change)> {
+        config.peers.iter().enumerate().find_map(|(place, peer)| {
+            let heard = &self.heard[place];
+            let (silent, behind) = (self.is_silent(config, place, now_ns), heard.matched < self.floor);
+            let alive = heard.incarnation > 0 && !silent;
+            let life = Member { node: peer.node, incarnation: heard.incarnation };
+            match set.incarnation(peer.node) {
+                Some(now) if alive && now == heard.incarnation && !behind => None,
+                // Its new life has everything that the one in the set ever said it has (R14).
+                Some(now) if alive && heard.incarnation > now && heard.whole_since <= now => {
+                    Some((set.with(life), Change::Added))
+                }
+                // Its first watermark in this epoch may be under way.
+                Some(_) if heard.incarnation == 0 && !silent => None,
+                Some(_) => Some((set.without(peer.node), Change::Removed)),
+                None if alive
+                    && (heard.matched >= committed && !behind || active(Mutation::LearnerAdded)) =>
+                {
+                    Some((set.with(life), Change::Added))
+                }
+                None => None,
+            }
+        })
+    }
+}
+
+/// What a change of the set is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// A life of a node comes in.
+    Added,
+    /// A node goes.
+    Removed,
+}

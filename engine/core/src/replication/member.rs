@@ -1,0 +1,137 @@
+//! Nodes, their lives, and the in-sync set.
+use arrayvec::ArrayVec;
+use std::fmt;
+
+/// Most nodes of a cluster.
+pub const NODES_MAX: usize = 8;
+
+/// A node of the cluster, as all configurations number it; from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u8);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A node and which life of it: what it said in another life does not count (R13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Member {
+    /// The node.
+    pub node: NodeId,
+    /// Its incarnation; grows with each start.
+    pub incarnation: u64,
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.node, self.incarnation)
+    }
+}
+
+/// Which life a node lives, kept with its journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Life {
+    /// Grows with each start; from 1.
+    pub incarnation: u64,
+    /// The first incarnation since which the node has lost nothing of what it ever called durable (R14).
+    pub whole_since: u64,
+}
+
+impl Life {
+    /// The life after `before` (`None`: there was none), whose journal kept everything, or did not.
+    pub fn next(before: Option<Self>, kept_everything: bool) -> Self {
+        let incarnation = before.map_or(1, |life| life.incarnation + 1);
+        match before {
+            Some(life) if kept_everything => Self { incarnation, ..life },
+            _ => Self { incarnation, whole_since: incarnation },
+        }
+    }
+}
+
+/// The in-sync set, in the order of the nodes' numbers, each node at most once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Set(ArrayVec<Member, NODES_MAX>);
+
+impl Set {
+    /// A set of one.
+    pub fn of(member: Member) -> Self {
+        Self([member].into_iter().collect())
+    }
+
+    /// Its members.
+    pub fn members(&self) -> &[Member] {
+        &self.0
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The incarnation of a node in the set.
+    pub fn incarnation(&self, node: NodeId) -> Option<u64> {
+        self.0.iter().find(|member| member.node == node).map(|member| member.incarnation)
+    }
+
+    /// Whether this very life of a node is in the set.
+    pub fn has(&self, member: Member) -> bool {
+        self.0.contains(&member)
+    }
+
+    /// With this life of a node, in the place of any other of it.
+    #[must_use]
+    pub fn with(&self, member: Member) -> Self {
+        let mut set = self.without(member.node);
+        let place = set.0.iter().take_while(|other| other.node < member.node).count();
+        set.0.insert(place, member);
+        set
+    }
+
+    /// Without a node.
+    #[must_use]
+    pub fn without(&self, node: NodeId) -> Self {
+        Self(self.0.iter().copied().filter(|member| member.node != node).collect())
+    }
+}
+
+impl fmt::Display for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (place, member) in self.0.iter().enumerate() {
+            write!(f, "{}{member}", if place > 0 { " " } else { "" })?;
+        }
+        f.write_str("}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(node: u8, incarnation: u64) -> Member {
+        Member { node: NodeId(node), incarnation }
+    }
+
+    #[test]
+    fn a_set_has_each_node_once_and_in_order() {
+        let set = Set::of(member(2, 5)).with(member(3, 1)).with(member(1, 1)).with(member(2, 6));
+        assert_eq!(set.to_string(), "{1.1 2.6 3.1}");
+        assert!(set.has(member(2, 6)) && !set.has(member(2, 5)));
+        assert_eq!(set.incarnation(NodeId(2)), Some(6));
+        let without = set.without(NodeId(1));
+        assert_eq!((without.to_string(), without.count()), ("{2.6 3.1}".into(), 2));
+    }
+
+    #[test]
+    fn a_loss_begins_a_new_whole_life() {
+        let first = Life::next(None, true);
+        assert_eq!(first, Life { incarnation: 1, whole_since: 1 });
+        let second = Life::next(Some(first), true);
+        assert_eq!(second, Life { incarnation: 2, whole_since: 1 });
+        let third = Life::next(Some(second), false);
+        assert_eq!(third, Life { incarnation: 3, whole_since: 3 });
+        assert_eq!(Life::next(Some(third), true), Life { incarnation: 4, whole_since: 3 });
+    }
+}

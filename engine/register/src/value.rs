@@ -1,0 +1,140 @@
+//! The register's value as text: JSON that a person can read, the same in a file and in etcd.
+//!
+//! ```json
+//! {"stream": "1763800000", "epoch": 3, "leader": 1, "in_sync": [{"node": 1, "incarnation": 7}, {"node": 2, "incarnation": 2}]}
+//! ```
+//!
+//! `stream` is the MoldUDP64 session, written as in all of our output; the leader is one of `in_sync`.
+use gds_core::replication::{Member, NODES_MAX, NodeId, RegisterValue, Set};
+use serde::{Deserialize, Serialize};
+
+/// The value's text form.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueText {
+    stream: String,
+    epoch: u32,
+    leader: u8,
+    in_sync: Vec<MemberText>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberText {
+    node: u8,
+    incarnation: u64,
+}
+
+impl From<&RegisterValue> for ValueText {
+    fn from(value: &RegisterValue) -> Self {
+        let member = |member: &Member| MemberText { node: member.node.0, incarnation: member.incarnation };
+        Self {
+            stream: value.stream.to_string(),
+            epoch: value.epoch,
+            leader: value.leader.0,
+            in_sync: value.set.members().iter().map(member).collect(),
+        }
+    }
+}
+
+impl ValueText {
+    /// The value, if it is one.
+    ///
+    /// # Errors
+    /// With what is wrong with it.
+    pub fn value(&self) -> Result<RegisterValue, String> {
+        let stream = self.stream.parse().map_err(|error| format!("stream = {:?}: {error}", self.stream))?;
+        let set = self.set()?;
+        let leader = NodeId(self.leader);
+        if self.epoch == 0 {
+            // A new cluster: the stream has its name, and nobody has led yet.
+            return if leader.0 == 0 && set.count() == 0 {
+                Ok(RegisterValue { stream, epoch: 0, leader, set })
+            } else {
+                Err("epoch = 0: epochs begin at 1, and before that nobody leads and nobody is in sync".into())
+            };
+        }
+        if set.incarnation(leader).is_none() {
+            return Err(format!("leader = {leader}: it is not one of in_sync, {set}"));
+        }
+        Ok(RegisterValue { stream, epoch: self.epoch, leader, set })
+    }
+
+    fn set(&self) -> Result<Set, String> {
+        if self.in_sync.len() > NODES_MAX {
+            return Err(format!("in_sync has {} members; at most {NODES_MAX}", self.in_sync.len()));
+        }
+        let mut set = Set::default();
+        for text in &self.in_sync {
+            let member = Member { node: NodeId(text.node), incarnation: text.incarnation };
+            if member.node.0 == 0 || set.incarnation(member.node).is_some() {
+                return Err(format!("in_sync has node {}: numbers from 1 on, each once", member.node));
+            }
+            set = set.with(member);
+        }
+        Ok(set)
+    }
+}
+
+/// One line of text.
+pub fn write(value: &RegisterValue) -> String {
+    serde_json::to_string(&ValueText::from(value)).expect("numbers and strings are JSON")
+}
+
+/// Reads what [`write()`] wrote.
+///
+/// # Errors
+/// With what is wrong with the text.
+pub fn read(text: &[u8]) -> Result<RegisterValue, String> {
+    let text: ValueText = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    text.value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gds_wire::session::Session;
+
+    fn value() -> RegisterValue {
+        let member = |node, incarnation| Member { node: NodeId(node), incarnation };
+        RegisterValue {
+            stream: Session::padded("GENIUM\\1").expect("a name"),
+            epoch: 3,
+            leader: NodeId(2),
+            set: Set::of(member(2, u64::MAX)).with(member(1, 7)),
+        }
+    }
+
+    #[test]
+    fn a_value_is_read_back_as_it_was_written() {
+        let text = write(&value());
+        assert_eq!(
+            text,
+            r#"{"stream":"GENIUM\\x5c1","epoch":3,"leader":2,"in_sync":[{"node":1,"incarnation":7},{"node":2,"incarnation":18446744073709551615}]}"#
+        );
+        assert_eq!(read(text.as_bytes()), Ok(value()));
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused_with_the_reason() {
+        let text = write(&value());
+        for (from, to, reason) in [
+            (r#""epoch":3"#, r#""epoch":0"#, "epochs begin at 1"),
+            (r#""epoch":3"#, r#""epoch":-3"#, "-3"),
+            (r#""epoch":3"#, r#""epoch":3,"term":4"#, "term"),
+            (r#""leader":2"#, r#""leader":3"#, "leader = 3: it is not one of in_sync, {1.7"),
+            (r#"[{"node":1"#, r#"[{"node":2"#, "node 2: numbers from 1 on, each once"),
+            (r#"[{"node":1"#, r#"[{"node":0"#, "node 0: numbers from 1 on"),
+            (r#""GENIUM\\x5c1""#, r#""""#, "empty"),
+            ("}]}", "}]", "EOF"),
+        ] {
+            let wrong = text.replacen(from, to, 1);
+            assert_ne!(wrong, text, "{from} is not in it");
+            let error = read(wrong.as_bytes()).expect_err(&wrong);
+            assert!(error.contains(reason), "{wrong} gave: {error}");
+        }
+        let many: Vec<String> = (1..=9).map(|node| format!(r#"{{"node":{node},"incarnation":1}}"#)).collect();
+        let text = format!(r#"{{"stream":"S","epoch":1,"leader":1,"in_sync":[{}]}}"#, many.join(","));
+        assert_eq!(read(text.as_bytes()), Err("in_sync has 9 members; at most 8".into()));
+    }
+}

@@ -1,0 +1,328 @@
+//! Replication: what nodes of one cluster send each other. No client sees these.
+//!
+//! The leader sends [`LeaderPacket`]s to the replication group: a prefix of 48 bytes, and behind it a MoldUDP64 downstream packet of the stream,
+//! with the entries as its blocks, or none: then it is a heartbeat, and its sequence number is the next one of the leader's log. A
+//! replica sends a [`Watermark`] to the leader alone, and a [`HistoryRequest`] for entries it missed.
+//!
+//! Each has a CRC-32C of all that follows the checksum: a packet that was damaged on its way must not commit anything. Rules in
+//! brackets are those of `docs/FAILOVER.md`.
+use crate::checksum;
+use crate::mold::{self, Packet, PacketBuilder};
+use crate::session::Session;
+use zerocopy::network_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// What a leader's packet begins with.
+pub const LEADER_MAGIC: [u8; 4] = *b"GDSL";
+/// What a watermark begins with.
+pub const WATERMARK_MAGIC: [u8; 4] = *b"GDSW";
+/// What a request for older entries begins with.
+pub const HISTORY_MAGIC: [u8; 4] = *b"GDSH";
+
+/// Bytes of a leader's prefix.
+pub const PREFIX_BYTES: usize = 48;
+/// Bytes of a leader's packet beside its blocks.
+pub const LEADER_BYTES: usize = PREFIX_BYTES + mold::HEADER_BYTES;
+/// Bytes of a watermark.
+pub const WATERMARK_BYTES: usize = 64;
+/// Bytes of a request for older entries.
+pub const HISTORY_BYTES: usize = 48;
+
+/// Where the checksum is, and from where on it counts.
+const CHECKSUM_AT: usize = 4;
+const CHECKED_FROM: usize = 8;
+
+/// The longest leader's packet that a message needs which fits a downstream packet of so many bytes.
+pub const fn leader_packet_bytes(payload_bytes_max: usize) -> usize {
+    payload_bytes_max + PREFIX_BYTES
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct PrefixLayout {
+    magic: [u8; 4],
+    checksum: U32,
+    node: u8,
+    flags: u8,
+    reserved: [u8; 2],
+    epoch: U32,
+    before: U32,
+    entry_epoch: U32,
+    incarnation: U64,
+    committed: U64,
+    revision: U64,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct WatermarkLayout {
+    magic: [u8; 4],
+    checksum: U32,
+    node: u8,
+    reserved: u8,
+    stream: Session,
+    epoch: U32,
+    incarnation: U64,
+    whole_since: U64,
+    matched: U64,
+    last: U64,
+    applied: U64,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct HistoryLayout {
+    magic: [u8; 4],
+    checksum: U32,
+    node: u8,
+    reserved: u8,
+    stream: Session,
+    epoch: U32,
+    incarnation: U64,
+    from: U64,
+    to: U64,
+}
+
+const _: () = assert!(size_of::<PrefixLayout>() == PREFIX_BYTES);
+const _: () = assert!(size_of::<WatermarkLayout>() == WATERMARK_BYTES);
+const _: () = assert!(size_of::<HistoryLayout>() == HISTORY_BYTES);
+
+fn is_whole(datagram: &[u8], magic: [u8; 4]) -> bool {
+    datagram.len() >= CHECKED_FROM
+        && datagram[..CHECKSUM_AT] == magic
+        && datagram[CHECKSUM_AT..CHECKED_FROM] == checksum(&datagram[CHECKED_FROM..]).to_be_bytes()
+}
+
+fn seal(datagram: &mut [u8]) {
+    let sum = checksum(&datagram[CHECKED_FROM..]).to_be_bytes();
+    datagram[CHECKSUM_AT..CHECKED_FROM].copy_from_slice(&sum);
+}
+
+/// What a leader says with each packet, beside the entries.
+///
+/// ```text
+///  0        4          8      9       10         12      16       20            24            32          40         48
+/// +--------+----------+------+-------+----------+-------+--------+-------------+-------------+-----------+----------+-----------
+/// | "GDSL" | CRC-32C  | node | flags | reserved | epoch | before | entry epoch | incarnation | committed | revision | MoldUDP64
+/// +--------+----------+------+-------+----------+-------+--------+-------------+-------------+-----------+----------+-----------
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix {
+    /// The leader's number.
+    pub node: u8,
+    /// The leader is about to hand over to this packet's receivers: it takes nothing more (bit 0 of the flags).
+    pub drains: bool,
+    /// The epoch it leads.
+    pub epoch: u32,
+    /// The epoch of the entry before the packet's first one, or of its log's last one in a heartbeat; 0 before the first (R11).
+    pub before: u32,
+    /// The epoch that the packet's entries were first numbered in; 0 in a heartbeat.
+    pub entry_epoch: u32,
+    /// The leader's incarnation.
+    pub incarnation: u64,
+    /// Its commit point.
+    pub committed: u64,
+    /// The revision at which it knows the register.
+    pub revision: u64,
+}
+
+/// A leader's packet.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaderPacket<'a> {
+    /// What the leader says.
+    pub prefix: Prefix,
+    /// The entries.
+    pub entries: Packet<'a>,
+}
+
+impl<'a> LeaderPacket<'a> {
+    /// Reads a datagram; `None` when it is something else, or damaged.
+    pub fn parse(datagram: &'a [u8]) -> Option<Self> {
+        if !is_whole(datagram, LEADER_MAGIC) {
+            return None;
+        }
+        let (layout, rest) = PrefixLayout::ref_from_prefix(datagram).ok()?;
+        let entries = Packet::parse(rest).ok()?;
+        // An end of session is not something between nodes, and nothing follows the blocks.
+        if entries.kind == mold::Kind::EndOfSession || entries.trailing_bytes > 0 || entries.sequence == 0 {
+            return None;
+        }
+        let prefix = Prefix {
+            node: layout.node,
+            drains: layout.flags & 1 == 1,
+            epoch: layout.epoch.get(),
+            before: layout.before.get(),
+            entry_epoch: layout.entry_epoch.get(),
+            incarnation: layout.incarnation.get(),
+            committed: layout.committed.get(),
+            revision: layout.revision.get(),
+        };
+        Some(Self { prefix, entries })
+    }
+}
+
+/// Fills one leader's packet in place, as [`PacketBuilder`] does a downstream packet.
+#[derive(Debug)]
+pub struct LeaderPacketBuilder;
+
+impl LeaderPacketBuilder {
+    /// Where the entries go: a downstream packet of the stream behind the room for the prefix.
+    ///
+    /// # Panics
+    /// When `buffer` has no room for the headers.
+    pub fn entries(buffer: &mut [u8], stream: Session, sequence: u64) -> PacketBuilder<'_> {
+        PacketBuilder::new(&mut buffer[PREFIX_BYTES..], stream, sequence)
+    }
+
+    /// Puts the prefix before entries of so many bytes, as [`PacketBuilder::finish`] said; the packet's length.
+    pub fn finish(buffer: &mut [u8], entries_bytes: usize, prefix: &Prefix) -> usize {
+        let layout = PrefixLayout {
+            magic: LEADER_MAGIC,
+            checksum: 0.into(),
+            node: prefix.node,
+            flags: u8::from(prefix.drains),
+            reserved: [0; 2],
+            epoch: prefix.epoch.into(),
+            before: prefix.before.into(),
+            entry_epoch: prefix.entry_epoch.into(),
+            incarnation: prefix.incarnation.into(),
+            committed: prefix.committed.into(),
+            revision: prefix.revision.into(),
+        };
+        let packet = &mut buffer[..PREFIX_BYTES + entries_bytes];
+        packet[..PREFIX_BYTES].copy_from_slice(layout.as_bytes());
+        seal(packet);
+        packet.len()
+    }
+}
+
+/// A leader's heartbeat: `next` is the number that its log's next entry gets.
+pub fn heartbeat(stream: Session, next: u64, prefix: &Prefix) -> [u8; LEADER_BYTES] {
+    let mut packet = [0; LEADER_BYTES];
+    let entries = LeaderPacketBuilder::entries(&mut packet, stream, next).finish();
+    LeaderPacketBuilder::finish(&mut packet, entries, prefix);
+    packet
+}
+
+/// How far a replica has come with the leader of an epoch.
+///
+/// ```text
+///  0        4         8      9          10       20      24            32            40        48     56        64
+/// +--------+---------+------+----------+--------+-------+-------------+-------------+---------+------+---------+
+/// | "GDSW" | CRC-32C | node | reserved | stream | epoch | incarnation | whole since | matched | last | applied |
+/// +--------+---------+------+----------+--------+-------+-------------+-------------+---------+------+---------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// The replica's number.
+    pub node: u8,
+    /// The stream.
+    pub stream: Session,
+    /// The newest epoch it knows: a leader of an older one learns from it that it leads no more (R9).
+    pub epoch: u32,
+    /// Its incarnation (R13).
+    pub incarnation: u64,
+    /// The first incarnation since which it has lost nothing (R14).
+    pub whole_since: u64,
+    /// Up to here it agrees with the log of the leader of `epoch` (R11) and has it as durable as the stream says (R12).
+    pub matched: u64,
+    /// The last entry of its log.
+    pub last: u64,
+    /// The last message it has applied.
+    pub applied: u64,
+}
+
+impl Watermark {
+    /// Reads a datagram; `None` when it is something else, or damaged.
+    pub fn parse(datagram: &[u8]) -> Option<Self> {
+        let layout = WatermarkLayout::ref_from_bytes(datagram).ok()?;
+        is_whole(datagram, WATERMARK_MAGIC).then(|| Self {
+            node: layout.node,
+            stream: layout.stream,
+            epoch: layout.epoch.get(),
+            incarnation: layout.incarnation.get(),
+            whole_since: layout.whole_since.get(),
+            matched: layout.matched.get(),
+            last: layout.last.get(),
+            applied: layout.applied.get(),
+        })
+    }
+
+    /// The datagram.
+    pub fn to_bytes(&self) -> [u8; WATERMARK_BYTES] {
+        let mut bytes: [u8; WATERMARK_BYTES] = zerocopy::transmute!(WatermarkLayout {
+            magic: WATERMARK_MAGIC,
+            checksum: 0.into(),
+            node: self.node,
+            reserved: 0,
+            stream: self.stream,
+            epoch: self.epoch.into(),
+            incarnation: self.incarnation.into(),
+            whole_since: self.whole_since.into(),
+            matched: self.matched.into(),
+            last: self.last.into(),
+            applied: self.applied.into(),
+        });
+        seal(&mut bytes);
+        bytes
+    }
+}
+
+/// A replica's request for entries that it missed, as far as the leader's log has them.
+///
+/// ```text
+///  0        4         8      9          10       20      24            32     40   48
+/// +--------+---------+------+----------+--------+-------+-------------+------+----+
+/// | "GDSH" | CRC-32C | node | reserved | stream | epoch | incarnation | from | to |
+/// +--------+---------+------+----------+--------+-------+-------------+------+----+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryRequest {
+    /// The replica's number.
+    pub node: u8,
+    /// The stream.
+    pub stream: Session,
+    /// The epoch whose leader is asked: only that one's log counts.
+    pub epoch: u32,
+    /// The replica's incarnation.
+    pub incarnation: u64,
+    /// The first entry wanted.
+    pub from: u64,
+    /// The last one.
+    pub to: u64,
+}
+
+impl HistoryRequest {
+    /// Reads a datagram; `None` when it is something else, or damaged.
+    pub fn parse(datagram: &[u8]) -> Option<Self> {
+        let layout = HistoryLayout::ref_from_bytes(datagram).ok()?;
+        is_whole(datagram, HISTORY_MAGIC).then(|| Self {
+            node: layout.node,
+            stream: layout.stream,
+            epoch: layout.epoch.get(),
+            incarnation: layout.incarnation.get(),
+            from: layout.from.get(),
+            to: layout.to.get(),
+        })
+    }
+
+    /// The datagram.
+    pub fn to_bytes(&self) -> [u8; HISTORY_BYTES] {
+        let mut bytes: [u8; HISTORY_BYTES] = zerocopy::transmute!(HistoryLayout {
+            magic: HISTORY_MAGIC,
+            checksum: 0.into(),
+            node: self.node,
+            reserved: 0,
+            stream: self.stream,
+            epoch: self.epoch.into(),
+            incarnation: self.incarnation.into(),
+            from: self.from.into(),
+            to: self.to.into(),
+        });
+        seal(&mut bytes);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests;

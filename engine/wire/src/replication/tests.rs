@@ -1,0 +1,105 @@
+use super::*;
+use proptest::prelude::*;
+
+const STREAM: Session = Session(*b"1700000000");
+
+fn prefix() -> Prefix {
+    Prefix {
+        node: 2,
+        drains: true,
+        epoch: 7,
+        before: 5,
+        entry_epoch: 6,
+        incarnation: 11,
+        committed: 99,
+        revision: 1234,
+    }
+}
+
+fn watermark() -> Watermark {
+    Watermark {
+        node: 3,
+        stream: STREAM,
+        epoch: 7,
+        incarnation: 2,
+        whole_since: 1,
+        matched: 100,
+        last: 120,
+        applied: 98,
+    }
+}
+
+fn request() -> HistoryRequest {
+    HistoryRequest { node: 3, stream: STREAM, epoch: 7, incarnation: 2, from: 101, to: 119 }
+}
+
+fn leader_packet() -> Vec<u8> {
+    let mut buffer = vec![0xAA; 200];
+    let mut entries = LeaderPacketBuilder::entries(&mut buffer, STREAM, 101);
+    assert!(entries.push(b"first") && entries.push(b""));
+    let bytes = entries.finish();
+    let length = LeaderPacketBuilder::finish(&mut buffer, bytes, &prefix());
+    buffer.truncate(length);
+    buffer
+}
+
+#[test]
+fn should_read_back_a_leaders_packet() {
+    let datagram = leader_packet();
+    let packet = LeaderPacket::parse(&datagram).expect("it is whole");
+    assert_eq!(packet.prefix, prefix());
+    assert_eq!((packet.entries.session, packet.entries.sequence), (STREAM, 101));
+    let entries: Vec<_> = packet.entries.messages().collect();
+    assert_eq!(entries, [(101, &b"first"[..]), (102, b"")]);
+}
+
+#[test]
+fn should_read_back_heartbeat_watermark_and_request() {
+    let packet = heartbeat(STREAM, 121, &prefix());
+    let heartbeat = LeaderPacket::parse(&packet).expect("it is whole");
+    assert_eq!((heartbeat.entries.kind, heartbeat.entries.sequence), (mold::Kind::Heartbeat, 121));
+    assert_eq!(Watermark::parse(&watermark().to_bytes()), Some(watermark()));
+    assert_eq!(HistoryRequest::parse(&request().to_bytes()), Some(request()));
+}
+
+#[test]
+fn should_hold_the_longest_message_of_a_downstream_packet() {
+    let payload = 1400;
+    let longest = vec![1; payload - mold::HEADER_BYTES - mold::BLOCK_LENGTH_BYTES];
+    let mut buffer = vec![0; leader_packet_bytes(payload)];
+    assert!(LeaderPacketBuilder::entries(&mut buffer, STREAM, 1).push(&longest));
+}
+
+#[test]
+fn should_refuse_what_was_damaged_anywhere() {
+    let parses = |bytes: &[u8]| {
+        LeaderPacket::parse(bytes).is_some()
+            || Watermark::parse(bytes).is_some()
+            || HistoryRequest::parse(bytes).is_some()
+    };
+    for packet in [leader_packet(), watermark().to_bytes().to_vec(), request().to_bytes().to_vec()] {
+        assert!(parses(&packet));
+        for place in 0..packet.len() {
+            for bit in 0..8 {
+                let mut damaged = packet.clone();
+                damaged[place] ^= 1 << bit;
+                assert!(!parses(&damaged), "bit {bit} of byte {place}");
+            }
+            assert!(!parses(&packet[..place]), "cut at {place}");
+        }
+        let longer = [&packet[..], b"x"].concat();
+        assert!(!parses(&longer));
+    }
+}
+
+proptest! {
+    #[test]
+    fn should_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..3usize) {
+        let mut bytes = bytes;
+        if bytes.len() >= CHECKED_FROM {
+            bytes[..CHECKSUM_AT].copy_from_slice(&[LEADER_MAGIC, WATERMARK_MAGIC, HISTORY_MAGIC][kind]);
+            seal(&mut bytes);
+        }
+        let _ = (LeaderPacket::parse(&bytes), Watermark::parse(&bytes), HistoryRequest::parse(&bytes));
+    }
+}
