@@ -35,6 +35,8 @@ pub enum Mutation {
     UndoForgotten,
     /// Timestamps follow the wall clock back.
     TimestampsRunBack,
+    /// The register, which is the simulator's here, compares the epoch alone and not the revision (R1).
+    RegisterByEpoch,
     /// A leader takes a missing answer of the register, or a read of the old revision, for a no (R2).
     SilenceIsNo,
     /// The leader commits what it has not made durable itself (R3).
@@ -69,6 +71,8 @@ pub enum Mutation {
     RewinderAhead,
     /// Queries see what is not committed (R19).
     QueryAhead,
+    /// The outcome of a transaction depends on the memory of the node.
+    LocalLimit,
 }
 
 impl Mutation {
@@ -90,7 +94,8 @@ impl Mutation {
     ];
 
     /// Those of the rules of replication (`docs/FAILOVER.md`), for clusters.
-    pub const CLUSTER: [Self; 17] = [
+    pub const CLUSTER: [Self; 19] = [
+        Self::RegisterByEpoch,
         Self::SilenceIsNo,
         Self::LeaderUncounted,
         Self::RemovalEarly,
@@ -108,6 +113,7 @@ impl Mutation {
         Self::CommitUnmatched,
         Self::RewinderAhead,
         Self::QueryAhead,
+        Self::LocalLimit,
     ];
 }
 

@@ -320,6 +320,7 @@ fn cluster(config: &Config, found: &mut Findings) {
     );
     peers(&cluster.peer, cluster.node, found);
     found.range("cluster.min_in_sync", cluster.min_in_sync, 1, cluster.peer.len() + 1);
+    found.range("cluster.digest_messages", cluster.digest_messages, 256, 1 << 32);
     found.range("cluster.heartbeat_ms", cluster.heartbeat_ms, 1, 1_000);
     for (key, silence_ms) in [
         ("cluster.silence_ms", cluster.silence_ms),

@@ -63,11 +63,6 @@ impl Enrolment {
         Ok(Self { register, state, value })
     }
 
-    /// The incarnation under which the register names this node; 0 where it does not.
-    pub fn registered(&self, node: NodeId) -> u64 {
-        self.value.set.incarnation(node).unwrap_or(0)
-    }
-
     /// From here the register is asked by a thread of its own.
     pub fn keep(self) -> Result<(Keeper, KeeperPort, RegisterState), Fault> {
         let (keeper, port) = Keeper::start(self.register).map_err(Fault::from)?;

@@ -309,6 +309,8 @@ pub struct Cluster {
     pub silence_ms: u64,
     /// Silence of a replica, or time without progress, after which it is taken out.
     pub replica_silence_ms: u64,
+    /// After so many messages the replicas compare what their stores came to.
+    pub digest_messages: u64,
     /// Least nodes in sync, the leader included.
     pub min_in_sync: usize,
     /// The other nodes.

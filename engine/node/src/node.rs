@@ -23,7 +23,7 @@ use gds_core::counters::CounterSet;
 use gds_core::cursor::{Cursor, Progress};
 use gds_core::query::node_source::NodeSource;
 use gds_core::query::{CounterSets, QueryConfig, QueryServer};
-use gds_core::replication::{Leadership, ReplicaRewinder, Replication};
+use gds_core::replication::{Digests, Leadership, ReplicaRewinder, Replication};
 use gds_core::stages::{Stage, Stages};
 use gds_core::store::StoreReader;
 use gds_core::time::SECOND_NS;
@@ -130,7 +130,9 @@ impl Node {
         let mut start_config = settings::start(config, place.boot_id(), new_stream);
         if let Some((node, enrolment)) = &enrolment {
             start_config.stream = Some(enrolment.value.stream);
-            start_config.cluster = Some(ClusterStart { cut_after, registered: enrolment.registered(*node) });
+            let remembered = place.life()?;
+            let cluster = ClusterStart::of(*node, &enrolment.value, remembered, place.now());
+            start_config.cluster = Some(ClusterStart { cut_after, ..cluster });
         }
         let mut started = start::start(&start_config, memory, &mut place)?;
         let membership = match enrolment {
@@ -422,6 +424,9 @@ impl Ports {
             state,
             crate::clocks::now(),
         );
+        let digests = Arc::new(Digests::new(config.cluster.digest_messages));
+        started.store.note_digests(digests.clone());
+        let replication = replication.comparing(digests);
         self.counters.push(("replication".into(), replication.counters().clone()));
         for (peer, counters) in replication.peer_counters() {
             self.counters.push((format!("replica_{peer}"), counters.clone()));

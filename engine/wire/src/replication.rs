@@ -2,14 +2,15 @@
 //!
 //! The leader sends [`LeaderPacket`]s to the replication group: a prefix of 48 bytes, and behind it a MoldUDP64 downstream packet of the stream,
 //! with the entries as its blocks, or none: then it is a heartbeat, and its sequence number is the next one of the leader's log. A
-//! replica sends a [`Watermark`] to the leader alone, and a [`HistoryRequest`] for entries it missed.
+//! replica sends a [`Watermark`] to the leader alone, and a [`HistoryRequest`] for entries it missed. Now and then the leader says what its store
+//! came to: a [`StoreDigest`].
 //!
 //! Each has a CRC-32C of all that follows the checksum: a packet that was damaged on its way must not commit anything. Rules in
 //! brackets are those of `docs/FAILOVER.md`.
 use crate::checksum;
 use crate::mold::{self, Packet, PacketBuilder};
 use crate::session::Session;
-use zerocopy::network_endian::{U32, U64};
+use zerocopy::network_endian::{U32, U64, U128};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// What a leader's packet begins with.
@@ -19,6 +20,9 @@ pub const WATERMARK_MAGIC: [u8; 4] = *b"GDSW";
 /// What a request for older entries begins with.
 pub const HISTORY_MAGIC: [u8; 4] = *b"GDSH";
 
+/// What a digest begins with.
+pub const DIGEST_MAGIC: [u8; 4] = *b"GDSD";
+
 /// Bytes of a leader's prefix.
 pub const PREFIX_BYTES: usize = 48;
 /// Bytes of a leader's packet beside its blocks.
@@ -27,6 +31,8 @@ pub const LEADER_BYTES: usize = PREFIX_BYTES + mold::HEADER_BYTES;
 pub const WATERMARK_BYTES: usize = 64;
 /// Bytes of a request for older entries.
 pub const HISTORY_BYTES: usize = 48;
+/// Bytes of a digest.
+pub const DIGEST_BYTES: usize = 56;
 
 /// Where the checksum is, and from where on it counts.
 const CHECKSUM_AT: usize = 4;
@@ -83,6 +89,21 @@ struct HistoryLayout {
     to: U64,
 }
 
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct DigestLayout {
+    magic: [u8; 4],
+    checksum: U32,
+    node: u8,
+    reserved: u8,
+    stream: Session,
+    epoch: U32,
+    incarnation: U64,
+    sequence: U64,
+    digest: U128,
+}
+
+const _: () = assert!(size_of::<DigestLayout>() == DIGEST_BYTES);
 const _: () = assert!(size_of::<PrefixLayout>() == PREFIX_BYTES);
 const _: () = assert!(size_of::<WatermarkLayout>() == WATERMARK_BYTES);
 const _: () = assert!(size_of::<HistoryLayout>() == HISTORY_BYTES);
@@ -318,6 +339,62 @@ impl HistoryRequest {
             incarnation: self.incarnation.into(),
             from: self.from.into(),
             to: self.to.into(),
+        });
+        seal(&mut bytes);
+        bytes
+    }
+}
+
+/// What the leader's store came to at a message: a replica whose store came to something else has diverged.
+///
+/// ```text
+///  0        4         8      9          10       20      24            32         40       56
+/// +--------+---------+------+----------+--------+-------+-------------+----------+--------+
+/// | "GDSD" | CRC-32C | node | reserved | stream | epoch | incarnation | sequence | digest |
+/// +--------+---------+------+----------+--------+-------+-------------+----------+--------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreDigest {
+    /// The leader's number.
+    pub node: u8,
+    /// The stream.
+    pub stream: Session,
+    /// The epoch it leads.
+    pub epoch: u32,
+    /// Its incarnation.
+    pub incarnation: u64,
+    /// The last message applied.
+    pub sequence: u64,
+    /// The store's digest behind it.
+    pub digest: u128,
+}
+
+impl StoreDigest {
+    /// Reads a datagram; `None` when it is something else, or damaged.
+    pub fn parse(datagram: &[u8]) -> Option<Self> {
+        let layout = DigestLayout::ref_from_bytes(datagram).ok()?;
+        is_whole(datagram, DIGEST_MAGIC).then(|| Self {
+            node: layout.node,
+            stream: layout.stream,
+            epoch: layout.epoch.get(),
+            incarnation: layout.incarnation.get(),
+            sequence: layout.sequence.get(),
+            digest: layout.digest.get(),
+        })
+    }
+
+    /// The datagram.
+    pub fn to_bytes(&self) -> [u8; DIGEST_BYTES] {
+        let mut bytes: [u8; DIGEST_BYTES] = zerocopy::transmute!(DigestLayout {
+            magic: DIGEST_MAGIC,
+            checksum: 0.into(),
+            node: self.node,
+            reserved: 0,
+            stream: self.stream,
+            epoch: self.epoch.into(),
+            incarnation: self.incarnation.into(),
+            sequence: self.sequence.into(),
+            digest: self.digest.into(),
         });
         seal(&mut bytes);
         bytes

@@ -2,7 +2,8 @@
 //!
 //! 1. The ring file is opened, if there is one that outlived the last process, and the journal is recovered.
 //! 2. What the ring has beyond the journal is merged: the ring simply stays, and the journal goes on behind its own end.
-//! 3. The store applies the whole stream; outcomes that the acknowledgements' journal does not have are written.
+//! 3. The store of the newest snapshot that is whole, or an empty one, applies what follows of the stream; outcomes that the
+//!    acknowledgements' journal does not have are written.
 //! 4. The sequencer goes on with the session table that this left. A new stream begins with its declaration; a restarted
 //!    one declares again where the configuration says something new, or where the journal had been closed in order (so
 //!    that it no longer counts as closed before anything is acknowledged).
@@ -22,6 +23,7 @@ mod acknowledgements;
 mod declarations;
 mod member;
 mod old_ring;
+mod restored;
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +39,8 @@ use crate::journal::{JournalConfig, JournalReader, JournalWriter, Recovered, Tor
 use crate::memory::ring::{Ring, RingConfig};
 use crate::memory::words::SharedWords;
 use crate::replication::Life;
-use crate::store::{Declared, Store, StoreCapacity, StoreConfig, StoreMemory};
+use crate::snapshot::Survey;
+use crate::store::{Store, StoreCapacity, StoreConfig, StoreMemory};
 use crate::time::Time;
 use acknowledgements::{open_acknowledgements, recover_acknowledgements};
 use declarations::{Declarations, says_something_new};
@@ -45,6 +48,7 @@ use gds_wire::declaration::Declaration;
 use gds_wire::session::Session;
 use member::{begin_life, cut_back, loss_of_life, read_tail};
 use old_ring::{OldRing, name_of};
+use restored::{Base, base};
 use std::sync::Arc;
 
 /// What a start needs to know.
@@ -105,7 +109,12 @@ pub trait Surroundings {
     /// others by the start alone. They are never used at the same time.
     fn writer(&mut self, journal: JournalName) -> Result<Self::Disk, DiskError>;
 
-    /// Memory for a store of this size.
+    /// A handle to the disk of the snapshots, which writes; `None`: this node has none. The start only reads.
+    fn snapshots(&mut self) -> Result<Option<Self::Disk>, DiskError> {
+        Ok(None)
+    }
+
+    /// Memory for a store of this size. Asked for again where a snapshot turns out to be of no use; what was given before is free then.
     fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault>;
 
     /// The last life of this node that was kept; `None`: there was none. Only members of a cluster have lives.
@@ -134,7 +143,11 @@ pub struct StartReport {
     pub new: bool,
     /// Why a member may have lost messages that it had.
     pub lost: Option<String>,
-    /// How long reading and checking the journals took.
+    /// The message of the snapshot that the store went on from; 0: it applied the whole stream.
+    pub snapshot: u64,
+    /// Snapshots that could not be used, and why.
+    pub notices: Vec<String>,
+    /// How long reading and checking the journals, and a snapshot, took.
     pub read_ns: u64,
     /// How long applying the stream took.
     pub replay_ns: u64,
@@ -176,6 +189,8 @@ pub struct Started<D> {
     pub store: StoreAgent<D>,
     /// What was found.
     pub report: StartReport,
+    /// The snapshots there are, for the agent that takes them.
+    pub snapshots: Survey,
     /// What only a member of a cluster has.
     pub member: Option<MemberStart>,
 }
@@ -213,11 +228,14 @@ pub fn start<S: Surroundings>(
         open_acknowledgements(config, acknowledged, acknowledgement_ring, around)?;
     let mut history = around.disk(JournalName::Bus).map_err(Fault::from)?;
     declarations.of_ring(&bus, recovered.last + 1, &mut history)?;
-    let declared = declarations.all(&recovered)?;
+    let acknowledged = acknowledgements.progress.committed.get();
+    let Base { store, declared, found, notices } =
+        base(config, session, &declarations, &recovered, acknowledged, around)?;
+    let snapshot = store.applied();
     let declaration_due = says_something_new(&config.declaration, &declared);
     let read_ns = around.now().monotonic_ns - began_ns;
 
-    let mut store = open_store(config, declared, history, &bus, &acknowledgements, around)?;
+    let mut store = open_store(store, history, &bus, &acknowledgements);
     let began_ns = around.now().monotonic_ns;
     replay(&mut store, &mut acknowledgement_journal, bus.progress.committed.get(), around)?;
     let replay_ns = around.now().monotonic_ns - began_ns;
@@ -251,12 +269,24 @@ pub fn start<S: Surroundings>(
         torn,
         new: last == 0,
         lost: life.and_then(|life| loss_of_life(life, lost)),
+        snapshot,
+        notices,
         read_ns,
         replay_ns,
     };
     let declaration_due = declaration_due && !ended;
     let member = life.map(|life| MemberStart { life, epochs: tail.epochs, declaration_due });
-    Ok(Started { bus, acknowledgements, sequencer, journal, acknowledgement_journal, store, report, member })
+    Ok(Started {
+        bus,
+        acknowledgements,
+        sequencer,
+        journal,
+        acknowledgement_journal,
+        store,
+        report,
+        snapshots: found,
+        member,
+    })
 }
 
 /// The log as the last process left it, made fit to go on with.
@@ -378,26 +408,17 @@ fn leave_clean_end<S: Surroundings>(
     Ok(())
 }
 
-fn open_store<S: Surroundings>(
-    config: &StartConfig,
-    mut declared: Declared,
-    disk: S::Disk,
-    bus: &Stream,
-    acknowledgements: &Stream,
-    around: &mut S,
-) -> Result<StoreAgent<S::Disk>, Fault> {
-    declared.accept(&config.declaration);
-    let limits = declared.largest_limits().expect("accepted just now");
-    let capacity = StoreCapacity::for_limits(limits, &config.store);
-    let store = Store::new(config.store.clone(), around.store_memory(&capacity)?);
-    Ok(StoreAgent::new(
+/// The agent of a store that has applied the beginning of the stream.
+fn open_store<D: Disk>(store: Store, disk: D, bus: &Stream, acknowledgements: &Stream) -> StoreAgent<D> {
+    let source = bus.reader(store.applied() + 1);
+    StoreAgent::new(
         store,
-        bus.reader(1),
+        source,
         disk,
         acknowledgements.ring.writer(),
         bus.progress.clone(),
         acknowledgements.progress.clone(),
-    ))
+    )
 }
 
 fn replay<S: Surroundings>(

@@ -8,6 +8,7 @@ use crate::disk::Disk;
 use crate::journal::MESSAGE_BYTES_MAX;
 use crate::memory::ring::RingWriter;
 use crate::mutation::{Mutation, active};
+use crate::replication::Digests;
 use crate::store::{MESSAGES_TOGETHER, Store};
 use crate::time::{MICROSECOND_NS, MILLISECOND_NS, Time};
 use arrayvec::ArrayVec;
@@ -45,6 +46,8 @@ pub struct StoreAgent<D> {
     counters: Arc<StoreAgentCounters>,
     /// For whoever takes snapshots.
     images: Option<ImageDesk>,
+    /// Where it leaves its digests, in a cluster.
+    digests: Option<Arc<Digests>>,
 }
 
 impl<D: Disk> StoreAgent<D> {
@@ -69,6 +72,7 @@ impl<D: Disk> StoreAgent<D> {
             messages: Messages::new(),
             status_shown_ns: 0,
             status_applied: u64::MAX,
+            digests: None,
             counters: Arc::default(),
             images: None,
         }
@@ -79,6 +83,11 @@ impl<D: Disk> StoreAgent<D> {
         let (desk, port) = ImageDesk::open(&self.store);
         self.images = Some(desk);
         port
+    }
+
+    /// From here it leaves its digests there.
+    pub fn note_digests(&mut self, digests: Arc<Digests>) {
+        self.digests = Some(digests);
     }
 
     /// The store.
@@ -104,8 +113,14 @@ impl<D: Disk> StoreAgent<D> {
     fn apply(&mut self, limit: u64) -> Result<usize, Fault> {
         let mut applied = 0;
         while applied < MESSAGES_PER_DUTY {
-            self.read(limit)?;
+            // A digest is that behind one certain message, so nothing is applied together with what follows it.
+            let stop =
+                self.digests.as_ref().map_or(u64::MAX, |digests| digests.next_after(self.store.applied()));
+            self.read(limit.min(stop))?;
             let together = self.apply_read();
+            if let Some(digests) = self.digests.as_ref().filter(|_| self.store.applied() == stop) {
+                digests.note(stop, self.store.digest());
+            }
             if together == 0 {
                 break;
             }
@@ -126,7 +141,18 @@ impl<D: Disk> StoreAgent<D> {
         while self.messages.count() < room.min(MESSAGES_TOGETHER) {
             let next = self.source.next_sequence();
             match self.source.read(limit, &mut self.disk, self.messages.room()).map_err(Fault::from)? {
-                StreamRead::Message { length, .. } => self.messages.push(length),
+                StreamRead::Message { length, .. } => {
+                    let declared = self.store.declaration_in(&self.messages.room()[..length]);
+                    self.messages.push(length);
+                    match declared {
+                        None => {}
+                        // The next one is looked at when this one is applied.
+                        Some(Ok(())) => break,
+                        Some(Err(why)) => {
+                            return Err(Fault(format!("message {next} cannot be applied: {why}")));
+                        }
+                    }
+                }
                 StreamRead::Empty => break,
                 StreamRead::TooSmall { .. } if self.messages.count() > 0 => break,
                 StreamRead::TooSmall { length } => {

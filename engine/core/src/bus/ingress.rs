@@ -429,7 +429,13 @@ impl Ingress {
 
     fn on_reception_timer(&mut self, now: Time, slot: usize, sink: &mut dyn IngressSink) {
         let now_ns = now.monotonic_ns;
-        if self.receptions[slot].stalled {
+        // While another node leads, the wanted number moves without anything being taken here.
+        let moved = match sink.standing(&self.receptions[slot].session) {
+            Standing::Next { next, .. } => next != self.receptions[slot].gap_at,
+            Standing::Ended => true,
+            Standing::New | Standing::Refused { .. } => false,
+        };
+        if self.receptions[slot].stalled || moved {
             self.drain(now, slot, sink);
             self.due_ns = self.due_ns.min(now_ns + STALL_RETRY_NS);
             return;

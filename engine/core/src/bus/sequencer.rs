@@ -162,7 +162,10 @@ struct Numbering {
     leads: bool,
     /// Why nothing new is taken, if it is not.
     hold: Option<Hold>,
+    /// What it numbers in while it leads.
     epoch: u32,
+    /// The epoch of the log's last entry.
+    last_epoch: u32,
     block_bytes_max: usize,
     last_timestamp_ns: u64,
     /// What the journal had reserved when it was last looked at.
@@ -213,6 +216,7 @@ impl Sequencer {
                 leads: true,
                 hold: None,
                 epoch: config.epoch,
+                last_epoch: config.epoch,
                 block_bytes_max,
                 last_timestamp_ns,
                 reserved,
@@ -445,10 +449,10 @@ impl Numbering {
             |why: String| AppendError::Divergent(format!("entry {sequence} of epoch {epoch}: {why}"));
         let parsed = Message::parse(message).map_err(|error| divergent(error.to_string()))?;
         let timestamp_ns = parsed.envelope.timestamp_ns();
-        if epoch < self.epoch || timestamp_ns < self.last_timestamp_ns {
+        if epoch < self.last_epoch || timestamp_ns < self.last_timestamp_ns {
             return Err(divergent(format!(
                 "it is older than the entry before, of epoch {} and at {} ns",
-                self.epoch, self.last_timestamp_ns
+                self.last_epoch, self.last_timestamp_ns
             )));
         }
         let step = self.table.apply(sequence, &parsed);
@@ -457,7 +461,7 @@ impl Numbering {
             return Err(divergent(format!("number {number} of session {session}: {step:?}")));
         }
         self.writer.append(epoch, &[message]);
-        (self.epoch, self.last_timestamp_ns) = (epoch, timestamp_ns);
+        (self.last_epoch, self.last_timestamp_ns) = (epoch, timestamp_ns);
         self.counters.messages.increment();
         self.counters.bytes.add(message.len() as u64);
         Ok(sequence)
@@ -490,6 +494,7 @@ impl Numbering {
             "message {number} of session {session} was taken out of turn: {step:?}"
         );
         self.writer.append(self.epoch, &[&envelope.to_bytes(), body]);
+        self.last_epoch = self.epoch;
         self.last_timestamp_ns = timestamp_ns;
         self.counters.messages.increment();
         self.counters.bytes.add(length as u64);

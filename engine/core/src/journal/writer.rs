@@ -61,6 +61,9 @@ pub struct JournalWriter {
     journalled: u64,
     /// Known to survive a power cut up to here.
     synced: u64,
+    /// The mark of an orderly end is still on the disk. What takes its place is synced, whatever the durability: after a power cut the mark
+    /// would stand there again, and say that nothing is missing.
+    leaves_clean_end: bool,
     fault: Option<JournalFault>,
     closed: bool,
 }
@@ -100,6 +103,7 @@ impl JournalWriter {
             retry_at_ns: None,
             journalled: recovered.last,
             synced: recovered.last,
+            leaves_clean_end: recovered.clean,
             fault: None,
             closed: false,
         }
@@ -323,7 +327,7 @@ impl JournalWriter {
         let (blocks, count, checksum) = group.seal(seal);
         self.checksum = checksum;
         current.used_blocks += count as u64;
-        let sync = sync || current.free_blocks() == 0;
+        let sync = sync || current.free_blocks() == 0 || std::mem::take(&mut self.leaves_clean_end);
         let lost = active(Mutation::JournalLosesGroups) && way.first.is_multiple_of(3);
         let written = if lost { 0 } else { count };
         let write = DiskWrite { segment: current.number, offset, blocks, count: written, sync };

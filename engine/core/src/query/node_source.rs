@@ -44,7 +44,8 @@ impl Source for NodeSource {
     }
 
     fn first_kept(&mut self, _: &mut dyn Disk) -> u64 {
-        self.readers[0].1.first_kept().unwrap_or(1)
+        // The oldest segments may have been removed since some of them looked.
+        self.readers.iter().filter_map(|(_, reader)| reader.first_kept()).max().unwrap_or(1)
     }
 
     fn foresee(&mut self, keys: &mut dyn Iterator<Item = (u16, &[u8])>, as_of: u64) {

@@ -141,6 +141,10 @@ crate::counter_set! {
         added,
         /// Entries that the leader sent and for which there was no room yet.
         no_room,
+        /// Digests of the leader's store that this node's came to as well.
+        digests_agreed,
+        /// Digests of the leader's store that could not be compared: this node was too far behind, or ahead.
+        digests_missed,
         /// Datagrams that the port did not take.
         unsent,
     }

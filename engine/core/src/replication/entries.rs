@@ -1,6 +1,7 @@
 //! Entries of the log packed into leader's packets.
 use crate::bus::burst::Burst;
 use crate::bus::stream_reader::StreamRead;
+use crate::memory::ring::{Read, RingReader};
 use gds_wire::replication::{LeaderPacketBuilder, Prefix};
 use gds_wire::session::Session;
 
@@ -72,4 +73,25 @@ pub(super) fn pack<R: EntryReader>(
     burst.add(length);
     *before = entry_epoch;
     Ok(Packed::Packet(count))
+}
+
+impl EntryReader for RingReader {
+    type Error = std::convert::Infallible;
+
+    fn next_sequence(&self) -> u64 {
+        Self::next_sequence(self)
+    }
+
+    fn read(&mut self, limit: u64, into: &mut [u8]) -> Result<StreamRead, Self::Error> {
+        Ok(match Self::read(self, limit, into) {
+            Read::Message { sequence, epoch, length } => StreamRead::Message { sequence, epoch, length },
+            Read::Empty => StreamRead::Empty,
+            Read::Overrun => StreamRead::Gone,
+            Read::TooSmall { length } => StreamRead::TooSmall { length },
+        })
+    }
+
+    fn seek(&mut self, sequence: u64) {
+        Self::seek(self, sequence);
+    }
 }

@@ -45,6 +45,8 @@ pub(super) struct Follower {
     pub next: u64,
     /// The leader takes nothing more, and waits for a successor.
     pub drains: bool,
+    /// What the leader's store came to, and this node's has not yet: message and digest.
+    pub digest: Option<(u64, u128)>,
     /// The watermark that was sent last said this much.
     pub told: u64,
     pub watermark_due_ns: u64,
@@ -65,6 +67,7 @@ impl Follower {
             committed,
             next: 1,
             drains: false,
+            digest: None,
             told: u64::MAX,
             watermark_due_ns: 0,
             request_due_ns: 0,

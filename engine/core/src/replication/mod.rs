@@ -22,9 +22,11 @@
 //! | `leader` | what replicas have, how far may be committed, who belongs to the set |
 //! | `follower` | what agrees with the leader's log, what must still come |
 //! | [`role`] | all of it together: a member's role machine |
+//! | [`digests`] | what the store came to, compared with the leader's |
 //! | [`leadership`] | what the rest of the node sees of it |
 //! | [`rewinder`] | older entries, for replicas that missed them |
 pub mod config;
+pub mod digests;
 mod entries;
 pub mod epochs;
 mod follower;
@@ -40,6 +42,7 @@ mod swap;
 mod tests;
 
 pub use config::{Peer, PeerCounters, ReplicationConfig, ReplicationCounters};
+pub use digests::Digests;
 pub use epochs::EpochRuns;
 pub use leader::Heard;
 pub use leadership::Leadership;

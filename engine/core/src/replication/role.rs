@@ -2,8 +2,12 @@
 //!
 //! [`Replication`] is driven in the lap of the sequencer's agent and owns nothing of the log: it tells the sequencer to lead or to follow, hands it the
 //! leader's entries, and says how far may be committed. Time comes in as an argument; packets, and the register, through ports.
+mod following;
+mod leading;
+
 use super::config::{PeerCounters, ReplicationConfig, ReplicationCounters};
-use super::entries::{EntryReader, Packed, pack};
+use super::digests::Digests;
+use super::entries::{Packed, pack};
 use super::epochs::EpochRuns;
 use super::follower::{Follower, Verdict};
 use super::leader::{Change, Heard, Leader};
@@ -15,8 +19,7 @@ use super::swap::RegisterClient;
 use crate::bus::burst::Burst;
 use crate::bus::ingress::Hold;
 use crate::bus::sequencer::{AppendError, Sequencer, SequencerError};
-use crate::bus::stream_reader::StreamRead;
-use crate::memory::ring::{Read, RingReader};
+use crate::memory::ring::RingReader;
 use crate::mutation::{Mutation, active};
 use crate::port::DatagramPort;
 use crate::time::{MICROSECOND_NS, MILLISECOND_NS, Time};
@@ -24,7 +27,7 @@ use gds_wire::declaration::Declaration;
 use gds_wire::envelope::{Kind, Message};
 use gds_wire::refusal::RefusalReason;
 use gds_wire::replication::{
-    HistoryRequest, LeaderPacket, Prefix, Watermark, heartbeat, leader_packet_bytes,
+    HistoryRequest, LeaderPacket, Prefix, StoreDigest, Watermark, heartbeat, leader_packet_bytes,
 };
 use std::fmt;
 use std::net::SocketAddrV4;
@@ -51,6 +54,17 @@ pub enum ReplicationStop {
     },
     /// The leader's entry cannot follow what is in the log.
     Divergent(AppendError),
+    /// Its store came to something else than the leader's.
+    Diverged {
+        /// The last message applied.
+        sequence: u64,
+        /// This node's digest behind it.
+        ours: u128,
+        /// The leader's.
+        theirs: u128,
+        /// Which node leads.
+        leader: NodeId,
+    },
     /// There are more epochs above the commit point than can be kept.
     TooManyEpochs,
     /// What it has to declare as the leader cannot be declared.
@@ -68,6 +82,12 @@ impl fmt::Display for ReplicationStop {
             Self::Divergent(error) => {
                 write!(f, "{error}; this node's journal is not a replica's: remove it, and the node learns the stream anew")
             }
+            Self::Diverged { sequence, ours, theirs, leader } => write!(
+                f,
+                "this node's store has diverged: behind message {sequence} its digest is {ours:032x}, and that of node {leader}, which leads, is \
+                 {theirs:032x}. One of the two is wrong. This one stops; compare both with a third node (gds status), keep this node's \
+                 directory for the record, and let it begin with an empty one"
+            ),
             Self::TooManyEpochs => f.write_str(
                 "too many takeovers without anything committed between them: see to it that nodes and register reach each other",
             ),
@@ -121,6 +141,9 @@ pub struct Replication {
     /// One set for each peer, in the order of the configuration.
     peers: Vec<Arc<PeerCounters>>,
     peers_due_ns: u64,
+    /// What the store came to, and the last of these that was told.
+    digests: Option<Arc<Digests>>,
+    digest_told: u64,
 }
 
 impl Replication {
@@ -154,6 +177,8 @@ impl Replication {
             counters: Arc::default(),
             peers: config.peers.iter().map(|_| Arc::default()).collect(),
             peers_due_ns: 0,
+            digests: None,
+            digest_told: 0,
             config,
             life,
             epoch,
@@ -163,6 +188,12 @@ impl Replication {
         this.counters.incarnation.set(life.incarnation);
         this.show();
         this
+    }
+
+    /// Compares what the store comes to with the leader's; the store's agent notes it there.
+    pub fn comparing(mut self, digests: Arc<Digests>) -> Self {
+        self.digests = Some(digests);
+        self
     }
 
     /// What the rest of the node sees.
@@ -216,6 +247,11 @@ impl Replication {
     }
 
     #[cfg(test)]
+    pub(super) fn compare_from_here(&mut self, digests: Arc<Digests>) {
+        self.digests = Some(digests);
+    }
+
+    #[cfg(test)]
     pub(super) fn set_min_in_sync(&mut self, count: usize) {
         self.config.min_in_sync = count;
     }
@@ -253,7 +289,10 @@ impl Replication {
         sequencer.publish_batch();
         match self.role {
             Role::Leads(_) => self.lead_on(now, sequencer, port)?,
-            Role::Follows(_) => self.follow_on(now, sequencer, port),
+            Role::Follows(_) => {
+                self.compare_digest(sequencer)?;
+                self.follow_on(now, sequencer, port);
+            }
         }
         Ok(sent + received)
     }
@@ -299,6 +338,8 @@ impl Replication {
                 }
             } else if let Some(watermark) = Watermark::parse(datagram) {
                 self.on_watermark(now, from, &watermark, sequencer);
+            } else if let Some(digest) = StoreDigest::parse(datagram) {
+                self.on_digest(from, &digest);
             } else {
                 self.counters.malformed.increment();
             }
@@ -358,36 +399,6 @@ impl Replication {
             Verdict::Goes { agrees } => self.append(packet, agrees, sequencer)?,
         }
         Ok(None)
-    }
-
-    /// Appends the packet's entries behind `agrees`, as many as there is room for.
-    fn append(
-        &mut self,
-        packet: &LeaderPacket<'_>,
-        agrees: u64,
-        sequencer: &mut Sequencer,
-    ) -> Result<(), ReplicationStop> {
-        let Role::Follows(follower) = &mut self.role else { return Ok(()) };
-        let epoch = packet.prefix.entry_epoch;
-        for (sequence, bytes) in packet.entries.messages().filter(|(sequence, _)| *sequence > agrees) {
-            match sequencer.append_replicated(epoch, bytes) {
-                Ok(appended) => assert!(appended == sequence, "entry {sequence} was appended as {appended}"),
-                Err(AppendError::NotNow(_)) => {
-                    self.counters.no_room.increment();
-                    break;
-                }
-                Err(error) => return Err(ReplicationStop::Divergent(error)),
-            }
-            if !self.epochs.push(sequence, epoch) {
-                return Err(ReplicationStop::TooManyEpochs);
-            }
-            if self.config.declaration.is_some() && declares(bytes, self.config.declaration.as_ref()) {
-                self.config.declaration = None;
-            }
-            follower.matched = sequence;
-            self.counters.entries_appended.increment();
-        }
-        Ok(())
     }
 
     fn on_watermark(
@@ -463,295 +474,6 @@ impl Replication {
         self.show();
     }
 
-    /// A leader's lap: sends what is due, mends the set, commits.
-    fn lead_on(
-        &mut self,
-        now: Time,
-        sequencer: &mut Sequencer,
-        port: &mut dyn DatagramPort,
-    ) -> Result<(), ReplicationStop> {
-        self.declare(now, sequencer)?;
-        self.commit(now, sequencer);
-        self.mend(now, sequencer);
-        self.show_peers(now, sequencer);
-        if now.monotonic_ns >= self.heartbeat_due_ns {
-            self.send_heartbeat(now, sequencer, port);
-        }
-        Ok(())
-    }
-
-    /// Declares what is new, once.
-    fn declare(&mut self, now: Time, sequencer: &mut Sequencer) -> Result<(), ReplicationStop> {
-        let Some(declaration) = &self.config.declaration else { return Ok(()) };
-        match sequencer.declare(now, declaration) {
-            Ok(_) => self.config.declaration = None,
-            Err(SequencerError::NotNow(Hold::Refused(RefusalReason::StreamEnded))) => {
-                self.config.declaration = None
-            }
-            Err(SequencerError::NotNow(_)) => {}
-            Err(error) => return Err(ReplicationStop::Declaration(error)),
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self, now: Time, sequencer: &mut Sequencer) {
-        let (me, set) = (self.me(), self.set());
-        let Role::Leads(leader) = &self.role else { return };
-        let proposed = self.register.proposed().map(|value| &value.set);
-        let limit = leader.limit(&self.config, me, sequencer.durable(), &set, proposed);
-        sequencer.commit(limit);
-        let committed = sequencer.progress().committed.get();
-        self.epochs.forget_below(committed);
-        self.counters.behind.set(sequencer.next_sequence() - 1 - committed);
-        if !self.takeover.committed && committed > self.takeover.tail {
-            self.takeover.committed = true;
-            self.counters.takeover_commit_ns.set(now.monotonic_ns - self.takeover.leads_ns);
-        }
-    }
-
-    /// Takes silent members out of the set and those that have caught up into it, one change at a time; takes nothing new while too few are in it.
-    fn mend(&mut self, now: Time, sequencer: &mut Sequencer) {
-        let set = self.set();
-        let few = set.count() < self.config.min_in_sync;
-        let hold = if few {
-            Some(Hold::Refused(RefusalReason::TooFewInSync))
-        } else {
-            self.drains.then_some(Hold::NoRoom)
-        };
-        sequencer.hold(hold);
-        let progress = sequencer.progress();
-        let (sequenced, committed) = (progress.sequenced.get(), progress.committed.get());
-        let Role::Leads(leader) = &mut self.role else { return };
-        leader.look(&self.config, sequenced, now.monotonic_ns);
-        if self.register.proposed().is_some() {
-            return;
-        }
-        if let Some((set, change)) = leader.change(&self.config, &set, committed, now.monotonic_ns) {
-            let Some(value) = self.value().cloned() else { return };
-            match change {
-                Change::Added => self.counters.added.increment(),
-                Change::Removed => self.counters.removed.increment(),
-            }
-            self.counters.swaps.increment();
-            self.register.propose(RegisterValue { set, ..value });
-        }
-    }
-
-    fn prefix(&self, sequencer: &Sequencer) -> Prefix {
-        Prefix {
-            node: self.config.node.0,
-            drains: self.drains,
-            epoch: self.epoch,
-            before: 0,
-            entry_epoch: 0,
-            incarnation: self.life.incarnation,
-            committed: sequencer.progress().committed.get(),
-            revision: self.register.known().revision,
-        }
-    }
-
-    fn send_heartbeat(&mut self, now: Time, sequencer: &Sequencer, port: &mut dyn DatagramPort) {
-        let prefix = Prefix { before: self.epochs.last_epoch(), ..self.prefix(sequencer) };
-        let sent =
-            port.send(self.config.group, &heartbeat(self.config.stream, self.epochs.last() + 1, &prefix));
-        self.counters.unsent.add(u64::from(!sent));
-        self.counters.heartbeats_sent.increment();
-        let after_ns = HEARTBEATS_NS.get(self.heartbeats).copied().unwrap_or(self.config.heartbeat_ns);
-        self.heartbeats += 1;
-        self.heartbeat_due_ns = now.monotonic_ns + after_ns.min(self.config.heartbeat_ns);
-    }
-
-    /// Sends what the sequencer has appended since the last time, when anybody listens.
-    fn send_entries(
-        &mut self,
-        now: Time,
-        sequencer: &mut Sequencer,
-        port: &mut dyn DatagramPort,
-    ) -> Result<usize, ReplicationStop> {
-        let Role::Leads(leader) = &self.role else { return Ok(0) };
-        let last = sequencer.progress().sequenced.get();
-        // All of them are of this epoch: a leader numbers nothing in another.
-        for sequence in self.epochs.last() + 1..=last {
-            if !self.epochs.push(sequence, self.epoch) {
-                return Err(ReplicationStop::TooManyEpochs);
-            }
-        }
-        if !leader.has_listeners(&self.config, now.monotonic_ns) {
-            self.ring.seek(last + 1);
-            self.before = self.epochs.last_epoch();
-            return Ok(0);
-        }
-        let prefix = self.prefix(sequencer);
-        let mut packets = 0;
-        while packets < PACKETS_PER_DUTY {
-            let Ok(packed) =
-                pack(&mut self.ring, last, &mut self.before, self.config.stream, &prefix, &mut self.burst);
-            match packed {
-                Packed::Packet(count) => {
-                    packets += 1;
-                    self.counters.entries_sent.add(count);
-                }
-                Packed::TooLong => self.send_burst(port),
-                Packed::Nothing => break,
-                Packed::Gone => {
-                    // Committed and overwritten before it was sent: who misses it asks for it.
-                    self.ring.seek(last + 1);
-                    self.before = self.epochs.last_epoch();
-                }
-            }
-            if self.burst.is_complete() {
-                self.send_burst(port);
-            }
-        }
-        self.send_burst(port);
-        if packets > 0 {
-            self.counters.packets_sent.add(packets as u64);
-            (self.heartbeats, self.heartbeat_due_ns) = (0, now.monotonic_ns + HEARTBEATS_NS[0]);
-        }
-        Ok(packets)
-    }
-
-    fn send_burst(&mut self, port: &mut dyn DatagramPort) {
-        if self.burst.is_empty() {
-            return;
-        }
-        let (packets, segment_bytes) = self.burst.take();
-        let taken = port.send_segments(self.config.group, packets, segment_bytes);
-        self.counters.unsent.add((packets.len().div_ceil(segment_bytes) - taken) as u64);
-    }
-
-    /// A follower's lap: commits what the leader did, says how far it is, asks for what is missing, and takes over if nobody leads.
-    fn follow_on(&mut self, now: Time, sequencer: &mut Sequencer, port: &mut dyn DatagramPort) {
-        let now_ns = now.monotonic_ns;
-        let Role::Follows(follower) = &mut self.role else { return };
-        let agreed = if active(Mutation::CommitUnmatched) { u64::MAX } else { follower.matched };
-        sequencer.commit(follower.committed.min(agreed));
-        self.epochs.forget_below(sequencer.progress().committed.get());
-        self.counters.behind.set(follower.behind());
-        let leader = follower.leader.and_then(|leader| self.config.peer(leader.0));
-        if let Some(place) = leader {
-            let peer = self.config.peers[place];
-            let missing = follower.request(now_ns);
-            let matched = covered(follower, sequencer);
-            if matched != follower.told || now_ns >= follower.watermark_due_ns {
-                follower.told = matched;
-                follower.watermark_due_ns = now_ns + self.config.heartbeat_ns;
-                self.tell(sequencer, peer.replication, port);
-            }
-            if let Some((from, to)) = missing {
-                self.ask_history(from, to, peer.history, port);
-            }
-        }
-        self.succeed(now, sequencer);
-    }
-
-    fn tell(&mut self, sequencer: &Sequencer, to: SocketAddrV4, port: &mut dyn DatagramPort) {
-        let matched = match &self.role {
-            Role::Follows(follower) => covered(follower, sequencer),
-            Role::Leads(_) => 0,
-        };
-        let watermark = Watermark {
-            node: self.config.node.0,
-            stream: self.config.stream,
-            epoch: self.epoch,
-            incarnation: self.life.incarnation,
-            whole_since: if active(Mutation::WholeAgain) { 1 } else { self.life.whole_since },
-            matched,
-            last: self.epochs.last(),
-            applied: sequencer.progress().applied.get(),
-        };
-        let sent = port.send(to, &watermark.to_bytes());
-        self.counters.unsent.add(u64::from(!sent));
-        self.counters.watermarks_sent.increment();
-    }
-
-    fn ask_history(&mut self, from: u64, to: u64, server: SocketAddrV4, port: &mut dyn DatagramPort) {
-        let request = HistoryRequest {
-            node: self.config.node.0,
-            stream: self.config.stream,
-            epoch: self.epoch,
-            incarnation: self.life.incarnation,
-            from,
-            to,
-        };
-        let sent = port.send(server, &request.to_bytes());
-        self.counters.unsent.add(u64::from(!sent));
-        self.counters.requests.increment();
-    }
-
-    /// Asks for the takeover when the leader is silent, or waits for a successor (R7).
-    fn succeed(&mut self, now: Time, sequencer: &mut Sequencer) {
-        let now_ns = now.monotonic_ns;
-        let Role::Follows(follower) = &self.role else { return };
-        let handed = follower.drains
-            && follower.matched + 1 == follower.next
-            && sequencer.progress().committed.get() == follower.matched;
-        let missed = follower.misses_leader(&self.config, self.rank(), now_ns);
-        if !handed && !missed || self.register.proposed().is_some() {
-            return;
-        }
-        let Some(value) = self.value().cloned() else { return self.register.want_read() };
-        if !self.may_lead(&value, sequencer) {
-            // It may be taken in meanwhile, or somebody else may lead.
-            return self.register.want_read();
-        }
-        if active(Mutation::SameEpoch) && value.leader == self.config.node && value.epoch == self.epoch {
-            return self.take_over(value.epoch, now, sequencer);
-        }
-        let others =
-            if value.leader == self.config.node { value.set } else { value.set.without(value.leader) };
-        self.takeover.heard_ns = follower.heard_ns;
-        self.takeover.asked_ns = now_ns;
-        self.counters.takeover_silence_ns.set(now_ns - follower.heard_ns);
-        self.counters.swaps.increment();
-        self.register.propose(RegisterValue {
-            epoch: value.epoch.max(self.epoch) + 1,
-            leader: self.config.node,
-            set: others.with(self.me()),
-            ..value
-        });
-    }
-
-    /// Whether this node's log has everything committed, as far as the register says: a life of it is in the set, and since that one it has
-    /// lost nothing. In a new cluster, anybody.
-    fn may_lead(&self, value: &RegisterValue, sequencer: &Sequencer) -> bool {
-        if value.epoch == 0 {
-            return sequencer.next_sequence() == 1;
-        }
-        let whole = |incarnation| incarnation >= self.life.whole_since || active(Mutation::WholeAgain);
-        value.set.incarnation(self.config.node).is_some_and(whole) || active(Mutation::LearnerLeads)
-    }
-
-    /// How many members go first when the leader is gone.
-    fn rank(&self) -> u64 {
-        let Some(value) = self.value() else { return 0 };
-        let members = value.set.members().iter();
-        members.filter(|member| member.node < self.config.node && member.node != value.leader).count() as u64
-    }
-
-    /// Shows how far the replicas are, once in a while.
-    fn show_peers(&mut self, now: Time, sequencer: &Sequencer) {
-        if now.monotonic_ns < self.peers_due_ns {
-            return;
-        }
-        self.peers_due_ns = now.monotonic_ns + self.config.heartbeat_ns;
-        let set = self.set();
-        let Role::Leads(leader) = &mut self.role else { return };
-        let (last, committed) = (self.epochs.last(), sequencer.progress().committed.get());
-        for ((peer, heard), shown) in self.config.peers.iter().zip(&mut leader.heard).zip(&self.peers) {
-            let behind = last.saturating_sub(heard.matched);
-            if behind == 0 || heard.matched >= heard.mark.0 {
-                heard.mark = (last, now.monotonic_ns);
-            }
-            shown.incarnation.set(heard.incarnation);
-            shown.is_in_sync.set(u64::from(set.incarnation(peer.node) == Some(heard.incarnation)));
-            shown.behind.set(behind);
-            shown.behind_ns.set(if behind == 0 { 0 } else { now.monotonic_ns - heard.mark.1 });
-            shown.unapplied.set(committed.saturating_sub(heard.applied));
-            shown.silent_ns.set(now.monotonic_ns.saturating_sub(heard.heard_ns));
-        }
-    }
-
     /// Shows role, epoch and set.
     fn show(&self) {
         let leads = self.is_leading();
@@ -773,43 +495,5 @@ impl Replication {
             let register_ns = self.takeover.leads_ns.saturating_sub(self.takeover.asked_ns);
             counters.takeover_register_ns.set(register_ns);
         }
-    }
-}
-
-/// Whether a message declares just this.
-fn declares(message: &[u8], declaration: Option<&Declaration>) -> bool {
-    Message::parse(message).is_ok_and(|message| {
-        message.envelope.kind() == Kind::Declare
-            && Declaration::parse(message.body).ok().as_ref() == declaration
-    })
-}
-
-/// What a watermark covers (R11, R12).
-fn covered(follower: &Follower, sequencer: &Sequencer) -> u64 {
-    match () {
-        () if active(Mutation::WatermarkUnmatched) => sequencer.durable(),
-        () if active(Mutation::WatermarkUnsynced) => follower.matched,
-        () => follower.matched.min(sequencer.durable()),
-    }
-}
-
-impl EntryReader for RingReader {
-    type Error = std::convert::Infallible;
-
-    fn next_sequence(&self) -> u64 {
-        Self::next_sequence(self)
-    }
-
-    fn read(&mut self, limit: u64, into: &mut [u8]) -> Result<StreamRead, Self::Error> {
-        Ok(match Self::read(self, limit, into) {
-            Read::Message { sequence, epoch, length } => StreamRead::Message { sequence, epoch, length },
-            Read::Empty => StreamRead::Empty,
-            Read::Overrun => StreamRead::Gone,
-            Read::TooSmall { length } => StreamRead::TooSmall { length },
-        })
-    }
-
-    fn seek(&mut self, sequence: u64) {
-        Self::seek(self, sequence);
     }
 }

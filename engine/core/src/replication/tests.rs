@@ -449,3 +449,36 @@ fn what_a_standby_heard_from_clients_is_there_when_it_leads() {
     // The client resends nothing.
     assert_eq!(world.committed(1 - leader).len(), 30);
 }
+
+#[test]
+fn a_replica_whose_store_came_to_something_else_stops() {
+    let mut world = World::new(2, 9);
+    let digests = [0, 1].map(|_| Arc::new(Digests::new(10)));
+    for (node, digests) in world.nodes.iter_mut().zip(&digests) {
+        node.replication.compare_from_here(digests.clone());
+    }
+    world.run_ms(100);
+    let leader = world.leader().expect("somebody leads");
+    world.submit(30);
+    world.run_ms(5);
+    let apply = |world: &World, node: usize, sequence: u64, digest: u128| {
+        world.nodes[node].progress.applied.set(sequence);
+        digests[node].note(sequence, digest);
+    };
+    apply(&world, leader, 10, 77);
+    world.run_ms(1);
+    assert_eq!(
+        world.nodes[1 - leader].replication.counters().digests_agreed.get(),
+        0,
+        "it has not come so far"
+    );
+    apply(&world, 1 - leader, 10, 77);
+    world.run_ms(1);
+    assert_eq!(world.nodes[1 - leader].replication.counters().digests_agreed.get(), 1);
+    apply(&world, 1 - leader, 20, 5);
+    apply(&world, leader, 20, 6);
+    world.run_ms(1);
+    let stop = world.nodes[1 - leader].stop.clone().expect("it stops");
+    assert!(matches!(stop, ReplicationStop::Diverged { sequence: 20, ours: 5, theirs: 6, .. }), "{stop}");
+    assert_eq!(world.nodes[leader].stop, None);
+}

@@ -17,6 +17,8 @@ pub struct Survey {
     pub whole: Vec<Snapshot>,
     /// Segments of none of them: what was given up, or torn by a crash.
     pub strays: Vec<u64>,
+    /// The first file with a part of a snapshot of another stream, and that stream.
+    pub foreign: Option<(String, Session)>,
 }
 
 /// Why a snapshot cannot be used.
@@ -87,6 +89,9 @@ pub fn survey(disk: &mut dyn Disk, stream: Session) -> Result<Survey, DiskError>
             None => {
                 next += 1;
                 found.strays.push(segment);
+                if let (None, Some(other)) = (&found.foreign, foreign(disk, stream, segment)?) {
+                    found.foreign = Some((disk.describe(segment), other));
+                }
             }
         }
     }
@@ -126,6 +131,14 @@ fn look(
         let Some(number) = frame.number.checked_add(1) else { return Ok(None) };
         frame = Frame { number, ..frame.next(chunk.checksum) };
     }
+}
+
+/// The other stream of whose snapshots this segment is a part, if it is of one.
+fn foreign(disk: &mut dyn Disk, stream: Session, segment: u64) -> Result<Option<Session>, DiskError> {
+    let mut block = [Block([0; BLOCK_BYTES])];
+    let read = disk.read(segment, 0, block.as_mut_bytes())?;
+    let found = Chunk::claimed(&block.as_bytes()[..read]).ok().map(|chunk| chunk.frame.stream);
+    Ok(found.filter(|&found| found != stream))
 }
 
 /// Where the chunks of a snapshot are, in order.

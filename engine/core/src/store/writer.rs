@@ -12,6 +12,7 @@ use super::tally::Tally;
 use super::{StoreConfig, StoreMemory, itch, native};
 use crate::bus::{SessionStep, SessionTable};
 use crate::memory::{Index, RecordLog};
+use crate::mutation::{Mutation, active};
 use arrayvec::ArrayVec;
 use gds_wire::acknowledgement::{Acknowledgement, Outcome};
 use gds_wire::declaration::Declaration;
@@ -201,6 +202,26 @@ impl Store {
         StoreReader::new(Arc::clone(&self.records.shared))
     }
 
+    /// Whether this message is a declaration, and if so, why it cannot be applied, if it cannot: the store's memory was made for less, and
+    /// whoever goes on all the same panics. A start makes the memory by all that the journal declares.
+    pub fn declaration_in(&self, message: &[u8]) -> Option<Result<(), String>> {
+        let message = Message::parse(message).ok().filter(|it| it.envelope.kind() == Kind::Declare)?;
+        let mut declared = Declared::clone(&self.declared);
+        declared.accept(&Declaration::parse(message.body).ok()?);
+        Some(self.lack(&declared).map_or(Ok(()), Err))
+    }
+
+    /// What is missing to hold as much as this declares.
+    fn lack(&self, declared: &Declared) -> Option<String> {
+        let needed = StoreCapacity::for_limits(declared.largest_limits()?, &self.config);
+        let has = &self.capacity;
+        (!has.holds(&needed)).then(|| {
+            format!(
+                "what is declared needs {needed}; this node has {has}: give it more memory or declare less, and start it again"
+            )
+        })
+    }
+
     /// Its counters.
     pub fn counters(&self) -> &Arc<StoreCounters> {
         &self.counters
@@ -216,7 +237,10 @@ impl Store {
             };
         }
         // No session is known before a declaration says how many there may be.
-        let limits = *self.declared.limits().expect("a session is taken only after a declaration");
+        let mut limits = *self.declared.limits().expect("a session is taken only after a declaration");
+        if active(Mutation::LocalLimit) {
+            limits.records_max = limits.records_max.min(self.capacity.log_words as u64 >> 14);
+        }
         let same = foreseen.layout == self.records.tables.layout;
         let places = if same { plan.places(&foreseen.places, schema) } else { &[] };
         let mut execution = Execution::begin(&mut self.records, limits, sequence, places);
@@ -241,13 +265,8 @@ impl Store {
     fn declare(&mut self, declaration: &Declaration) {
         Arc::make_mut(&mut self.declared).accept(declaration);
         let limits = *self.declared.limits().expect("accepted just now");
-        let largest = self.declared.largest_limits().expect("accepted just now");
-        let needed = StoreCapacity::for_limits(largest, &self.config);
-        assert!(
-            self.capacity.holds(&needed),
-            "what is declared needs {needed}; this node has {}: give it more memory or declare less",
-            self.capacity
-        );
+        let lack = self.lack(&self.declared);
+        assert!(lack.is_none(), "{}", lack.unwrap_or_default());
         let shared = &self.records.shared;
         shared.seed(limits.index_seed);
         shared.horizon_messages.store(limits.horizon_messages, Ordering::Relaxed);

@@ -33,6 +33,11 @@ fn request() -> HistoryRequest {
     HistoryRequest { node: 3, stream: STREAM, epoch: 7, incarnation: 2, from: 101, to: 119 }
 }
 
+fn digest() -> StoreDigest {
+    let digest = 0x0123_4567_89AB_CDEF_FEDC_BA98_7654_3210;
+    StoreDigest { node: 1, stream: STREAM, epoch: 7, incarnation: 2, sequence: 65_536, digest }
+}
+
 fn leader_packet() -> Vec<u8> {
     let mut buffer = vec![0xAA; 200];
     let mut entries = LeaderPacketBuilder::entries(&mut buffer, STREAM, 101);
@@ -60,6 +65,7 @@ fn should_read_back_heartbeat_watermark_and_request() {
     assert_eq!((heartbeat.entries.kind, heartbeat.entries.sequence), (mold::Kind::Heartbeat, 121));
     assert_eq!(Watermark::parse(&watermark().to_bytes()), Some(watermark()));
     assert_eq!(HistoryRequest::parse(&request().to_bytes()), Some(request()));
+    assert_eq!(StoreDigest::parse(&digest().to_bytes()), Some(digest()));
 }
 
 #[test]
@@ -76,8 +82,10 @@ fn should_refuse_what_was_damaged_anywhere() {
         LeaderPacket::parse(bytes).is_some()
             || Watermark::parse(bytes).is_some()
             || HistoryRequest::parse(bytes).is_some()
+            || StoreDigest::parse(bytes).is_some()
     };
-    for packet in [leader_packet(), watermark().to_bytes().to_vec(), request().to_bytes().to_vec()] {
+    let others = [&watermark().to_bytes()[..], &request().to_bytes(), &digest().to_bytes()];
+    for packet in others.map(<[u8]>::to_vec).into_iter().chain([leader_packet()]) {
         assert!(parses(&packet));
         for place in 0..packet.len() {
             for bit in 0..8 {
@@ -94,12 +102,13 @@ fn should_refuse_what_was_damaged_anywhere() {
 
 proptest! {
     #[test]
-    fn should_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..3usize) {
+    fn should_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..4usize) {
         let mut bytes = bytes;
         if bytes.len() >= CHECKED_FROM {
-            bytes[..CHECKSUM_AT].copy_from_slice(&[LEADER_MAGIC, WATERMARK_MAGIC, HISTORY_MAGIC][kind]);
+            bytes[..CHECKSUM_AT].copy_from_slice(&[LEADER_MAGIC, WATERMARK_MAGIC, HISTORY_MAGIC, DIGEST_MAGIC][kind]);
             seal(&mut bytes);
         }
-        let _ = (LeaderPacket::parse(&bytes), Watermark::parse(&bytes), HistoryRequest::parse(&bytes));
+        let _ = (LeaderPacket::parse(&bytes), Watermark::parse(&bytes));
+        let _ = (HistoryRequest::parse(&bytes), StoreDigest::parse(&bytes));
     }
 }

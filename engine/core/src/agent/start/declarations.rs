@@ -3,16 +3,17 @@ use super::Stream;
 use crate::agent::Fault;
 use crate::bus::stream_reader::StreamRead;
 use crate::disk::Disk;
-use crate::journal::{Group, MESSAGE_BYTES_MAX, Recovered};
+use crate::journal::{Group, MESSAGE_BYTES_MAX};
 use crate::store::Declared;
 use gds_wire::declaration::Declaration;
 use gds_wire::envelope::{Kind, Message};
 
-/// Everything that the stream declares. Memory is sized by the largest of it, so it must be known before anything is applied; it is
-/// gathered while the journal is checked, so that this costs no reading of its own.
+/// Everything that the stream declares, as far as it is kept. Memory is sized by the largest of it, so it must be known before anything is
+/// applied; it is gathered while the journal is checked, so that this costs no reading of its own.
 #[derive(Default)]
 pub(super) struct Declarations {
-    declared: Declared,
+    /// With the number of the message.
+    declared: Vec<(u64, Declaration)>,
     /// The first message that was none.
     fault: Option<Fault>,
 }
@@ -20,7 +21,7 @@ pub(super) struct Declarations {
 impl Declarations {
     pub(super) fn of_group(&mut self, group: &Group<'_>) {
         for message in group.messages() {
-            self.of_message(message.bytes);
+            self.of_message(message.sequence, message.bytes);
         }
     }
 
@@ -31,7 +32,7 @@ impl Declarations {
         while reader.next_sequence() <= last {
             let sequence = reader.next_sequence();
             match reader.read(last, disk, &mut bytes).map_err(Fault::from)? {
-                StreamRead::Message { length, .. } => self.of_message(&bytes[..length]),
+                StreamRead::Message { length, .. } => self.of_message(sequence, &bytes[..length]),
                 _ => {
                     return Err(Fault(format!("message {sequence} is not in the ring: restore the journal")));
                 }
@@ -40,29 +41,29 @@ impl Declarations {
         Ok(())
     }
 
-    fn of_message(&mut self, message: &[u8]) {
-        if let Err(fault) = self.accept(message) {
+    fn of_message(&mut self, sequence: u64, message: &[u8]) {
+        if let Err(fault) = self.accept(sequence, message) {
             self.fault.get_or_insert(fault);
         }
     }
 
-    fn accept(&mut self, message: &[u8]) -> Result<(), Fault> {
+    fn accept(&mut self, sequence: u64, message: &[u8]) -> Result<(), Fault> {
         let message = Message::parse(message).map_err(Fault::from)?;
         if message.envelope.kind() == Kind::Declare {
-            self.declared.accept(&Declaration::parse(message.body).map_err(Fault::from)?);
+            self.declared.push((sequence, Declaration::parse(message.body).map_err(Fault::from)?));
         }
         Ok(())
     }
 
-    /// All of them, if the stream is there from its first message on.
-    pub(super) fn all(self, recovered: &Recovered) -> Result<Declared, Fault> {
-        if recovered.first > 1 {
-            return Err(Fault(format!(
-                "the journal begins with message {}: a stream can be replayed only from its beginning; restore the segments before",
-                recovered.first
-            )));
+    /// All of them, where this was declared up to message `sequence`.
+    pub(super) fn behind(&self, mut before: Declared, sequence: u64) -> Result<Declared, Fault> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
         }
-        self.fault.map_or(Ok(self.declared), Err)
+        for (_, declaration) in self.declared.iter().filter(|(number, _)| *number > sequence) {
+            before.accept(declaration);
+        }
+        Ok(before)
     }
 }
 

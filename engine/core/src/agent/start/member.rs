@@ -7,9 +7,9 @@ use crate::bus::sessions::SessionTable;
 use crate::bus::stream_reader::{StreamRead, StreamReader};
 use crate::disk::Disk;
 use crate::journal::{MESSAGE_BYTES_MAX, cut};
-use crate::replication::Life;
 use crate::replication::epochs::{EpochRuns, RUNS_MAX};
-
+use crate::replication::{Life, NodeId, RegisterValue};
+use crate::time::{MILLISECOND_NS, Time};
 use gds_wire::envelope::Message;
 
 /// What a member of a cluster starts with. The register is read before.
@@ -20,6 +20,19 @@ pub struct ClusterStart {
     /// The incarnation under which the register names this node, 0 where it does not. If the node itself does not remember that life,
     /// it counts as having lost something since, and its new incarnation is a later one.
     pub registered: u64,
+}
+
+impl ClusterStart {
+    /// Of a node before its start: what the register holds, the life that it remembers, and what its wall clock shows.
+    ///
+    /// A node that remembers no life where the stream has begun may have lived all the same: somebody emptied its directory. The others heed
+    /// its newest life alone (R13), so the next one must be later than any of those; the clock sees to it.
+    pub fn of(node: NodeId, register: &RegisterValue, remembered: Option<Life>, now: Time) -> Self {
+        let named = register.set.incarnation(node).unwrap_or(0);
+        let forgotten = remembered.is_none() && register.epoch > 0;
+        let registered = if forgotten { named.max(now.wall_ns / MILLISECOND_NS) } else { named };
+        Self { cut_after: None, registered }
+    }
 }
 
 /// What a member of a cluster is besides.

@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 mod cutting;
 mod lives;
+mod snapshots;
 
 const STREAM: Session = Session(*b"1700000000");
 const CLIENT: Session = Session(*b"CLIENT    ");
@@ -77,6 +78,8 @@ struct Home {
     config: StartConfig,
     bus: Handle,
     acknowledgements: Handle,
+    /// Where its snapshots are, if it has any.
+    snapshots: Option<Handle>,
     /// The ring file.
     ring: Option<SharedWords>,
     life: Option<Life>,
@@ -108,6 +111,7 @@ impl Home {
             config,
             bus: handle(),
             acknowledgements: handle(),
+            snapshots: None,
             ring: None,
             life: None,
             now_ns: 0,
@@ -137,7 +141,7 @@ impl Home {
     /// A process is gone and the machine goes on: what was on its way to the disks is there, or not.
     fn power_stays(&mut self) {
         let mut random = Random::new(self.now_ns);
-        for disk in [&self.bus, &self.acknowledgements] {
+        for disk in [&self.bus, &self.acknowledgements].into_iter().chain(&self.snapshots) {
             disk.0.borrow_mut().kill(&mut random);
         }
     }
@@ -145,7 +149,7 @@ impl Home {
     /// The machine is started anew.
     fn power_goes(&mut self) {
         let mut random = Random::new(self.now_ns);
-        for disk in [&self.bus, &self.acknowledgements] {
+        for disk in [&self.bus, &self.acknowledgements].into_iter().chain(&self.snapshots) {
             disk.0.borrow_mut().cut_power(&mut random);
         }
         self.ring = None;
@@ -165,6 +169,10 @@ impl Surroundings for Home {
 
     fn writer(&mut self, journal: JournalName) -> Result<Handle, DiskError> {
         self.disk(journal)
+    }
+
+    fn snapshots(&mut self) -> Result<Option<Handle>, DiskError> {
+        Ok(self.snapshots.clone())
     }
 
     fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault> {

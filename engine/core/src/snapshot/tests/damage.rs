@@ -98,7 +98,8 @@ fn should_refuse_snapshots_of_another_stream() {
     let (snapshot, segments, _) = bytes();
     let mut disk = disk_of(&segments);
     let other = Session(*b"1700000001");
-    assert_eq!(survey(&mut disk, other).unwrap().whole, []);
+    let found = survey(&mut disk, other).unwrap();
+    assert_eq!((found.whole, found.foreign), (Vec::new(), Some(("segment 1".to_owned(), STREAM))));
     assert!(OpenSnapshot::open(&mut disk, other, &snapshot).is_err());
 }
 
