@@ -3,6 +3,7 @@ use crate::config::{AgentName, Cluster, Config, Etcd, Gap, Idle, Peer, SchemaKin
 use crate::settings;
 use gds_core::journal::GROUP_BYTES_MAX;
 use gds_core::replication::NODES_MAX;
+use gds_core::snapshot::CHUNK_BYTES;
 use gds_register::RegisterConfig;
 use gds_wire::declaration::TableName;
 use gds_wire::envelope::max_block_bytes;
@@ -245,6 +246,20 @@ fn sizes(config: &Config, found: &mut Findings) {
         "must be a multiple of 4096, 8 KiB to 1 MiB, and at most half of journal.segment_bytes",
     );
     found.range("journal.linger_us", config.journal.linger_us, 0, 1_000_000);
+    let segment = config.snapshot.segment_bytes;
+    found.unless(
+        segment.is_multiple_of(CHUNK_BYTES as u64) && (1 << 20..=1 << 36).contains(&segment),
+        "snapshot.segment_bytes",
+        segment,
+        format!("must be a multiple of {CHUNK_BYTES}, 1 MiB to 64 GiB"),
+    );
+    let keep = config.journal.keep_messages;
+    found.unless(
+        keep == 0 || config.snapshot.every_messages > 0,
+        "journal.keep_messages",
+        keep,
+        "needs snapshots (snapshot.every_messages above 0): without one a start needs the whole journal",
+    );
     found.range(
         "rewinder.requester_bytes_per_second",
         config.rewinder.requester_bytes_per_second,
@@ -403,12 +418,12 @@ fn layout(config: &Config, found: &mut Findings) {
     }
     for agent in AgentName::ALL {
         let times = config.core.iter().flat_map(|core| &core.agents).filter(|name| **name == agent).count();
-        let idle = agent == AgentName::ReplicaRewinder && config.cluster.node == 0;
+        let idle = !settings::is_there(config, agent);
         found.unless(
             times == 1 || idle && times == 0,
             "core.agents",
             format!("{} appears {times} times", agent.as_str()),
-            "each agent must be on exactly one core (replica_rewinder: only in a cluster)",
+            "each agent must be on exactly one core (replica_rewinder: only in a cluster; snapshots: only where they are taken)",
         );
     }
 }

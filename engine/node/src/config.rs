@@ -237,6 +237,18 @@ pub struct Journal {
     pub group_bytes_max: usize,
     /// Oldest a group gets before it is written.
     pub linger_us: u64,
+    /// Newest messages that segments are kept for; 0: all.
+    pub keep_messages: u64,
+}
+
+/// `[snapshot]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// Messages from one to the next; 0: none are taken.
+    pub every_messages: u64,
+    /// Bytes of a segment file.
+    pub segment_bytes: u64,
 }
 
 /// `[rewinder]`
@@ -385,11 +397,13 @@ pub enum AgentName {
     Query,
     /// Gives replicas older messages; only in a cluster.
     ReplicaRewinder,
+    /// Takes snapshots, where they are taken.
+    Snapshots,
 }
 
 impl AgentName {
     /// All of them, in the order in which a single core runs them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Sequencer,
         Self::Store,
         Self::AcknowledgementPublisher,
@@ -399,6 +413,7 @@ impl AgentName {
         Self::Rewinder,
         Self::Query,
         Self::ReplicaRewinder,
+        Self::Snapshots,
     ];
 
     /// As the configuration writes it.
@@ -413,6 +428,7 @@ impl AgentName {
             Self::Rewinder => "rewinder",
             Self::Query => "query",
             Self::ReplicaRewinder => "replica_rewinder",
+            Self::Snapshots => "snapshots",
         }
     }
 }
@@ -493,6 +509,8 @@ pub struct Config {
     pub ring: RingSize,
     /// `[journal]`
     pub journal: Journal,
+    /// `[snapshot]`
+    pub snapshot: Snapshot,
     /// `[rewinder]`
     pub rewinder: Rewinder,
     /// `[query]`

@@ -16,7 +16,7 @@ use crate::{check, settings};
 use gds_core::agent::start::{self, ClusterStart, JournalName, StartReport, Started, Stream, Surroundings};
 use gds_core::agent::{
     Agent, Fault, Membership, PublisherAgent, QueryAgent, ReplicaRewinderAgent, RewinderAgent,
-    SequencerAgent, SequencerOrders,
+    SequencerAgent, SequencerOrders, SnapshotAgent, SnapshotDisks,
 };
 use gds_core::bus::{Publisher, PublisherConfig, RewindSource, Rewinder};
 use gds_core::counters::CounterSet;
@@ -173,11 +173,17 @@ impl Node {
         let plan = |(core, counters): (&config::Core, Arc<CoreCounters>)| CorePlan {
             core: core.clone(),
             counters,
-            agents: core.agents.iter().filter(|name| is_there(config, **name)).map(&mut seat).collect(),
+            agents: core
+                .agents
+                .iter()
+                .filter(|name| settings::is_there(config, **name))
+                .map(&mut seat)
+                .collect(),
         };
         let crew = Crew::start(config.core.iter().zip(cores).map(plan).collect())?;
         let mut notices = place.take_notices();
         notices.append(&mut ports.notices);
+        notices.extend(report.notices.iter().cloned());
         let loss = &config.loss;
         if loss.ingress_per_mille
             + loss.downstream_per_mille
@@ -319,11 +325,6 @@ impl Node {
     }
 }
 
-/// Whether a node of this configuration has this agent.
-fn is_there(config: &Config, name: AgentName) -> bool {
-    name != AgentName::ReplicaRewinder || settings::cluster_node(config).is_some()
-}
-
 /// Ten digits, the Unix time: how a Genium venue names its streams.
 fn new_stream() -> Session {
     let seconds = clock::wall_ns() / SECOND_NS;
@@ -354,7 +355,8 @@ fn stamp(name: AgentName, stages: &Stages, bus: &Stream, acknowledgements: &Stre
         AgentName::AcknowledgementJournal
         | AgentName::Rewinder
         | AgentName::Query
-        | AgentName::ReplicaRewinder => return None,
+        | AgentName::ReplicaRewinder
+        | AgentName::Snapshots => return None,
     };
     let last = bus.progress.sequenced.get();
     let progress = stream.progress.clone();
@@ -484,13 +486,13 @@ type Agents = BTreeMap<AgentName, Box<dyn Agent + Send>>;
 impl Assembly<'_, '_> {
     fn agents(
         mut self,
-        started: Started<Files>,
+        mut started: Started<Files>,
         mut udp: BTreeMap<AgentName, Datagrams>,
         membership: Option<Membership<Datagrams>>,
     ) -> Result<Agents, Fault> {
         let mut port = |name| udp.remove(&name).expect("every UDP agent has its port");
         let mut agents = Agents::new();
-        let (bus, acknowledgements) = (started.bus, started.acknowledgements);
+        let (bus, acknowledgements) = (started.bus.clone(), started.acknowledgements.clone());
         let publisher = self.publisher(&bus, AgentName::Publisher);
         let disk = self.disk(JournalName::Bus)?;
         let publisher =
@@ -510,6 +512,11 @@ impl Assembly<'_, '_> {
         let disks = (self.disk(JournalName::Bus)?, self.disk(JournalName::Acknowledgements)?);
         let rewinder = RewinderAgent::new(rewinder, port(AgentName::Rewinder), disks.0, disks.1);
         agents.insert(AgentName::Rewinder, Box::new(rewinder));
+
+        if settings::is_there(self.config, AgentName::Snapshots) {
+            let snapshots = self.snapshots(&mut started, [&bus, &acknowledgements])?;
+            agents.insert(AgentName::Snapshots, Box::new(snapshots));
+        }
 
         // Last of those that count: it lists all counters there are.
         let query = self.query(&bus, started.store.store().reader())?;
@@ -533,6 +540,28 @@ impl Assembly<'_, '_> {
 
     fn disk(&mut self, journal: JournalName) -> Result<Files, Fault> {
         self.place.disk(journal).map_err(Fault::from)
+    }
+
+    fn snapshots(
+        &mut self,
+        started: &mut Started<Files>,
+        streams: [&Stream; 2],
+    ) -> Result<SnapshotAgent<Files>, Fault> {
+        let disks = SnapshotDisks {
+            snapshots: self.place.snapshot_writer()?,
+            bus: self.disk(JournalName::Bus)?,
+            acknowledgements: self.disk(JournalName::Acknowledgements)?,
+        };
+        let agent = SnapshotAgent::new(
+            settings::snapshots(self.config),
+            streams.map(|stream| (stream.session, stream.progress.clone())),
+            started.store.offer_images(),
+            std::mem::take(&mut started.snapshots),
+            disks,
+            Arc::default(),
+        );
+        self.count(AgentName::Snapshots.as_str(), agent.counters().clone());
+        Ok(agent)
     }
 
     fn publisher(&mut self, stream: &Stream, name: AgentName) -> Publisher {

@@ -1,5 +1,6 @@
 //! The configuration in the terms of the engine and of `nic`: each setting translated in one place.
 use crate::config::{self, AgentName, Config};
+use gds_core::agent::SnapshotConfig;
 use gds_core::agent::start::StartConfig;
 use gds_core::bus::{
     AdmissionRule, GapPolicy, IngressConfig, Rerequest, RewinderConfig, SequencerConfig, StartAt,
@@ -61,6 +62,24 @@ pub fn declaration(config: &Config) -> Declaration {
             })
             .collect(),
         schemas: config.schema.iter().map(schema).collect(),
+    }
+}
+
+/// Whether a node of this configuration has this agent.
+pub fn is_there(config: &Config, name: AgentName) -> bool {
+    match name {
+        AgentName::ReplicaRewinder => cluster_node(config).is_some(),
+        AgentName::Snapshots => config.snapshot.every_messages > 0,
+        _ => true,
+    }
+}
+
+/// When snapshots are taken.
+pub fn snapshots(config: &Config) -> SnapshotConfig {
+    SnapshotConfig {
+        every_messages: config.snapshot.every_messages,
+        segment_bytes: config.snapshot.segment_bytes,
+        keep_messages: (config.journal.keep_messages > 0).then_some(config.journal.keep_messages),
     }
 }
 

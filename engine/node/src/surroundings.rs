@@ -62,6 +62,19 @@ impl<'a> Place<'a> {
         })
     }
 
+    fn snapshot_folder(&self) -> PathBuf {
+        self.directory.join("snapshots")
+    }
+
+    fn snapshot_directory(&self) -> DirectoryConfig {
+        DirectoryConfig { suffix: "snapshot".into(), ..DirectoryConfig::new(self.snapshot_folder()) }
+    }
+
+    /// A handle to the disk of the snapshots, which writes; its folder is made.
+    pub fn snapshot_writer(&mut self) -> Result<Files, Fault> {
+        Directory::open(self.snapshot_directory()).map(Files).map_err(Fault::from)
+    }
+
     /// Whether the journal has never had a segment.
     pub fn is_empty(&mut self) -> Result<bool, Fault> {
         let folder = self.folder(JournalName::Bus);
@@ -134,6 +147,10 @@ impl<'a> Place<'a> {
     }
 }
 
+fn failed(error: impl std::fmt::Display) -> DiskError {
+    DiskError::Failed(error.to_string())
+}
+
 /// Keeps the processors of this machine from sleeping for as long as the file is held open.
 pub fn keep_awake() -> Result<File, String> {
     const DEVICE: &str = "/dev/cpu_dma_latency";
@@ -199,7 +216,7 @@ impl Surroundings for Place<'_> {
         let synced = journal == JournalName::Bus && self.durability == Durability::Fsync;
         let backend = if synced { Backend::Auto } else { Backend::Plain };
         let config = DirectoryConfig { backend, ..DirectoryConfig::new(self.folder(journal)) };
-        let directory = Directory::open(config).map_err(|error| DiskError::Failed(error.to_string()))?;
+        let directory = Directory::open(config).map_err(failed)?;
         let mut notices = directory.notices().to_vec();
         if synced {
             notices.push(format!("the journal is written over {}", directory.backend_reason()));
@@ -210,6 +227,15 @@ impl Surroundings for Place<'_> {
             }
         }
         Ok(Files(directory))
+    }
+
+    fn snapshots(&mut self) -> Result<Option<Files>, DiskError> {
+        if !self.snapshot_folder().exists() {
+            return Ok(None);
+        }
+        let config =
+            DirectoryConfig { read_only: true, backend: Backend::Plain, ..self.snapshot_directory() };
+        Directory::open(config).map(|directory| Some(Files(directory))).map_err(failed)
     }
 
     fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault> {

@@ -16,7 +16,7 @@ use gds_node::config::Config;
 use gds_node::node::Node;
 use load::Load;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -134,24 +134,61 @@ impl Drop for Running {
     }
 }
 
+/// What makes a member of the node, one of two on the loopback interface.
+fn membership(node: u8, register: &Path, port: u16, own: u32) -> String {
+    let peer = 3 - node;
+    format!(
+        "[cluster]\nnode = {node}\nregister = \"file:{}\"\ngroup = \"239.192.1{own:02}.5\"\nport = {}\nhistory_port = {}\n\
+         heartbeat_ms = 5\nsilence_ms = 5000\nreplica_silence_ms = 5000\ndigest_messages = 1000\n\
+         [[cluster.peer]]\nnode = {peer}\naddress = \"127.0.0.{peer}\"\n",
+        register.display(),
+        port + 5,
+        port + 6,
+    )
+}
+
+/// Waits until a counter of the node is so high.
+fn wait_for(node: &Node, name: &str, value: u64) {
+    let began = Instant::now();
+    while counters(node)[name] < value {
+        let late = began.elapsed() > Duration::from_secs(20);
+        assert!(!late, "{name} stays below {value}: {:#?}, {:?}", counters(node), node.fault());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn prove(core: &str, transport: &str, durability: &str, place: u16) {
+    prove_of(core, transport, durability, place, false);
+}
+
+fn prove_of(core: &str, transport: &str, durability: &str, place: u16, replicated: bool) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     // Ports and groups of this process's own: other checkouts on this machine may run the same test.
     let own = std::process::id() % 100;
     let port = 20_000 + own as u16 * 100 + place;
     let folder = tempfile::tempdir_in("/var/tmp").expect("a folder for the journal");
-    let text = format!(
-        "[stream]\ndurability = {durability:?}\ndirectory = {:?}\n\
-         [network]\ntransport = {transport:?}\ningress_groups = [\"239.192.1{own:02}.1\", \"239.192.1{own:02}.2\"]\ningress_port = {port}\n\
+    let text = |node: u8| {
+        format!(
+            "[stream]\ndurability = {durability:?}\ndirectory = {:?}\n\
+         [network]\ninterface = \"127.0.0.{node}\"\ntransport = {transport:?}\ningress_groups = [\"239.192.1{own:02}.1\", \"239.192.1{own:02}.2\"]\ningress_port = {port}\n\
          downstream_group = \"239.192.1{own:02}.3\"\ndownstream_port = {}\nacknowledgement_group = \"239.192.1{own:02}.4\"\n\
          acknowledgement_port = {}\nrewinder_port = {}\nquery_port = {}\n{SETTINGS}",
-        folder.path(),
-        port + 1,
-        port + 2,
-        port + 3,
-        port + 4,
-    );
-    let config = Config::parse(&text, "allocations").expect("a good configuration");
+            folder.path().join(node.to_string()),
+            port + 1,
+            port + 2,
+            port + 3,
+            port + 4,
+        )
+    };
+    let config = |node| {
+        let cluster = if replicated {
+            membership(node, &folder.path().join("register"), port, own)
+        } else {
+            String::new()
+        };
+        Config::parse(&(text(node) + &cluster), "allocations").expect("a good configuration")
+    };
+    let (replica_config, config) = (config(2), config(1));
     let node = match Node::start(&config, &mut |_| {}) {
         Ok(node) => node,
         Err(fault) if transport == "io_uring" => {
@@ -163,10 +200,18 @@ fn prove(core: &str, transport: &str, durability: &str, place: u16) {
     let ring = gds_node::surroundings::ring_file(&config).expect("the folder is there");
     let running = Running { node: Some(node), ring };
     let node = running.node.as_ref().expect("it runs");
+    // Its first core has the same name: both are watched.
+    let replica = replicated.then(|| {
+        wait_for(node, "replication.leads", 1);
+        let replica = Node::start(&replica_config, &mut |_| {}).expect("the replica starts");
+        wait_for(node, "replication.in_sync", 2);
+        let ring = gds_node::surroundings::ring_file(&replica_config).expect("the folder is there");
+        Running { node: Some(replica), ring }
+    });
     let mut load = Load::new(&config);
     load.run(node, WARM_UP);
     let (before, began) = (counters(node), Instant::now());
-    let counts = watch(core, || {
+    let counts = watch(core, 1 + usize::from(replicated), || {
         std::thread::sleep(QUIET);
         load.run(node, WATCHED);
     });
@@ -175,6 +220,12 @@ fn prove(core: &str, transport: &str, durability: &str, place: u16) {
         "{core}, {transport}, {durability}: {counts:?} in {seconds:.1} s, outcomes by code {:?}",
         load.outcomes()
     );
+    if let Some(replica) = replica {
+        let of_replica = counters(replica.node.as_ref().expect("it runs"));
+        assert!(of_replica["replication.entries_appended"] >= WATCHED, "{of_replica:#?}");
+        assert!(of_replica["replication.digests_agreed"] > 0, "{of_replica:#?}");
+        replica.stop();
+    }
     running.stop();
 
     let grown = |name: &str| after[name].saturating_sub(before[name]);
@@ -214,6 +265,11 @@ fn should_allocate_nothing_over_io_uring_with_durability_fsync() {
 }
 
 #[test]
+fn should_allocate_nothing_while_it_leads_nor_while_it_follows() {
+    prove_of(FIRST_CORE, "auto", "memory", 50, true);
+}
+
+#[test]
 fn should_allocate_nothing_in_the_rewinder() {
     prove(SECOND_CORE, "auto", "memory", 40);
 }
@@ -242,7 +298,7 @@ fn should_catch_a_thread_that_allocates() {
             }
         };
         wait(2);
-        let counts = watch(FIRST_CORE, || wait(10));
+        let counts = watch(FIRST_CORE, 1, || wait(10));
         STOP.store(true, Ordering::SeqCst);
         thread.join().expect("it ends");
         counts

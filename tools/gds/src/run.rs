@@ -84,6 +84,7 @@ fn tell_json(node: &Node) {
             "applied": node.reader().applied(),
             "journalled": report.journalled,
             "merged_from_ring": report.merged,
+            "snapshot": report.snapshot,
             "read_ns": report.read_ns,
             "replay_ns": report.replay_ns,
             "torn": report.torn.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -113,6 +114,10 @@ fn tell(node: &Node, config: &Config) {
             )
         }
     };
+    let began = match report.snapshot {
+        0 => began,
+        snapshot => format!("{began}; the store from the snapshot at message {}", number(snapshot)),
+    };
     println!("GDS node, stream {} ({began})", node.stream().session);
     println!("  ingress           {}  on {}", ingress.join(" and "), config.network.interface);
     println!("  downstream        {}  session {}", addresses.downstream, node.stream().session);
@@ -129,7 +134,8 @@ fn tell(node: &Node, config: &Config) {
         config.stream.directory.display()
     );
     for core in &config.core {
-        let agents: Vec<&str> = core.agents.iter().map(|agent| agent.as_str()).collect();
+        let there = core.agents.iter().filter(|name| gds_node::settings::is_there(config, **name));
+        let agents: Vec<&str> = there.map(|agent| agent.as_str()).collect();
         let cpu = if core.cpu < 0 { "any processor".to_owned() } else { format!("processor {}", core.cpu) };
         println!("  core              {cpu}, idle {:?}: {}", core.idle, agents.join(" "));
     }

@@ -109,7 +109,7 @@ pub trait Surroundings {
     /// others by the start alone. They are never used at the same time.
     fn writer(&mut self, journal: JournalName) -> Result<Self::Disk, DiskError>;
 
-    /// A handle to the disk of the snapshots, which writes; `None`: this node has none. The start only reads.
+    /// A handle to the disk of the snapshots that reads; `None`: this node has none.
     fn snapshots(&mut self) -> Result<Option<Self::Disk>, DiskError> {
         Ok(None)
     }

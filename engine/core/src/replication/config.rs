@@ -95,6 +95,8 @@ crate::counter_set! {
         is_in_sync,
         /// The node's incarnation.
         incarnation,
+        /// The first incarnation since which it has lost nothing.
+        whole_since,
         /// Entries of the leader's log that the node has not matched; of a leader: entries not committed.
         behind,
         /// Times that the node took over.

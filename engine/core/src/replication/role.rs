@@ -39,6 +39,8 @@ const DATAGRAMS_PER_DUTY: usize = 64;
 const PACKETS_PER_DUTY: usize = 64;
 /// Heartbeats after the last entry, counted from it; then at the configured pace.
 const HEARTBEATS_NS: [u64; 2] = [200 * MICROSECOND_NS, MILLISECOND_NS];
+/// The register is looked at so often, though nothing is wanted of it: a swap that its asker had given up may have happened since (R2).
+const LOOK_NS: u64 = 500 * MILLISECOND_NS;
 /// A leader of an older epoch is told so this often.
 const TOLD_NS: u64 = MILLISECOND_NS;
 
@@ -134,6 +136,7 @@ pub struct Replication {
     drains: bool,
     takeover: Takeover,
     told_ns: u64,
+    look_ns: u64,
     /// The last lap.
     lap_ns: u64,
     leadership: Arc<Leadership>,
@@ -172,6 +175,7 @@ impl Replication {
             drains: false,
             takeover: Takeover::default(),
             told_ns: 0,
+            look_ns: now.monotonic_ns + LOOK_NS,
             lap_ns: now.monotonic_ns,
             leadership: Arc::new(Leadership::following()),
             counters: Arc::default(),
@@ -186,6 +190,7 @@ impl Replication {
             ring,
         };
         this.counters.incarnation.set(life.incarnation);
+        this.counters.whole_since.set(life.whole_since);
         this.show();
         this
     }
@@ -276,6 +281,10 @@ impl Replication {
     ) -> Result<usize, ReplicationStop> {
         self.notice_own_silence(now);
         let sent = self.send_entries(now, sequencer, port)?;
+        if now.monotonic_ns >= self.look_ns {
+            self.look_ns = now.monotonic_ns + LOOK_NS;
+            self.register.want_read();
+        }
         if self.register.duty(now.monotonic_ns, register) {
             self.learn(now, sequencer);
         }
@@ -297,11 +306,12 @@ impl Replication {
         Ok(sent + received)
     }
 
-    /// A node that stood still itself has not heard the leader for that reason: it begins to wait anew.
+    /// A node that stood still for so long has not heard the leader for that reason: it begins to wait anew. After a shorter time the leader's
+    /// packets wait in the port's buffer, and are read before anything is concluded.
     fn notice_own_silence(&mut self, now: Time) {
         let last_ns = std::mem::replace(&mut self.lap_ns, now.monotonic_ns);
         if let Role::Follows(follower) = &mut self.role
-            && now.monotonic_ns.saturating_sub(last_ns) > self.config.heartbeat_ns
+            && now.monotonic_ns.saturating_sub(last_ns) > self.config.silence_ns
         {
             follower.heard_ns = now.monotonic_ns;
         }

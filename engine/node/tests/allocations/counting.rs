@@ -1,4 +1,4 @@
-//! An allocator that counts what one thread takes from the heap and gives back to it, and shows where.
+//! An allocator that counts what some threads take from the heap and gives back to it, and shows where.
 #![allow(unsafe_code)] // Reason: an allocator that counts is an unsafe trait's implementation.
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 /// Backtraces printed of one watch: the first says it all, mostly.
 const SHOWN: u64 = 3;
 
-/// The system's allocator, with an eye on one thread.
+/// The system's allocator, with an eye on some threads.
 pub struct Counting;
 
-/// The kernel's number of the thread that is watched; 0: none is.
-static WATCHED: AtomicI32 = AtomicI32::new(0);
+/// The kernel's numbers of the threads that are watched; 0: none is.
+static WATCHED: [AtomicI32; 2] = [AtomicI32::new(0), AtomicI32::new(0)];
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static FREES: AtomicU64 = AtomicU64::new(0);
 
@@ -45,9 +45,9 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 fn note(counter: &AtomicU64, what: &str, bytes: usize) {
-    let watched = WATCHED.load(SeqCst);
+    let watched = WATCHED.each_ref().map(|number| number.load(SeqCst));
     // What showing takes from the heap itself does not count.
-    if watched == 0 || watched != own_thread() || SHOWING.get() {
+    if watched[0] == 0 || !watched.contains(&own_thread()) || SHOWING.get() {
         return;
     }
     let before = counter.fetch_add(1, SeqCst);
@@ -66,32 +66,33 @@ fn own_thread() -> i32 {
     THREAD.get()
 }
 
-/// What a thread did to the heap while it was watched.
+/// What threads did to the heap while they were watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     pub allocations: u64,
     pub frees: u64,
 }
 
-/// Watches this process's one thread of that name while `work` runs, here.
-pub fn watch(thread: &str, work: impl FnOnce()) -> Counts {
-    let number = number_of(thread);
+/// Watches this process's threads of that name, one of each node in it, while `work` runs, here.
+pub fn watch(thread: &str, nodes: usize, work: impl FnOnce()) -> Counts {
+    let numbers = numbers_of(thread);
+    assert!(numbers.len() == nodes && nodes <= WATCHED.len(), "threads named {thread}: {numbers:?}");
     ALLOCATIONS.store(0, SeqCst);
     FREES.store(0, SeqCst);
-    WATCHED.store(number, SeqCst);
+    for (watched, number) in WATCHED.iter().zip(numbers) {
+        watched.store(number, SeqCst);
+    }
     work();
-    WATCHED.store(0, SeqCst);
+    WATCHED.iter().for_each(|watched| watched.store(0, SeqCst));
     Counts { allocations: ALLOCATIONS.load(SeqCst), frees: FREES.load(SeqCst) }
 }
 
-fn number_of(thread: &str) -> i32 {
+fn numbers_of(thread: &str) -> Vec<i32> {
     let named = |number: &i32| {
         fs::read_to_string(format!("/proc/self/task/{number}/comm"))
             .is_ok_and(|name| name.trim_end() == thread)
     };
     let tasks = fs::read_dir("/proc/self/task").expect("a process can list its threads");
     let numbers = tasks.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let found: Vec<i32> = numbers.filter(named).collect();
-    assert_eq!(found.len(), 1, "threads named {thread}");
-    found[0]
+    numbers.filter(named).collect()
 }

@@ -137,7 +137,9 @@ impl Replication {
         let handed = follower.drains
             && follower.matched + 1 == follower.next
             && sequencer.progress().committed.get() == follower.matched;
-        let missed = follower.misses_leader(&self.config, self.rank(), now_ns);
+        // Nobody has led yet, or the last to lead was another life of this node: there is nobody to wait for.
+        let nobody = self.value().is_some_and(|value| value.epoch == 0 || value.leader == self.config.node);
+        let missed = nobody || follower.misses_leader(&self.config, self.rank(), now_ns);
         if !handed && !missed || self.register.proposed().is_some() {
             return;
         }

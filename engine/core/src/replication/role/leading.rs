@@ -66,7 +66,9 @@ impl Replication {
         if self.register.proposed().is_some() {
             return;
         }
-        if let Some((set, change)) = leader.change(&self.config, &set, committed, now.monotonic_ns) {
+        // What it had at the takeover may be committed, whether or not it knows: a node does not remember all that it committed.
+        let maybe = committed.max(self.takeover.tail);
+        if let Some((set, change)) = leader.change(&self.config, &set, maybe, now.monotonic_ns) {
             let Some(value) = self.value().cloned() else { return };
             match change {
                 Change::Added => self.counters.added.increment(),
