@@ -7,6 +7,9 @@
 //! | [`surroundings`] | directories, memory and time of this machine |
 //! | [`life`] | the file in which a member of a cluster keeps which life it lives |
 //! | [`cluster`] | a member's way into its cluster |
+//! | [`standing`] | how a member stands in it, from what it counts |
+//! | [`force`] | making a node lead next that cannot know that it may |
+//! | [`control`] | the socket over which a person's commands reach a running node |
 //! | [`ports`] | the engine's ports and disks over `nic` |
 //! | [`crew`] | the threads, each with the agents of one core |
 //! | [`node`] | all of it together |
@@ -15,10 +18,13 @@ pub mod check;
 pub mod clocks;
 pub mod cluster;
 pub mod config;
+pub mod control;
 pub mod crew;
+pub mod force;
 pub mod life;
 pub mod load;
 pub mod node;
 pub mod ports;
 pub mod settings;
+pub mod standing;
 pub mod surroundings;

@@ -9,6 +9,7 @@
 //! ```
 use crate::cluster::Enrolment;
 use crate::config::{self, AgentName, Config};
+use crate::control::{Control, ControlSocket, Controlled};
 use crate::crew::{CoreCounters, CorePlan, Crew, Seat, Stamp};
 use crate::ports::{Datagrams, Files, Streams};
 use crate::surroundings::{Place, ReplayProgress, keep_awake, stages_file};
@@ -94,7 +95,9 @@ pub struct Node {
     stages_file: PathBuf,
     leadership: Arc<Leadership>,
     /// Asks the register, in a cluster.
-    keeper: Option<Keeper>,
+    keeper: Option<Arc<Keeper>>,
+    /// Answers on the control socket, and has the directory.
+    _control: Control,
     /// Held open, where so configured, and never looked at.
     _awake: Option<File>,
 }
@@ -117,6 +120,7 @@ impl Node {
             return Err(Fault(findings.join("\n")));
         }
         let mut place = Place::open(config, replay)?;
+        let socket = ControlSocket::open(&config.stream.directory)?;
         let interface = settings::interface(config).resolve().map_err(Fault::from)?;
         let mut ports = Ports::open(config, &Addresses::of(config, interface.address), interface.address)?;
         let new_stream = new_stream();
@@ -142,6 +146,7 @@ impl Node {
             None => None,
         };
         let (keeper, membership) = membership.unzip();
+        let keeper = keeper.map(Arc::new);
         let leadership = membership.as_ref().map_or_else(
             || Arc::new(Leadership::alone()),
             |membership| membership.replication.leadership().clone(),
@@ -200,6 +205,15 @@ impl Node {
             None
         });
         let stages_file = stages_file(config)?;
+        let control = Controlled {
+            stream: bus.session,
+            member: settings::cluster_node(config),
+            leadership: leadership.clone(),
+            orders: orders.clone(),
+            counters: counters.clone(),
+            keeper: keeper.clone(),
+        };
+        let control = Control::serve(socket, control)?;
         Ok(Self {
             crew,
             bus,
@@ -213,6 +227,7 @@ impl Node {
             stages_file,
             leadership,
             keeper,
+            _control: control,
             _awake: awake,
         })
     }
@@ -230,7 +245,7 @@ impl Node {
 
     /// What is wrong with the register, if it did not answer when it was last asked.
     pub fn register_trouble(&self) -> Option<String> {
-        self.keeper.as_ref().and_then(Keeper::trouble)
+        self.keeper.as_ref().and_then(|keeper| keeper.trouble())
     }
 
     /// From now on another member is to lead, as long as there is one that can.

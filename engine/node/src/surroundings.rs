@@ -184,13 +184,19 @@ pub fn read_stages(config: &Config) -> Result<Stages, Fault> {
             path.display()
         ))
     };
-    let bytes = fs::read(&path).map_err(|error| failed(&error))?;
+    let copy = read_words(&path).map_err(|error| failed(&error))?;
+    Stages::open(copy).map_err(|error| failed(&error))
+}
+
+/// A copy of a memory file, as of now.
+pub(crate) fn read_words(path: &Path) -> io::Result<SharedWords> {
+    let bytes = fs::read(path)?;
     let (words, _) = bytes.as_chunks::<WORD_BYTES>();
     let copy = HeapWords::shared(words.len());
     for (word, bytes) in copy.words().iter().zip(words) {
         word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
     }
-    Stages::open(copy).map_err(|error| failed(&error))
+    Ok(copy)
 }
 
 /// A file in memory, named after the node's journal directory, so that two nodes of a machine never share one.

@@ -115,6 +115,12 @@ impl Platter {
         }
     }
 
+    /// Somebody empties it.
+    pub fn wipe(&mut self) {
+        self.segments.clear();
+        self.on_their_way.clear();
+    }
+
     /// Changes one byte of the first block of a segment that is not the last, or of the first there is. Done twice it is undone.
     pub fn flip(&mut self, choice: u64) -> Option<u64> {
         let count = self.segments.len().saturating_sub(1).max(1) as u64;

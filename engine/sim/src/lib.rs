@@ -1,4 +1,4 @@
-//! The simulator: a node, clients, feeds, listeners and query clients in one thread, over a network, disks and clocks on which
+//! The simulator: a node or a cluster of them, clients, feeds, listeners and query clients in one thread, over a network, disks and clocks on which
 //! everything goes wrong that can, all of it decided by one seed.
 //!
 //! The engine that it drives is the engine that runs on cores: [`node`] puts `gds_core`'s own agents over simulated ports and disks.
@@ -9,7 +9,7 @@
 //! | [`plan`] | what a seed decides: sizes, numbers of everything, how bad it gets |
 //! | [`world`] | whose turn it is, chaos, the end |
 //! | [`machine`], [`node`], [`death`] | what outlives a process, a process, how it dies |
-//! | [`network`], [`disk`], [`clock`] | the simulated surroundings |
+//! | [`network`], [`disk`], [`clock`], [`register`] | the simulated surroundings |
 //! | [`actor`] | clients, feeds, listeners, query clients, strangers |
 //! | [`truth`], [`model`] | what was shown, and what it must be |
 //! | [`tally`], [`run`] | what happened, over many seeds |
@@ -27,6 +27,7 @@ pub mod mutations;
 pub mod network;
 pub mod node;
 pub mod plan;
+pub mod register;
 pub mod run;
 pub mod tally;
 pub mod truth;

@@ -4,17 +4,18 @@ use crate::death::{Death, SharedDeath};
 use crate::disk::{Platter, SharedPlatter, SimulatedDisk};
 use crate::network::SharedNetwork;
 use crate::node::Node;
-use crate::plan::{Plan, between, pick};
+use crate::plan::{ClusterPlan, Plan, between, own_sizes, pick};
+use crate::register::SharedRegister;
 use gds_core::agent::Fault;
 use gds_core::agent::start::{
-    JournalName, StartConfig, StartMemory, StartReport, Started, Surroundings, start,
+    ClusterStart, JournalName, StartConfig, StartMemory, StartReport, Started, Surroundings, start,
 };
 use gds_core::disk::DiskError;
 use gds_core::journal::Durability;
 use gds_core::memory::words::SharedWords;
 use gds_core::memory::{HeapWords, Ring};
 use gds_core::random::Random;
-use gds_core::replication::Life;
+use gds_core::replication::{Life, NodeId, RegisterState};
 use gds_core::store::{StoreCapacity, StoreMemory};
 use gds_core::time::{MILLISECOND_NS, SECOND_NS, Time};
 use gds_wire::session::Session;
@@ -27,11 +28,11 @@ const ROOM_AFTER_NS: u64 = 300 * MILLISECOND_NS;
 /// No start takes longer.
 const START_NS_MAX: u64 = 30 * SECOND_NS;
 
+/// Longest a write takes when nothing goes wrong any more, in a cluster.
+const CALM_DISK_DELAY_NS: u64 = 50_000;
+
 /// The memory of the last process's store.
 type SharedStoreMemory = Rc<RefCell<Option<StoreMemory>>>;
-
-/// The life that the machine keeps.
-type SharedLife = Rc<Cell<Option<Life>>>;
 
 /// How a process came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +53,24 @@ pub struct NotStarted {
     pub killed: bool,
 }
 
+/// What a process of a cluster's node is told when it starts.
+#[derive(Clone, Debug)]
+pub struct MemberConfig {
+    /// Its number.
+    pub node: NodeId,
+    /// How many there are.
+    pub nodes: usize,
+    /// How they deal with each other.
+    pub plan: ClusterPlan,
+    /// What the register held before the start.
+    pub register: RegisterState,
+}
+
 /// A process that has started, and whose agents nobody has driven yet.
 pub struct Process {
     /// Its life.
     pub death: SharedDeath,
+    member: Option<MemberConfig>,
     started: Started<SimulatedDisk>,
     seed: u64,
 }
@@ -77,44 +92,71 @@ pub struct Machine {
     pub bus: SharedPlatter,
     /// The acknowledgement journal's disk.
     pub acknowledgements: SharedPlatter,
+    /// The disk of the snapshots.
+    pub snapshots: SharedPlatter,
     /// How many processes were started.
     pub incarnations: u64,
+    /// Behind which message the next start cuts the log back.
+    pub cut_after: Option<u64>,
+    /// The node's life as its directory has it.
+    life: Rc<Cell<Option<Life>>>,
+    /// Something that was called durable may be missing, and no start has seen it yet.
+    lost: bool,
+    wiped: bool,
     config: StartConfig,
     clock: SharedClock,
     network: SharedNetwork,
+    register: SharedRegister,
     /// The words of the last process's ring, when they outlived it.
     ring: Option<SharedWords>,
     /// ... and when they are out of sight.
     hidden: Option<SharedWords>,
     store_memory: SharedStoreMemory,
-    /// What it keeps of its lives; every death leaves it.
-    life: SharedLife,
     random: Random,
 }
 
 impl Machine {
     /// A machine on which nothing was ever started.
-    pub fn new(node: usize, plan: &Plan, clock: &SharedClock, network: &SharedNetwork) -> Self {
+    pub fn new(
+        node: usize,
+        plan: &Plan,
+        clock: &SharedClock,
+        network: &SharedNetwork,
+        register: &SharedRegister,
+    ) -> Self {
         let own = (node as u64) << 32;
         let platter = |seed: u64| {
             let platter = Platter::new(seed, clock);
             platter.borrow_mut().delay_max_ns = plan.chaos.disk_delay_max_ns;
             platter
         };
+        let mut random = Random::new(plan.seed ^ 0x51A7 ^ own);
+        let mut config = plan.start.clone();
+        let mut wall_offset_ns = 0;
+        if plan.cluster.is_some() {
+            own_sizes(&mut config, &mut random);
+            config.boot_id[0] = node as u8;
+            wall_offset_ns = random.below(SECOND_NS) as i64 - SECOND_NS as i64 / 2;
+        }
         Self {
             node,
-            time: MachineClock::new(clock, 0),
+            time: MachineClock::new(clock, wall_offset_ns),
             bus: platter(plan.seed ^ 0xB05 ^ own),
             acknowledgements: platter(plan.seed ^ 0xACE ^ own),
+            snapshots: platter(plan.seed ^ 0x5A9 ^ own),
             incarnations: 0,
-            config: plan.start.clone(),
+            cut_after: None,
+            life: Rc::default(),
+            lost: false,
+            wiped: false,
+            config,
             clock: clock.clone(),
             network: network.clone(),
+            register: register.clone(),
             ring: None,
             hidden: None,
             store_memory: Rc::default(),
-            life: Rc::default(),
-            random: Random::new(plan.seed ^ 0x51A7 ^ own),
+            random,
         }
     }
 
@@ -124,8 +166,13 @@ impl Machine {
     }
 
     /// Starts a process. `death_after`: it dies after so many operations.
-    pub fn start(&mut self, death_after: Option<u64>) -> Result<Process, NotStarted> {
+    pub fn start(
+        &mut self,
+        death_after: Option<u64>,
+        member: Option<MemberConfig>,
+    ) -> Result<Process, NotStarted> {
         self.incarnations += 1;
+        self.join(member.as_ref());
         let needed = Ring::words_needed(&self.config.ring);
         let ring_existed = self.ring.is_some();
         let ring = self.ring.take().unwrap_or_else(|| HeapWords::shared(needed));
@@ -144,6 +191,7 @@ impl Machine {
             time: self.time.clone(),
             bus: self.bus.clone(),
             acknowledgements: self.acknowledgements.clone(),
+            snapshots: self.snapshots.clone(),
             death: death.clone(),
             store_memory: self.store_memory.clone(),
             life: self.life.clone(),
@@ -153,8 +201,12 @@ impl Machine {
         let started = start(&self.config, memory, &mut around);
         match started {
             Ok(started) if !death.borrow().is_dead() => {
-                self.config.stream = pick(&mut self.random, &[None, Some(started.bus.session)]).to_owned();
-                Ok(Process { death, started, seed: self.random.next_u64() })
+                if member.is_none() {
+                    self.config.stream =
+                        pick(&mut self.random, &[None, Some(started.bus.session)]).to_owned();
+                }
+                self.lost = false;
+                Ok(Process { death, member, started, seed: self.random.next_u64() })
             }
             started => {
                 let fault = started.err().unwrap_or_else(|| Fault("it died as its start ended".into()));
@@ -171,15 +223,65 @@ impl Machine {
         }
     }
 
+    /// What a member's start is configured with.
+    fn join(&mut self, member: Option<&MemberConfig>) {
+        let value = member.and_then(|it| it.register.value.as_ref().map(|value| (it.node, value)));
+        if let Some((node, value)) = value {
+            self.config.stream = Some(value.stream);
+            let start = ClusterStart::of(node, value, self.life.get(), self.time.time());
+            // A process that dies of its start has forgotten what it was to cut.
+            self.config.cluster = Some(ClusterStart { cut_after: self.cut_after.take(), ..start });
+        }
+    }
+
+    /// Whether nothing was ever journalled here.
+    pub fn is_blank(&self) -> bool {
+        self.bus.borrow().segments() == 0
+    }
+
+    /// Whether this machine has all that the life `incarnation` of the node ever called durable.
+    pub fn is_whole(&self, incarnation: u64) -> bool {
+        !self.lost && self.life.get().is_some_and(|life| life.whole_since <= incarnation)
+    }
+
+    /// Whether somebody emptied its directory before. Twice, with a clock set back in between, would make the node's newest life look older.
+    pub fn was_wiped(&self) -> bool {
+        self.wiped
+    }
+
+    /// The node's directory is replaced by an empty one. There is no process.
+    pub fn wipe(&mut self) {
+        self.wiped = true;
+        self.bus.borrow_mut().wipe();
+        self.acknowledgements.borrow_mut().wipe();
+        self.snapshots.borrow_mut().wipe();
+        (self.ring, self.cut_after) = (None, None);
+        self.life.set(None);
+        self.lost = true;
+    }
+
+    /// Its disks are fast from here on.
+    pub fn quicken_disks(&self) {
+        for platter in [&self.bus, &self.acknowledgements, &self.snapshots] {
+            let mut platter = platter.borrow_mut();
+            platter.delay_max_ns = platter.delay_max_ns.min(CALM_DISK_DELAY_NS);
+        }
+    }
+
     /// Puts the agents of a process over ports and disks.
     pub fn assemble(&self, plan: &Plan, process: Process) -> Node {
-        let Process { death, started, seed } = process;
+        let Process { death, member, started, seed } = process;
         let parts = crate::node::Parts {
             node: self.node,
             bus: &self.bus,
             acknowledgements: &self.acknowledgements,
+            snapshots: &self.snapshots,
             network: &self.network,
             death: &death,
+            member: member.as_ref(),
+            register: &self.register,
+            declaration: &self.config.declaration,
+            now: self.time.time(),
             seed,
         };
         Node::assemble(plan, started, &parts)
@@ -199,7 +301,7 @@ impl Machine {
     /// A process is gone; what outlives it is as its end left it.
     pub fn bury(&mut self, death: &SharedDeath, end: End) {
         death.borrow_mut().die();
-        for platter in [&self.bus, &self.acknowledgements] {
+        for platter in [&self.bus, &self.acknowledgements, &self.snapshots] {
             match end {
                 End::PowerCut => platter.borrow_mut().cut_power(),
                 End::Killed | End::Closed => platter.borrow_mut().kill(),
@@ -214,6 +316,8 @@ impl Machine {
             }
             words
         });
+        // Without its ring, a journal that was not closed in order may lack what the ring alone had.
+        self.lost |= end == End::PowerCut && self.config.journal.durability == Durability::Memory;
         if end == End::PowerCut {
             self.time.restart();
             self.config.boot_id = (u128::from(self.random.next_u64())).to_be_bytes();
@@ -222,7 +326,7 @@ impl Machine {
 
     /// Room for this many more segments on each disk; `None`: no end of it.
     pub fn set_room(&mut self, more: Option<usize>) {
-        for platter in [&self.bus, &self.acknowledgements] {
+        for platter in [&self.bus, &self.acknowledgements, &self.snapshots] {
             let mut platter = platter.borrow_mut();
             platter.segments_max = more.map_or(usize::MAX, |more| platter.segments() + more);
         }
@@ -240,9 +344,10 @@ struct Around {
     time: SharedMachineClock,
     bus: SharedPlatter,
     acknowledgements: SharedPlatter,
+    snapshots: SharedPlatter,
     death: SharedDeath,
     store_memory: SharedStoreMemory,
-    life: SharedLife,
+    life: Rc<Cell<Option<Life>>>,
     random: Random,
     began_ns: u64,
 }
@@ -260,6 +365,10 @@ impl Surroundings for Around {
 
     fn writer(&mut self, journal: JournalName) -> Result<SimulatedDisk, DiskError> {
         self.disk(journal)
+    }
+
+    fn snapshots(&mut self) -> Result<Option<SimulatedDisk>, DiskError> {
+        Ok(Some(SimulatedDisk::new(&self.snapshots, Some(self.death.clone()))))
     }
 
     fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault> {
@@ -287,7 +396,7 @@ impl Surroundings for Around {
         self.clock.advance(between(&mut self.random, 1_000, 20_000));
         let waited_ns = self.clock.now_ns() - self.began_ns;
         if waited_ns > ROOM_AFTER_NS {
-            for platter in [&self.bus, &self.acknowledgements] {
+            for platter in [&self.bus, &self.acknowledgements, &self.snapshots] {
                 platter.borrow_mut().segments_max = usize::MAX;
             }
         }

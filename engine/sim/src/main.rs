@@ -1,15 +1,17 @@
 //! `gds-sim`: runs seeds of the simulator.
-use gds_sim::run::{self, Outcome, replay_command};
+use gds_sim::run::{self, Outcome, Worlds, replay_command};
 use std::process::ExitCode;
 use std::time::Instant;
 
 const USAGE: &str = "\
 gds-sim run [--seeds N] [--first SEED] [--threads N]   runs N seeds (default 2000)
 gds-sim run --seed SEED [--trace]                      runs one seed, telling what happens
+gds-sim run --clusters ...                             the worlds are clusters of 2, 3 and 5 nodes
 gds-sim mutations                                      breaks the engine on purpose: each way must be caught (feature `mutations`)
 gds-sim run ... --mutation NAME                        runs the engine broken this way (feature `mutations`)";
 
 struct Options {
+    worlds: Worlds,
     seeds: u64,
     first: u64,
     threads: usize,
@@ -35,11 +37,16 @@ fn wrong(error: &str) -> ExitCode {
 }
 
 fn options(arguments: &[String]) -> Result<Options, String> {
-    let mut options = Options { seeds: 2_000, first: 1, threads: 2, seed: None, trace: false };
+    let mut options =
+        Options { worlds: Worlds::Alone, seeds: 2_000, first: 1, threads: 2, seed: None, trace: false };
     let mut arguments = arguments.iter();
     while let Some(name) = arguments.next() {
         if name == "--trace" {
             options.trace = true;
+            continue;
+        }
+        if name == "--clusters" {
+            options.worlds = Worlds::Clusters;
             continue;
         }
         let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -63,19 +70,19 @@ fn run_command(options: &Options) -> ExitCode {
     run::explain_panics();
     let began = Instant::now();
     let outcome = match options.seed {
-        None => run::run(options.first, options.seeds, options.threads, true),
-        Some(seed) => match run::run_one(seed, options.trace) {
+        None => run::run(options.worlds, options.first, options.seeds, options.threads, true),
+        Some(seed) => match run::run_one(options.worlds, seed, options.trace) {
             Ok(tally) => Outcome { seeds: 1, tally, failures: Vec::new() },
             Err(violation) => {
-                let failures = vec![run::Failure { seed, violation }];
+                let failures = vec![run::Failure { worlds: options.worlds, seed, violation }];
                 Outcome { failures, ..Outcome::default() }
             }
         },
     };
-    report(&outcome, began)
+    report(options.worlds, &outcome, began)
 }
 
-fn report(outcome: &Outcome, began: Instant) -> ExitCode {
+fn report(worlds: Worlds, outcome: &Outcome, began: Instant) -> ExitCode {
     let mut set = "";
     for (name, count) in outcome.tally.iter() {
         let (first, rest) = name.split_once('.').unwrap_or(("", name));
@@ -93,10 +100,10 @@ fn report(outcome: &Outcome, began: Instant) -> ExitCode {
             "seed {} failed: {}\n  replay: {}",
             failure.seed,
             failure.violation,
-            replay_command(failure.seed)
+            replay_command(failure.worlds, failure.seed)
         );
     }
-    let missing = run::missing(outcome);
+    let missing = run::missing(worlds, outcome);
     if !missing.is_empty() {
         println!("these never happened, so the run proves less than it should: {}", missing.join(", "));
     }

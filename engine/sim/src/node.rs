@@ -1,21 +1,28 @@
 //! One process of a node: the engine's own agents over the simulated network and disks.
+mod member;
+
 use crate::death::SharedDeath;
 use crate::disk::{SharedPlatter, SimulatedDisk};
+use crate::machine::MemberConfig;
 use crate::network::{SharedNetwork, SimulatedPort, SimulatedStreams};
 use crate::plan::{
     ACKNOWLEDGEMENTS, DOWNSTREAM, DOWNSTREAM_B, INGRESS_A, INGRESS_B, NodePort, Plan, node_address, pick,
 };
+use crate::register::SharedRegister;
 use gds_core::agent::start::{StartReport, Started, Stream};
 use gds_core::agent::{
     Agent, Fault, JournalAgent, PublisherAgent, QueryAgent, RewinderAgent, SequencerAgent, SequencerOrders,
-    StoreAgent,
+    SnapshotAgent, SnapshotDisks, StoreAgent,
 };
 use gds_core::bus::{Publisher, PublisherConfig, RewindSource, Rewinder, RewinderConfig};
 use gds_core::counters::CounterSet;
 use gds_core::query::node_source::NodeSource;
 use gds_core::query::{QueryConfig, QueryServer, User, Users};
 use gds_core::random::Random;
+use gds_core::replication::Digests;
 use gds_core::time::{MILLISECOND_NS, SECOND_NS, Time};
+use gds_wire::declaration::Declaration;
+use member::Member;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
@@ -31,11 +38,14 @@ pub enum AgentName {
     AcknowledgementPublisher,
     Rewinder,
     Query,
+    /// Of a member of a cluster.
+    ReplicaRewinder,
+    Snapshots,
 }
 
 impl AgentName {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Sequencer,
         Self::Journal,
         Self::Store,
@@ -44,6 +54,8 @@ impl AgentName {
         Self::AcknowledgementPublisher,
         Self::Rewinder,
         Self::Query,
+        Self::ReplicaRewinder,
+        Self::Snapshots,
     ];
 }
 
@@ -55,10 +67,20 @@ pub struct Parts<'a> {
     pub bus: &'a SharedPlatter,
     /// The acknowledgement journal's disk.
     pub acknowledgements: &'a SharedPlatter,
+    /// The disk of the snapshots.
+    pub snapshots: &'a SharedPlatter,
     /// The network.
     pub network: &'a SharedNetwork,
     /// The process's life.
     pub death: &'a SharedDeath,
+    /// What it is told of its cluster, if it is in one.
+    pub member: Option<&'a MemberConfig>,
+    /// The register.
+    pub register: &'a SharedRegister,
+    /// What it may have to declare.
+    pub declaration: &'a Declaration,
+    /// The time.
+    pub now: Time,
     /// For what it draws.
     pub seed: u64,
 }
@@ -87,6 +109,8 @@ pub struct Node {
     acknowledgement_publisher: PublisherAgent<SimulatedPort, SimulatedDisk>,
     rewinder: RewinderAgent<SimulatedPort, SimulatedDisk>,
     query: QueryAgent<SimulatedStreams, SimulatedDisk>,
+    snapshots: SnapshotAgent<SimulatedDisk>,
+    member: Option<Member>,
     counters: CounterSets,
 }
 
@@ -95,7 +119,15 @@ impl Node {
     pub fn assemble(plan: &Plan, started: Started<SimulatedDisk>, parts: &Parts<'_>) -> Self {
         let random = &mut Random::new(parts.seed);
         let Started {
-            bus, acknowledgements, sequencer, journal, acknowledgement_journal, store, report, ..
+            bus,
+            acknowledgements,
+            sequencer,
+            journal,
+            acknowledgement_journal,
+            mut store,
+            report,
+            snapshots,
+            member,
         } = started;
         let port = |port, groups: &[SocketAddrV4]| {
             let address = node_address(parts.node, port);
@@ -108,7 +140,7 @@ impl Node {
             self::publisher(plan, &acknowledgements, ACKNOWLEDGEMENTS, false, random);
         let rewinder = rewinder(plan, &bus, &acknowledgements, random);
         let server = query_server(&bus, &store, random);
-        let counters: CounterSets = vec![
+        let mut counters: CounterSets = vec![
             ("ingress", sequencer.ingress().counters().clone()),
             ("sequencer", sequencer.counters().clone()),
             ("journal", journal.counters()),
@@ -124,7 +156,30 @@ impl Node {
             ("rewinder_source", rewinder.sources()[0].reader.counters().clone()),
             ("query", server.counters().clone()),
         ];
+        let disks = SnapshotDisks {
+            snapshots: SimulatedDisk::new(parts.snapshots, Some(parts.death.clone())),
+            bus: bus_disk(),
+            acknowledgements: acknowledgement_disk(),
+        };
+        let streams = [&bus, &acknowledgements].map(|stream| (stream.session, stream.progress.clone()));
+        let port_of_images = store.offer_images();
+        let snapshots =
+            SnapshotAgent::new(plan.snapshots, streams, port_of_images, snapshots, disks, Arc::default());
+        counters.push(("snapshots", snapshots.counters().clone()));
         let orders: Arc<SequencerOrders> = Arc::default();
+        let ingress = port(NodePort::Ingress, &[INGRESS_A, INGRESS_B]);
+        let (sequencer, member) = match member.zip(parts.member) {
+            None => (SequencerAgent::new(sequencer, ingress, orders.clone()), None),
+            Some((begun, config)) => {
+                let digests = Arc::new(Digests::new(*pick(random, &[1, 8, 64])));
+                store.note_digests(digests.clone());
+                let (member, mut membership) =
+                    Member::assemble(plan, begun, config, &bus, parts, &mut counters);
+                membership.replication = membership.replication.comparing(digests);
+                let agent = SequencerAgent::new(sequencer.following(), ingress, orders.clone());
+                (agent.with_membership(membership), Some(member))
+            }
+        };
         let acknowledgement_publisher = PublisherAgent::new(
             acknowledgement_publisher,
             port(NodePort::AcknowledgementPublisher, &[]),
@@ -133,13 +188,18 @@ impl Node {
         );
         let queries = node_address(parts.node, NodePort::Queries);
         let streams = SimulatedStreams::listen(parts.network, queries, parts.death.clone());
-        let ingress = port(NodePort::Ingress, &[INGRESS_A, INGRESS_B]);
         let rewinder_port = port(NodePort::Rewinder, &[]);
         let publisher_port = port(NodePort::Publisher, &[]);
+        let mut publisher = PublisherAgent::new(publisher, publisher_port, bus_disk(), bus.progress.clone());
+        let mut acknowledgement_publisher = acknowledgement_publisher.ending_with(bus.progress.clone());
+        if let Some(Member { leadership, .. }) = &member {
+            publisher = publisher.led_by(leadership.clone());
+            acknowledgement_publisher = acknowledgement_publisher.led_by(leadership.clone());
+        }
         Self {
-            sequencer: SequencerAgent::new(sequencer, ingress, orders.clone()),
-            publisher: PublisherAgent::new(publisher, publisher_port, bus_disk(), bus.progress.clone()),
-            acknowledgement_publisher: acknowledgement_publisher.ending_with(bus.progress.clone()),
+            sequencer,
+            publisher,
+            acknowledgement_publisher,
             rewinder: RewinderAgent::new(rewinder, rewinder_port, bus_disk(), acknowledgement_disk()),
             query: QueryAgent::new(server, streams, bus_disk(), bus.progress.clone()),
             death: parts.death.clone(),
@@ -150,22 +210,39 @@ impl Node {
             journal,
             acknowledgement_journal,
             store,
+            snapshots,
+            member,
             counters,
         }
     }
 
     /// One duty cycle of one agent.
     pub fn duty(&mut self, agent: AgentName, now: Time) -> Result<usize, Fault> {
-        self.agent(agent).duty(now)
+        self.carry(agent);
+        let done = self.agent(agent).map_or(Ok(0), |agent| agent.duty(now));
+        self.carry(agent);
+        done
+    }
+
+    /// The sequencer's agent talks to the register.
+    fn carry(&mut self, agent: AgentName) {
+        if let Some(member) = self.member.as_mut().filter(|_| agent == AgentName::Sequencer) {
+            member.line.carry(self.death.borrow().is_dead());
+        }
     }
 
     /// Closes all agents in order.
     pub fn close(&mut self, now: Time) -> Result<(), Fault> {
-        AgentName::ALL.iter().try_for_each(|&agent| self.agent(agent).close(now))
+        AgentName::ALL.iter().try_for_each(|&agent| self.agent(agent).map_or(Ok(()), |it| it.close(now)))
     }
 
-    /// Whether everything taken is applied, journalled and published.
+    /// Whether everything taken is applied, journalled and published; of a member, journalled: what is not committed others may commit.
     pub fn caught_up(&self) -> bool {
+        if self.member.is_some() {
+            return [&self.bus, &self.acknowledgements]
+                .into_iter()
+                .all(|stream| stream.progress.journalled.get() == stream.progress.sequenced.get());
+        }
         let applied = self.bus.progress.applied.get() == self.bus.progress.sequenced.get();
         applied
             && [&self.bus, &self.acknowledgements].into_iter().all(|stream| {
@@ -179,6 +256,32 @@ impl Node {
         self.bus.progress.finished.get() == 1 && self.acknowledgements.progress.finished.get() == 1
     }
 
+    /// The epoch in which it leads, if it does. A node that is alone leads in none.
+    pub fn leads(&self) -> Option<u32> {
+        let membership = self.sequencer.membership()?;
+        membership.replication.is_leading().then(|| membership.replication.epoch())
+    }
+
+    /// The newest epoch it knows; 0 without a cluster.
+    pub fn epoch(&self) -> u32 {
+        self.sequencer.membership().map_or(0, |membership| membership.replication.epoch())
+    }
+
+    /// Its incarnation; 0 without a cluster.
+    pub fn incarnation(&self) -> u64 {
+        self.member.as_ref().map_or(0, |member| member.life.incarnation)
+    }
+
+    /// Since which incarnation it has lost nothing.
+    pub fn whole_since(&self) -> u64 {
+        self.member.as_ref().map_or(0, |member| member.life.whole_since)
+    }
+
+    /// Behind which entry its log must be cut back, if it must: it stopped for that.
+    pub fn cut_after(&self) -> Option<u64> {
+        self.member.as_ref().and_then(|member| member.leadership.cut_after())
+    }
+
     /// Shows every counter with its set's name.
     pub fn for_each_counter(&self, visit: &mut dyn FnMut(&'static str, &'static str, u64)) {
         for (set, counters) in &self.counters {
@@ -186,8 +289,12 @@ impl Node {
         }
     }
 
-    fn agent(&mut self, agent: AgentName) -> &mut dyn Agent {
-        match agent {
+    /// An agent, where there is one.
+    fn agent(&mut self, agent: AgentName) -> Option<&mut dyn Agent> {
+        Some(match agent {
+            AgentName::ReplicaRewinder => {
+                return self.member.as_mut().map(|it| &mut it.rewinder as &mut dyn Agent);
+            }
             AgentName::Sequencer => &mut self.sequencer,
             AgentName::Journal => &mut self.journal,
             AgentName::Store => &mut self.store,
@@ -196,7 +303,8 @@ impl Node {
             AgentName::AcknowledgementPublisher => &mut self.acknowledgement_publisher,
             AgentName::Rewinder => &mut self.rewinder,
             AgentName::Query => &mut self.query,
-        }
+            AgentName::Snapshots => &mut self.snapshots,
+        })
     }
 }
 

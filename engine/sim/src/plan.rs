@@ -1,12 +1,18 @@
 //! What one seed decides: sizes, numbers of everything, how bad it gets, and when.
+mod cluster;
+
+pub use cluster::{ClusterPlan, own_sizes};
+
 use crate::network::Faults;
 use crate::node::AgentName;
+use gds_core::agent::SnapshotConfig;
 use gds_core::agent::start::StartConfig;
 use gds_core::bus::{AdmissionRule, GapPolicy, IngressConfig, Rerequest, SequencerConfig, StartAt};
 use gds_core::disk::BLOCK_BYTES;
 use gds_core::journal::{Durability, JournalConfig};
 use gds_core::memory::RingConfig;
 use gds_core::random::Random;
+use gds_core::snapshot::CHUNK_BYTES;
 use gds_core::store::StoreConfig;
 use gds_core::time::{MICROSECOND_NS, MILLISECOND_NS, SECOND_NS};
 use gds_wire::declaration::{Declaration, Limits, Schema, SchemaDeclaration, TableDeclaration};
@@ -33,6 +39,8 @@ pub const INGRESS_B: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 2
 pub const DOWNSTREAM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 3), 5003);
 /// ... and in some worlds on a second line.
 pub const DOWNSTREAM_B: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 5), 5005);
+/// Where leaders send the nodes what is new.
+pub const REPLICATION: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 6), 5006);
 /// Where acknowledgements are published.
 pub const ACKNOWLEDGEMENTS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 4), 5004);
 /// The ports of each node.
@@ -44,6 +52,9 @@ pub enum NodePort {
     AcknowledgementPublisher,
     Rewinder,
     Queries,
+    Replication,
+    ReplicationGroup,
+    History,
 }
 
 /// The host of a node; they are counted from 0.
@@ -123,6 +134,8 @@ pub struct Plan {
     pub seed: u64,
     /// How many nodes there are.
     pub nodes: usize,
+    /// How they deal with each other; `None`: there is one, and it is alone.
+    pub cluster: Option<ClusterPlan>,
     /// What an acknowledgement stands for.
     pub durability: Durability,
     /// Largest packet downstream.
@@ -131,6 +144,8 @@ pub struct Plan {
     pub start: StartConfig,
     /// The declaration of later starts, in some worlds.
     pub later_declaration: Option<Declaration>,
+    /// When snapshots are taken.
+    pub snapshots: SnapshotConfig,
     /// How many clients at a time.
     pub clients: usize,
     /// Blocks per client.
@@ -169,6 +184,17 @@ pub struct Plan {
     pub whole_train: bool,
 }
 
+/// Drawn by themselves, so that the rest of a seed's plan is what it would be without.
+fn snapshots(seed: u64) -> SnapshotConfig {
+    let random = &mut Random::new(seed ^ 0x5A95_0A75);
+    SnapshotConfig {
+        every_messages: *pick(random, &[0, 20, 100, 400]),
+        segment_bytes: *pick(random, &[2, 4]) * CHUNK_BYTES as u64,
+        // A listener may still ask for everything.
+        keep_messages: None,
+    }
+}
+
 impl Plan {
     /// The plan of a seed.
     pub fn of(seed: u64) -> Self {
@@ -184,10 +210,12 @@ impl Plan {
         let mut plan = Self {
             seed,
             nodes: 1,
+            cluster: None,
             durability,
             payload_bytes_max,
             start,
             later_declaration,
+            snapshots: snapshots(seed),
             clients,
             blocks_per_client: *pick(random, &[5, 30, 100]),
             keys: 2 + random.below(30),
@@ -241,10 +269,12 @@ impl Plan {
         let start = &self.start;
         let (ingress, chaos) = (&start.sequencer.ingress, &self.chaos);
         format!(
-            "seed {}: {:?}, packets of {} B, {:?}, acknowledgements {:?}\n{:?}\n{:?}\n{:?}\n{ingress:?}\n{} clients of up to {} \
+            "seed {}: {} nodes, {:?}, {:?}, packets of {} B, {:?}, acknowledgements {:?}\n{:?}\n{:?}\n{:?}\n{ingress:?}\n{} clients of up to {} \
              blocks, {} keys, values up to {} B; feeds {:?} of up to {}; {} listeners, {} query clients; {} ns of {chaos:?}; later \
              {:?}",
             self.seed,
+            self.nodes,
+            self.cluster,
             self.durability,
             self.payload_bytes_max,
             start.ring,

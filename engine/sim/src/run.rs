@@ -1,5 +1,6 @@
 //! Many seeds, on a few threads, and what came of them.
-use crate::tally::{MUST_HAPPEN, Tally};
+use crate::plan::Plan;
+use crate::tally::{MUST_HAPPEN, MUST_HAPPEN_IN_CLUSTERS, Tally};
 use crate::violation::Violation;
 use crate::world::World;
 use std::cell::Cell;
@@ -7,17 +8,38 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// Which worlds seeds stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worlds {
+    /// One node, alone.
+    Alone,
+    /// Clusters of two, three and five nodes.
+    Clusters,
+}
+
+impl Worlds {
+    /// The plan of a seed.
+    pub fn plan(self, seed: u64) -> Plan {
+        match self {
+            Self::Alone => Plan::of(seed),
+            Self::Clusters => Plan::of_cluster(seed),
+        }
+    }
+}
+
 /// Fewer seeds need not have seen everything.
 const SEEDS_FOR_EVERYTHING: u64 = 1_000;
 
 thread_local! {
     /// The seed that this thread is at, for whoever panics.
-    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+    static SEED: Cell<Option<(Worlds, u64)>> = const { Cell::new(None) };
 }
 
 /// A seed that failed.
 #[derive(Clone, Debug)]
 pub struct Failure {
+    /// The kind of world.
+    pub worlds: Worlds,
     /// The seed.
     pub seed: u64,
     /// What was violated.
@@ -36,8 +58,9 @@ pub struct Outcome {
 }
 
 /// The command that shows a seed again.
-pub fn replay_command(seed: u64) -> String {
-    format!("cargo run --release -p gds-sim -- run --seed {seed} --trace")
+pub fn replay_command(worlds: Worlds, seed: u64) -> String {
+    let clusters = if worlds == Worlds::Clusters { " --clusters" } else { "" };
+    format!("cargo run --release -p gds-sim -- run{clusters} --seed {seed} --trace")
 }
 
 /// From here on a panic says which seed it came from, and ends the process with code 1.
@@ -45,15 +68,15 @@ pub fn explain_panics() {
     let inner = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         inner(info);
-        if let Some(seed) = SEED.get() {
-            eprintln!("seed {seed} failed: the engine asserts\n  replay: {}", replay_command(seed));
+        if let Some((worlds, seed)) = SEED.get() {
+            eprintln!("seed {seed} failed: the engine asserts\n  replay: {}", replay_command(worlds, seed));
             std::process::exit(1);
         }
     }));
 }
 
 /// Runs seeds `first..first + count` on `threads` threads, telling now and then how far it is.
-pub fn run(first: u64, count: u64, threads: usize, progress: bool) -> Outcome {
+pub fn run(worlds: Worlds, first: u64, count: u64, threads: usize, progress: bool) -> Outcome {
     let next = AtomicU64::new(first);
     let stop = AtomicBool::new(false);
     let outcome = Mutex::new(Outcome::default());
@@ -66,7 +89,7 @@ pub fn run(first: u64, count: u64, threads: usize, progress: bool) -> Outcome {
                     if seed >= first.saturating_add(count) {
                         break;
                     }
-                    let result = run_one(seed, false);
+                    let result = run_one(worlds, seed, false);
                     let mut outcome = outcome.lock().expect("nobody panics while holding it");
                     match result {
                         Ok(tally) => {
@@ -74,7 +97,7 @@ pub fn run(first: u64, count: u64, threads: usize, progress: bool) -> Outcome {
                             outcome.tally.merge(&tally);
                         }
                         Err(violation) => {
-                            outcome.failures.push(Failure { seed, violation });
+                            outcome.failures.push(Failure { worlds, seed, violation });
                             stop.store(true, Ordering::Relaxed);
                         }
                     }
@@ -89,19 +112,23 @@ pub fn run(first: u64, count: u64, threads: usize, progress: bool) -> Outcome {
 }
 
 /// Runs one seed.
-pub fn run_one(seed: u64, tracing: bool) -> Result<Tally, Violation> {
-    SEED.set(Some(seed));
-    let result = World::new(seed, tracing).run();
+pub fn run_one(worlds: Worlds, seed: u64, tracing: bool) -> Result<Tally, Violation> {
+    SEED.set(Some((worlds, seed)));
+    let result = World::of(worlds.plan(seed), tracing).run();
     SEED.set(None);
     result.map(|report| report.tally)
 }
 
 /// What should have happened and did not.
-pub fn missing(outcome: &Outcome) -> Vec<&'static str> {
+pub fn missing(worlds: Worlds, outcome: &Outcome) -> Vec<&'static str> {
     if outcome.seeds < SEEDS_FOR_EVERYTHING {
         return Vec::new();
     }
-    MUST_HAPPEN.iter().copied().filter(|name| outcome.tally.get(name) == 0).collect()
+    let must_happen = match worlds {
+        Worlds::Alone => MUST_HAPPEN,
+        Worlds::Clusters => MUST_HAPPEN_IN_CLUSTERS,
+    };
+    must_happen.iter().copied().filter(|name| outcome.tally.get(name) == 0).collect()
 }
 
 fn tell_progress(outcome: &Mutex<Outcome>, count: u64, stop: &AtomicBool, began: Instant) {

@@ -241,6 +241,11 @@ impl Truth {
         Ok(())
     }
 
+    /// What was shown is right as far as it is known.
+    pub fn check_shown(&self) -> Checked {
+        (1..=self.known()).try_for_each(|sequence| self.check_acknowledgement(sequence))
+    }
+
     /// Nothing that was shown waits for a message that nobody saw.
     pub fn check_complete(&self) -> Checked {
         ensure!(

@@ -3,6 +3,7 @@
 //! Every part has a duty cycle and is driven at random moments, in random order. Things go wrong for a while; then nothing does any
 //! more, and everything must come to its end. All that leaves a node is held against the [`Truth`](crate::truth::Truth).
 mod chaos;
+mod cluster;
 mod ending;
 mod host;
 mod schedule;
@@ -12,11 +13,13 @@ use crate::actor::{Client, Feed, Listener, Reader, Scene, Stranger};
 use crate::clock::{Clock, SharedClock};
 use crate::machine::Machine;
 use crate::network::{Network, SharedNetwork};
-use crate::node::AgentName;
+use crate::node::{AgentName, Node};
 use crate::plan::{Plan, node_host};
+use crate::register::{Register, SharedRegister};
 use crate::tally::Tally;
 use crate::truth::Truth;
 use crate::violation::{Checked, Violation, broken};
+use cluster::Cluster;
 use gds_core::agent::start::acknowledgement_session;
 use gds_core::random::Random;
 use gds_core::time::SECOND_NS;
@@ -57,6 +60,9 @@ pub struct World {
     network: SharedNetwork,
     /// The nodes, from 0.
     hosts: Vec<Host>,
+    /// Who leads, where there is more than one.
+    register: SharedRegister,
+    cluster: Cluster,
     truth: Truth,
     /// The last number that any process committed.
     committed: u64,
@@ -79,11 +85,6 @@ pub struct World {
 }
 
 impl World {
-    /// The world of a seed. `tracing`: it tells what happens.
-    pub fn new(seed: u64, tracing: bool) -> Self {
-        Self::of(Plan::of(seed), tracing)
-    }
-
     /// The world of a plan.
     pub fn of(plan: Plan, tracing: bool) -> Self {
         let clock: SharedClock = SharedClock::new(Clock::default());
@@ -91,7 +92,11 @@ impl World {
         let network = Network::new(plan.seed ^ 0x0E7, &clock, nodes);
         network.borrow_mut().faults = plan.chaos.faults;
         network.borrow_mut().stream_bytes_max = plan.stream_bytes_max;
-        let host = |node| Host::new(Machine::new(node, &plan, &clock, &network));
+        let register = Register::new(plan.seed ^ 0x4E6, &clock);
+        if let Some(cluster) = &plan.cluster {
+            register.borrow_mut().faults = cluster.register;
+        }
+        let host = |node| Host::new(Machine::new(node, &plan, &clock, &network, &register));
         let hosts: Vec<Host> = (0..plan.nodes).map(host).collect();
         let mut truth = Truth::new(plan.payload_bytes_max);
         truth.may_declare(&plan.start.declaration);
@@ -105,6 +110,8 @@ impl World {
             clock,
             network,
             hosts,
+            register,
+            cluster: Cluster::default(),
             truth,
             committed: 0,
             stream: Session::BLANK,
@@ -139,6 +146,13 @@ impl World {
         loop {
             self.step()?;
             if self.is_phase_over()? {
+                if self.is_stopped_for_good() {
+                    self.tally.add("cluster.streams stopped", 1);
+                    self.tell(|| "no member is whole: the stream stays stopped".into());
+                    self.truth.check_shown()?;
+                    self.add_up();
+                    return Ok(Report { tally: self.tally, trace: self.trace });
+                }
                 match self.phase {
                     Phase::Faulty => self.calm_down(),
                     Phase::Calm => self.end_stream(),
@@ -226,6 +240,7 @@ impl World {
         let index = self.schedule.next();
         let slot = self.schedule.slot(index);
         self.clock.advance_to(slot.due_ns);
+        self.register.borrow_mut().settle();
         self.start_processes()?;
         let work = self.take_turn(slot.turn)?;
         self.note(index as u64, work as u64);
@@ -249,7 +264,12 @@ impl World {
         {
             return self.random.below(pause_ns);
         }
-        let idle_ns_max = if calm { CALM_IDLE_NS_MAX } else { self.plan.idle_ns_max };
+        let calm_idle_ns_max = match (&self.plan.cluster, slot.turn) {
+            // Heartbeats must come in time.
+            (Some(cluster), Turn::Agent(_, AgentName::Sequencer)) => cluster.heartbeat_ns / 4,
+            _ => CALM_IDLE_NS_MAX,
+        };
+        let idle_ns_max = if calm { calm_idle_ns_max } else { self.plan.idle_ns_max };
         let idle_ns = (2_000u64 << slot.idle.min(20)).min(idle_ns_max);
         500 + self.random.below(if slot.idle == 0 { 3_000 } else { idle_ns })
     }
@@ -297,6 +317,7 @@ impl World {
     fn is_phase_over(&self) -> Checked<bool> {
         let now_ns = self.clock.now_ns();
         let over = match self.phase {
+            _ if self.is_stopped_for_good() => true,
             Phase::Faulty => now_ns >= self.plan.faulty_ns,
             Phase::Calm => self.is_everybody_done(),
             Phase::Ending => self.has_everybody_seen_the_end(),
@@ -312,6 +333,7 @@ impl World {
 
     fn is_everybody_done(&self) -> bool {
         self.hosts.iter().all(Host::is_up)
+            && self.is_in_sync()
             && self.clients.iter().all(Client::is_done)
             && self.feeds.iter().all(|feed| feed.is_done(&self.truth))
             && self.readers.iter().all(Reader::is_done)
@@ -319,13 +341,12 @@ impl World {
 
     fn has_everybody_seen_the_end(&self) -> bool {
         let end = self.truth.ended_at();
-        let finished = |host: &Host| {
-            host.node.as_ref().is_some_and(|node| {
-                let trains = !self.plan.whole_train || node.finished();
-                node.acknowledgements.progress.published.get() == end && trains
-            })
-        };
-        end > 0 && self.hosts.iter().all(finished) && self.listeners.iter().all(Listener::is_done)
+        let nodes = || self.hosts.iter().filter_map(|host| host.node.as_ref());
+        // Of a cluster only the leader sends the train.
+        let trains = !self.plan.whole_train || nodes().any(Node::finished);
+        let published = |node: &Node| node.acknowledgements.progress.published.get() == end;
+        let acknowledged = nodes().count() == self.hosts.len() && nodes().all(published);
+        end > 0 && trains && acknowledged && self.listeners.iter().all(Listener::is_done)
     }
 
     fn calm_down(&mut self) {
@@ -345,6 +366,7 @@ impl World {
             self.truth.known(),
             self.truth.shown_last()
         )];
+        lines.extend(self.describe_cluster());
         lines.extend(self.clients.iter().filter(|client| !client.is_done()).map(Client::describe));
         lines.extend(
             self.feeds
@@ -399,6 +421,13 @@ impl World {
             }
             tally.add("world.processes", machine.incarnations);
         }
+        let fates = self.register.borrow().fates;
+        tally.add("register.reads", fates.reads);
+        tally.add("register.swaps", fates.swaps);
+        tally.add("register.swaps refused", fates.refused);
+        tally.add("register.requests lost", fates.lost);
+        tally.add("register.swaps of nobody", fates.orphaned);
+        tally.add("register.silences", fates.silences);
         tally.add("world.simulated ms", self.clock.now_ns() / 1_000_000);
     }
 

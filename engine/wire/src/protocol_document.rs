@@ -10,6 +10,7 @@ use crate::query::{
     encode_status,
 };
 use crate::refusal::{Refusal, RefusalReason};
+use crate::replication::{HistoryRequest, LeaderPacketBuilder, Prefix, StoreDigest, Watermark, heartbeat};
 use crate::session::Session;
 use crate::soup::{self, Login, LoginAccepted, RejectCode};
 use crate::transaction::{Operation, OperationKind, Transaction, TransactionBuilder};
@@ -184,6 +185,39 @@ fn answers(examples: &mut Examples) {
     ]);
 }
 
+fn replication(examples: &mut Examples) {
+    let prefix = Prefix {
+        node: 1,
+        drains: false,
+        epoch: 3,
+        before: 2,
+        entry_epoch: 3,
+        incarnation: 7,
+        committed: 2,
+        revision: 9,
+    };
+    let packet = filled(|buffer| {
+        let mut builder = LeaderPacketBuilder::entries(buffer, STREAM, 3);
+        assert!(builder.push(&bus_message(Kind::EndOfSession, CLIENT, 9, &[])));
+        let entries_bytes = builder.finish();
+        LeaderPacketBuilder::finish(buffer, entries_bytes, &prefix)
+    });
+    let drains = Prefix { drains: true, entry_epoch: 0, ..prefix };
+    let (node, stream, epoch, incarnation) = (2, STREAM, 3, 5);
+    let watermark =
+        Watermark { node, stream, epoch, incarnation, whole_since: 4, matched: 3, last: 3, applied: 2 };
+    let request = HistoryRequest { node, stream, epoch, incarnation, from: 2, to: 3 };
+    let digest = 0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f;
+    let digest = StoreDigest { node: 1, stream, epoch, incarnation: 7, sequence: 3, digest };
+    examples.extend([
+        ("leader-packet".into(), packet),
+        ("leader-heartbeat".into(), heartbeat(STREAM, 4, &drains).to_vec()),
+        ("watermark".into(), watermark.to_bytes().to_vec()),
+        ("history-request".into(), request.to_bytes().to_vec()),
+        ("store-digest".into(), digest.to_bytes().to_vec()),
+    ]);
+}
+
 #[test]
 fn should_produce_every_example_of_the_document() {
     let mut produced = Examples::new();
@@ -191,6 +225,7 @@ fn should_produce_every_example_of_the_document() {
     logins(&mut produced);
     requests(&mut produced);
     answers(&mut produced);
+    replication(&mut produced);
     let documented = documented();
     for (name, bytes) in &produced {
         assert_eq!(documented.get(name), Some(bytes), "the example {name} in docs/PROTOCOL.md");

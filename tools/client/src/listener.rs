@@ -57,7 +57,7 @@ impl Listener {
             next: config.next,
             window_packets: 16_384,
             packet_bytes_max: network.config().network.max_payload_bytes,
-            rewinders: vec![network.addresses().rewinder],
+            rewinders: network.rewinders(),
             gaps_max: 4096,
             seed: config.seed,
             ..ReceiverConfig::default()

@@ -57,12 +57,14 @@ impl From<NicError> for ClientError {
     }
 }
 
-/// A node's addresses, and how to open ports towards them.
+/// A node's addresses, those of its cluster, and how to open ports towards them.
 #[derive(Clone, Debug)]
 pub struct Network {
     config: Config,
     interface: Ipv4Addr,
     addresses: Addresses,
+    /// Of the node, and behind it the other nodes of its cluster.
+    nodes: Vec<Ipv4Addr>,
 }
 
 impl Network {
@@ -70,12 +72,29 @@ impl Network {
     pub fn of(config: &Config) -> Result<Self, ClientError> {
         let interface = settings::interface(config).resolve()?.address;
         let node = settings::node(config).unwrap_or(interface);
-        Ok(Self { addresses: Addresses::of(config, node), interface, config: config.clone() })
+        let peers =
+            if settings::cluster_node(config).is_some() { settings::peers(config) } else { Vec::new() };
+        let nodes = std::iter::once(node).chain(peers.into_iter().map(|(_, address)| address)).collect();
+        Ok(Self { addresses: Addresses::of(config, node), interface, nodes, config: config.clone() })
     }
 
     /// Where the node is.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// Where missed messages are asked for: the node, and the other nodes of its cluster.
+    pub fn rewinders(&self) -> Vec<SocketAddrV4> {
+        self.on_all(self.addresses.rewinder.port())
+    }
+
+    /// Where queries are asked: the node, and the other nodes of its cluster.
+    pub fn queries(&self) -> Vec<SocketAddrV4> {
+        self.on_all(self.addresses.query.port())
+    }
+
+    fn on_all(&self, port: u16) -> Vec<SocketAddrV4> {
+        self.nodes.iter().map(|node| SocketAddrV4::new(*node, port)).collect()
     }
 
     /// The configuration.

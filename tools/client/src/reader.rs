@@ -45,14 +45,21 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Connects and logs in.
+    /// Connects and logs in: to the node, or when it does not answer in time to another one of its cluster.
     pub fn open(
         network: &Network,
         user: &str,
         password: &str,
         timeout: Duration,
     ) -> Result<Self, ClientError> {
-        Self::open_at(network.addresses().query, user, password, timeout)
+        let mut silence = None;
+        for server in network.queries() {
+            match Self::open_at(server, user, password, timeout) {
+                Err(error @ ClientError::Silence { .. }) => silence = silence.or(Some(error)),
+                opened => return opened,
+            }
+        }
+        Err(silence.expect("there is a node"))
     }
 
     /// The same towards this address.

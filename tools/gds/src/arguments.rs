@@ -39,6 +39,12 @@ pub enum Command {
     Delete(Delete),
     /// Show what a node says of itself
     Status(Status),
+    /// Show who leads a cluster, who is in sync, how far each node is, and what is wrong
+    Cluster(Cluster),
+    /// Hand the lead over to another node, without a refused transaction (on the leader's machine)
+    Failover(Failover),
+    /// Make a stopped node lead next when no whole member is left or the register was lost; transactions may be missing
+    ForceLead(ForceLead),
     /// Show where a node's time goes: how long messages take to each stage (on the node's machine)
     Stages(Stages),
     /// Show what AF_XDP has the kernel do with each packet, and what an interface has now
@@ -312,6 +318,83 @@ pub struct Status {
     /// Where the node is
     #[command(flatten)]
     pub node: NodeAddress,
+}
+
+/// How the nodes of a cluster are asked.
+#[derive(Args, Clone)]
+pub struct ClusterLogin {
+    /// Configuration of one of its nodes
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+    /// User to log in as, on each node
+    #[arg(long, default_value = "reader")]
+    pub user: String,
+    /// Password (or the environment variable GDS_PASSWORD)
+    #[arg(long, env = "GDS_PASSWORD", default_value = "reader", hide_env_values = true)]
+    pub password: String,
+    /// Pass over nodes that give no answer within so many seconds
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    pub timeout: f64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gds cluster`
+#[derive(Args)]
+#[command(
+    after_help = "Reads the register itself, and asks each node over its query port: runs on any machine that reaches them, and disturbs none. \
+Exit code 1 when something is wrong; each line that begins with ! says what, and what to do.\n\n\
+Examples:\n  gds cluster --config node.toml\n  gds cluster --config node.toml --watch\n  gds cluster --config node.toml --wait 30 --json"
+)]
+pub struct Cluster {
+    /// How the nodes are asked
+    #[command(flatten)]
+    pub login: ClusterLogin,
+    /// Look again every second until interrupted
+    #[arg(long, conflicts_with = "wait")]
+    pub watch: bool,
+    /// Wait until nothing is wrong, so many seconds at most
+    #[arg(long, value_name = "SECONDS")]
+    pub wait: Option<f64>,
+}
+
+/// `gds failover`
+#[derive(Args)]
+#[command(
+    after_help = "Run it on the leader's machine, as the user that runs the node. The leader takes nothing more, its successor commits all that it took and \
+goes on: clients resend what was under way, and no transaction is refused. Without a successor in time the node goes on as it was.\n\n\
+Example:\n  gds failover --config node.toml"
+)]
+pub struct Failover {
+    /// The node's configuration
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Let the node go on as it was when nobody has taken over after so many milliseconds; 60000 at most
+    #[arg(long, default_value_t = 2_000, value_name = "MILLISECONDS")]
+    pub wait_ms: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gds force-lead`
+#[derive(Args)]
+#[command(
+    after_help = "For three cases: no node is left that is in sync and has its whole journal; the register lost what it held; a node that has been alone until now \
+becomes the first of a cluster. Stop all nodes, choose the one whose journal is to count, and run this on its machine. Without --accept-loss it only says what may be \
+missing, and changes nothing. With it the register names this node, and its next start leads.\n\n\
+The stream keeps its MoldUDP64 session. Where acknowledged transactions are lost, their numbers are given to others: clients and listeners that have seen the lost ones must \
+begin anew (docs/FAILOVER.md).\n\n\
+Examples:\n  gds force-lead --config node.toml\n  gds force-lead --config node.toml --accept-loss"
+)]
+pub struct ForceLead {
+    /// How the other nodes are asked
+    #[command(flatten)]
+    pub login: ClusterLogin,
+    /// Go on without what may be missing
+    #[arg(long)]
+    pub accept_loss: bool,
 }
 
 /// `gds journal`

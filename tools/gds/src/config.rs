@@ -20,6 +20,10 @@ pub fn run(arguments: &ConfigArguments) -> Outcome {
         let cpu = if core.cpu < 0 { "not pinned".to_owned() } else { format!("processor {}", core.cpu) };
         println!("  core ({cpu}, idle {:?}): {}", core.idle, agents.join(", "));
     }
+    let cluster = &config.cluster;
+    if cluster.node > 0 {
+        println!("  node {} of {}, register {}", cluster.node, cluster.peer.len() + 1, cluster.register);
+    }
     Ok(())
 }
 

@@ -2,10 +2,13 @@
 #![forbid(unsafe_code)]
 mod arguments;
 mod bench;
+mod cluster;
 mod config;
 mod demo;
 mod describe;
 mod exit;
+mod failover;
+mod force_lead;
 mod journal;
 mod progress;
 mod query;
@@ -34,6 +37,9 @@ fn main() -> ExitCode {
         Command::Put(arguments) => write::put(arguments),
         Command::Delete(arguments) => write::delete(arguments),
         Command::Status(arguments) => query::status(arguments),
+        Command::Cluster(arguments) => cluster::run(arguments),
+        Command::Failover(arguments) => failover::run(arguments),
+        Command::ForceLead(arguments) => force_lead::run(arguments),
         Command::Stages(arguments) => stages::run(arguments),
         Command::Xdp(arguments) => xdp::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),

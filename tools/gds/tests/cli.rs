@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 17] = [
     "demo",
     "run",
     "config",
@@ -19,6 +19,9 @@ const COMMANDS: [&str; 14] = [
     "put",
     "delete",
     "status",
+    "cluster",
+    "failover",
+    "force-lead",
     "xdp",
     "journal",
     "tune",

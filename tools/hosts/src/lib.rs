@@ -1,16 +1,24 @@
-//! Two hosts on one machine, for tests and benchmarks: network namespaces joined by a pair of virtual Ethernet interfaces (veth).
+//! Hosts on one machine, for tests and benchmarks: two network namespaces joined by a pair of virtual Ethernet interfaces (veth), which is
+//! what AF_XDP can be tried on, or any number in a [`Mesh`] whose lines can be cut.
 //!
 //! Each host has the interface [`INTERFACE`] with its address of [`ADDRESS`], and a loopback interface of its own, so ports and
 //! groups cannot clash with anybody's. It takes root, and `ip` of the package iproute2.
 //!
 //! Programs run on a host by [`Hosts::command`], a piece of work by [`Hosts::on`], a thread to its end by [`Hosts::enter`], and a
 //! whole test by [`rerun_on`], which starts the test's own process again over there.
+//!
+//! A run that was killed leaves its hosts behind, with the programs on them; the next one to make hosts removes them.
 #![forbid(unsafe_code)]
+mod mesh;
+
+pub use mesh::Mesh;
+
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The name of the interface on either host.
@@ -36,16 +44,18 @@ impl Hosts {
     /// # Errors
     /// Why there can be none: not root, no `ip`, a kernel without namespaces.
     pub fn new() -> Result<Self, String> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let hosts = Self { names: names(&format!("gds-{}-{number}", std::process::id())), made_here: true };
+        remove_leftovers(PREFIX);
+        let names = names(2).try_into().expect("two names");
+        let hosts = Self { names, made_here: true };
         hosts.set_up()?;
         Ok(hosts)
     }
 
     /// The hosts of this test, whose process runs on host 1; `None` where [`rerun_on`] did not start it.
     pub fn around() -> Option<Self> {
-        std::env::var(PAIR).ok().map(|pair| Self { names: names(&pair), made_here: false })
+        std::env::var(PAIR)
+            .ok()
+            .map(|pair| Self { names: [0, 1].map(|host| format!("{pair}-{host}")), made_here: false })
     }
 
     fn set_up(&self) -> Result<(), String> {
@@ -98,11 +108,7 @@ impl Hosts {
     /// # Errors
     /// What the kernel says.
     pub fn enter(&self, host: usize) -> Result<(), String> {
-        let name = &self.names[host];
-        let failed = |error: &dyn std::fmt::Display| format!("cannot enter the namespace {name}: {error}");
-        let namespace = File::open(format!("/run/netns/{name}")).map_err(|error| failed(&error))?;
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(|error| failed(&error))
+        enter(&self.names[host])
     }
 }
 
@@ -114,8 +120,45 @@ impl Drop for Hosts {
     }
 }
 
-fn names(pair: &str) -> [String; 2] {
-    [0, 1].map(|host| format!("{pair}-{host}"))
+/// What the names of all hosts begin with; behind it the process that made them, a number, and the host's.
+const PREFIX: &str = "gds-";
+
+/// Names for so many new hosts.
+fn names(hosts: usize) -> Vec<String> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    (0..hosts).map(|host| format!("{PREFIX}{}-{number}-{host}", std::process::id())).collect()
+}
+
+/// The process that made a host, by the host's name.
+fn maker(name: &str, prefix: &str) -> Option<u32> {
+    let mut parts = name.strip_prefix(prefix)?.split('-');
+    let maker = parts.next()?.parse().ok()?;
+    (parts.next()?.parse::<u32>().is_ok() && parts.next()?.parse::<u32>().is_ok()).then_some(maker)
+}
+
+/// Removes hosts whose makers are gone, and ends what still runs on them.
+fn remove_leftovers(prefix: &str) {
+    let Ok(entries) = fs::read_dir("/run/netns") else { return };
+    for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+        if maker(&name, prefix).is_none_or(|maker| fs::exists(format!("/proc/{maker}")).unwrap_or(true)) {
+            continue;
+        }
+        let left = ip(&format!("netns pids {name}")).unwrap_or_default();
+        for process in left.split_whitespace() {
+            let _ = Command::new("kill").args(["-KILL", process]).stderr(Stdio::null()).status();
+        }
+        // Another test may be at the same.
+        let _ = ip(&format!("netns delete {name}"));
+    }
+}
+
+/// Moves this thread to a host.
+fn enter(name: &str) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot enter the namespace {name}: {error}");
+    let namespace = File::open(format!("/run/netns/{name}")).map_err(|error| failed(&error))?;
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .map_err(|error| failed(&error))
 }
 
 /// Runs the test `name` of this test binary on host 1 of a new pair, in a process of its own, with these environment variables, and
@@ -154,6 +197,25 @@ fn ip(arguments: &str) -> Result<String, String> {
     }
 }
 
+/// Runs several lines of arguments of `ip` on a host.
+fn ip_batch(name: &str, lines: &str) -> Result<(), String> {
+    let mut command = Command::new("ip");
+    command
+        .args(["-n", name, "-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("ip (package iproute2): {error}"))?;
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let written = stdin.write_all(lines.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().map_err(|error| format!("ip: {error}"))?;
+    if output.status.success() && written.is_ok() {
+        return Ok(());
+    }
+    Err(format!("ip -n {name} -batch: {}\n{lines}", String::from_utf8_lossy(&output.stderr).trim()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +241,30 @@ mod tests {
         let name = hosts.name(0).to_owned();
         drop(hosts);
         assert!(!std::path::Path::new("/run/netns").join(name).exists());
+    }
+
+    #[test]
+    fn hosts_of_a_run_that_was_killed_are_removed_with_what_runs_on_them() {
+        // A process that has ended made these.
+        let mut gone = Command::new("true").spawn().expect("`true` is there");
+        let maker = gone.id();
+        gone.wait().expect("it ends");
+        // Not the names of others, which tests beside this one may be removing.
+        let name = format!("left-{maker}-0-0");
+        if let Err(why) = ip(&format!("netns add {name}")) {
+            return println!("skipped: no network namespaces: {why}");
+        }
+        let mut left = Command::new("ip");
+        left.args(["netns", "exec", &name, "sleep", "1000"]);
+        let mut left = left.spawn().expect("it starts");
+        while !ip(&format!("netns pids {name}")).expect("it is there").contains(&left.id().to_string()) {
+            std::thread::yield_now();
+        }
+        remove_leftovers("left-");
+        assert!(!std::path::Path::new("/run/netns").join(&name).exists());
+        assert!(!left.wait().expect("it was ended").success());
+        assert_eq!(super::maker("gds-12-0-1", PREFIX), Some(12));
+        assert_eq!(["gds-12", "gds-x-0-1", "own-12-0-1"].map(|name| super::maker(name, PREFIX)), [None; 3]);
     }
 
     #[test]

@@ -110,8 +110,28 @@ const STEPS: &[Step] = &[
         }),
     },
     Step {
+        name: "clusters",
+        shows: "5,000 seeds of clusters of two, three and five nodes: takeovers under every fault, against a plain model",
+        obstacle: none,
+        work: Work::Command(|| {
+            let run = [
+                "run",
+                "--profile",
+                "test",
+                "--package",
+                "gds-sim",
+                "--",
+                "run",
+                "--clusters",
+                "--seeds",
+                "5000",
+            ];
+            cargo(&run)
+        }),
+    },
+    Step {
         name: "mutations",
-        shows: "the simulator notices broken deduplication, gap fill and journal order",
+        shows: "the simulator notices broken deduplication, gap fill and journal order, and each safety rule of replication left out",
         obstacle: none,
         work: Work::Command(|| {
             let build = ["run", "--profile", "test", "--package", "gds-sim", "--features", "mutations"];

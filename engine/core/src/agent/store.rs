@@ -62,7 +62,7 @@ impl<D: Disk> StoreAgent<D> {
         acknowledgement_progress: Arc<Progress>,
     ) -> Self {
         assert_eq!(store.applied() + 1, source.next_sequence(), "the store goes on where it stands");
-        Self {
+        let agent = Self {
             store,
             source,
             disk,
@@ -75,6 +75,15 @@ impl<D: Disk> StoreAgent<D> {
             digests: None,
             counters: Arc::default(),
             images: None,
+        };
+        agent.show_applied();
+        agent
+    }
+
+    fn show_applied(&self) {
+        self.progress.applied.set(self.store.applied());
+        if self.store.sessions().stream_ended() {
+            self.progress.ended.set(self.store.applied());
         }
     }
 
@@ -227,10 +236,7 @@ impl<D: Disk> Agent for StoreAgent<D> {
             self.acknowledgement_progress.sequenced.set(acknowledged);
             // The number of an acknowledgement is known to all who have the message: outcomes need no commit of their own.
             self.acknowledgement_progress.committed.set(acknowledged);
-            self.progress.applied.set(self.store.applied());
-            if self.store.sessions().stream_ended() {
-                self.progress.ended.set(self.store.applied());
-            }
+            self.show_applied();
         }
         let status_ns = if applied > 0 { STATUS_BUSY_NS } else { STATUS_IDLE_NS };
         if self.status_applied != self.store.applied() && now.monotonic_ns >= self.status_shown_ns + status_ns

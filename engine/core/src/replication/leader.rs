@@ -51,13 +51,14 @@ impl Leader {
     /// A watermark of this epoch from the peer at `place`. False when it is of an older life, or says nothing new.
     pub fn on_watermark(&mut self, place: usize, watermark: &Watermark, now_ns: u64) -> bool {
         let heard = &mut self.heard[place];
-        if watermark.incarnation < heard.incarnation {
+        let old_counts = active(Mutation::OldIncarnation);
+        if watermark.incarnation < heard.incarnation && !old_counts {
             return false;
         }
-        let same = watermark.incarnation == heard.incarnation;
+        let same = watermark.incarnation == heard.incarnation || old_counts;
         let before = if same { heard.matched } else { 0 };
         *heard = Heard {
-            incarnation: watermark.incarnation,
+            incarnation: watermark.incarnation.max(heard.incarnation),
             whole_since: watermark.whole_since,
             matched: watermark.matched.max(before),
             last: watermark.last,

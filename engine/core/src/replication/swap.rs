@@ -6,7 +6,7 @@ use super::register::{RegisterAnswer, RegisterPort, RegisterRequest, RegisterSta
 use crate::mutation::{Mutation, active};
 
 /// A swap whose outcome is not known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct OpenSwap {
     revision: u64,
     value: RegisterValue,
@@ -20,6 +20,8 @@ pub(super) struct RegisterClient {
     read_wanted: bool,
     /// A request is under way.
     waiting: bool,
+    /// The swap that it asks for, if it is one. It need not be the one that is open: that may have been abandoned, and another proposed.
+    asked: Option<OpenSwap>,
     /// Nothing is asked before this time.
     due_ns: u64,
     retry_ns: u64,
@@ -28,7 +30,7 @@ pub(super) struct RegisterClient {
 impl RegisterClient {
     /// It was read as `known`. After silence it is asked again `retry_ns` later.
     pub fn new(known: RegisterState, retry_ns: u64) -> Self {
-        Self { known, open: None, read_wanted: false, waiting: false, due_ns: 0, retry_ns }
+        Self { known, open: None, read_wanted: false, waiting: false, asked: None, due_ns: 0, retry_ns }
     }
 
     /// What it was last known to hold.
@@ -69,24 +71,27 @@ impl RegisterClient {
                 None => return changed,
             };
             self.waiting = port.ask(&request);
+            self.asked = self.open.clone().filter(|_| self.waiting);
         }
         changed
     }
 
     fn answered(&mut self, now_ns: u64, answer: RegisterAnswer) -> bool {
         self.waiting = false;
+        let asked = self.asked.take();
         if active(Mutation::SilenceIsNo) && !matches!(answer, RegisterAnswer::Swapped(_)) {
             self.open = None;
         }
         match answer {
-            RegisterAnswer::Swapped(revision) => match self.open.take() {
+            RegisterAnswer::Swapped(revision) if asked == self.open => match self.open.take() {
                 Some(open) => self.learn(RegisterState { revision, value: Some(open.value) }),
-                // It was abandoned meanwhile.
-                None => {
-                    self.read_wanted = true;
-                    false
-                }
+                None => false,
             },
+            RegisterAnswer::Swapped(_) => {
+                // It was abandoned meanwhile. What has been proposed since names an older revision, and will be refused.
+                self.read_wanted = true;
+                false
+            }
             RegisterAnswer::Holds(state) => {
                 self.read_wanted = false;
                 self.learn(state)
@@ -187,5 +192,20 @@ mod tests {
         assert_eq!(port.asked[1], RegisterRequest::Read);
         port.answers.push_back(RegisterAnswer::Holds(state(5, 2)));
         assert!(client.duty(2, &mut port));
+    }
+
+    #[test]
+    fn an_answer_to_what_was_abandoned_is_none_to_what_was_proposed_since() {
+        let (mut client, mut port) = (RegisterClient::new(state(4, 1), 100), Port::default());
+        client.propose(value(2));
+        client.duty(0, &mut port);
+        client.abandon();
+        client.propose(value(3));
+        port.answers.push_back(RegisterAnswer::Swapped(5));
+        assert!(!client.duty(1, &mut port), "epoch 2 is in the register, and not epoch 3");
+        assert_eq!(port.asked[1], RegisterRequest::Swap { revision: 4, value: value(3) });
+        port.answers.push_back(RegisterAnswer::Holds(state(5, 2)));
+        assert!(client.duty(2, &mut port));
+        assert_eq!((client.known(), client.proposed()), (&state(5, 2), None));
     }
 }

@@ -292,7 +292,7 @@ impl<'d> ChunkReader<'d> {
         let sessions = sessions.iter().map(ClientEntry::entry).collect::<Option<Vec<_>>>();
         let (tables, names) = tables.into_iter().unzip();
         let image = StoreImage {
-            declared: Arc::new(declared(&head, names, schemas.ok_or(wrong.clone())?)),
+            declared: Some(Arc::new(declared(&head, names, schemas.ok_or(wrong.clone())?))),
             tables,
             ended: ended.iter().map(EndedEntry::ended).collect(),
             sessions: Some(Box::new(SessionImage::of(sessions.ok_or(wrong)?))),

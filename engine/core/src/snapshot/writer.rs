@@ -273,8 +273,8 @@ impl SnapshotWriter {
     fn push(&mut self, job: &mut Job) -> Result<Pushed, GivenUp> {
         let Job { image, kind, index, building, versions, .. } = job;
         let chunk = building.as_mut().expect("a chunk was begun");
-        let declared = image.declared.declaration().expect("only a declared store has an image");
-        let largest = image.declared.largest_limits().expect("only a declared store has an image");
+        let declared = image.declared().declaration().expect("only a declared store has an image");
+        let largest = image.declared().largest_limits().expect("only a declared store has an image");
         let sessions = image.sessions.as_ref().expect("the image is whole");
         let pushed = match kind {
             ChunkKind::Head if *index == 0 => chunk.push(&[Head::of(image, declared, largest).as_bytes()]),

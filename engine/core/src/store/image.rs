@@ -58,7 +58,8 @@ pub struct StoreImage {
     pub total: Tally,
     /// The last message of the stream has been applied.
     pub stream_ended: bool,
-    pub(crate) declared: Arc<Declared>,
+    /// Let go of by whoever wanted the image, never by the store.
+    pub(crate) declared: Option<Arc<Declared>>,
     pub(crate) tables: Vec<TableImage>,
     pub(crate) ended: Vec<EndedGeneration>,
     /// Not here while the store is copying it.
@@ -83,6 +84,7 @@ impl StoreImage {
         self.tables.reserve(room.tables);
         self.ended.clear();
         self.ended.reserve(RETIRING_MAX);
+        self.declared = None;
         self.sessions.get_or_insert_default().clear(room.sessions);
         self.applied = 0;
     }
@@ -90,12 +92,12 @@ impl StoreImage {
     /// The store's digest at that moment: [`Store::digest`].
     pub fn digest(&self) -> u128 {
         let sessions = self.sessions.as_ref().expect("the image is whole").digest();
-        self.total.digest.wrapping_add(sessions).wrapping_add(self.declared.digest())
+        self.total.digest.wrapping_add(sessions).wrapping_add(self.declared().digest())
     }
 
     /// What has been declared by then.
     pub fn declared(&self) -> &Declared {
-        &self.declared
+        self.declared.as_ref().expect("the image is whole")
     }
 
     /// Bytes of the log in which the record versions lie.
@@ -135,7 +137,7 @@ impl Store {
         image.floor = records.floor;
         image.total = records.tables.total;
         image.stream_ended = self.sessions.stream_ended();
-        image.declared = Arc::clone(&self.declared);
+        image.declared = Some(Arc::clone(&self.declared));
         image.tables.extend(records.tables.list.iter().map(table_image));
         let list = &records.tables.list;
         image.ended.extend(records.tables.retiring.iter().map(|retiring| ended_generation(retiring, list)));

@@ -79,7 +79,7 @@ impl Restoring {
     /// An empty store for this image.
     pub fn begin(config: StoreConfig, memory: StoreMemory, image: StoreImage) -> Result<Self, RestoreError> {
         check_tables(&image)?;
-        let largest = image.declared.largest_limits().ok_or(RestoreError::Tables)?;
+        let largest = image.declared().largest_limits().ok_or(RestoreError::Tables)?;
         let (needed, given) = (StoreCapacity::for_limits(largest, &config), memory.capacity());
         if !given.holds(&needed) {
             return Err(RestoreError::Memory { needed, given });
@@ -106,7 +106,7 @@ impl Restoring {
             return Err(RestoreError::Tables);
         }
         let sessions = image.sessions.as_ref().ok_or(RestoreError::Sessions)?;
-        let declaration = image.declared.declaration().ok_or(RestoreError::Tables)?;
+        let declaration = image.declared().declaration().ok_or(RestoreError::Tables)?;
         store.sessions = SessionTable::restore(image.applied, declaration, sessions, image.stream_ended)
             .map_err(|_| RestoreError::Sessions)?;
         store.restore_position(&image, cursor);
@@ -191,8 +191,8 @@ impl Restoring {
 
 /// What can be said without the versions.
 fn check_tables(image: &StoreImage) -> Result<(), RestoreError> {
-    let limits = image.declared.largest_limits().ok_or(RestoreError::Tables)?;
-    let named = &image.declared.declaration().ok_or(RestoreError::Tables)?.tables;
+    let limits = image.declared().largest_limits().ok_or(RestoreError::Tables)?;
+    let named = &image.declared().declaration().ok_or(RestoreError::Tables)?.tables;
     let numbers = named.iter().map(|table| table.table);
     let declared = named.len() == image.tables.len()
         && numbers.zip(&image.tables).all(|(number, table)| number == table.number);
@@ -245,8 +245,8 @@ fn total(image: &StoreImage) -> Option<Tally> {
 impl Store {
     /// `None`: the tables declared are not those of the image.
     fn restore_declared(&mut self, image: &StoreImage) -> Option<()> {
-        let limits = *image.declared.limits()?;
-        self.declared = Arc::clone(&image.declared);
+        let limits = *image.declared().limits()?;
+        self.declared = Arc::clone(image.declared.as_ref()?);
         let shared = &self.records.shared;
         shared.seed(limits.index_seed);
         shared.horizon_messages.store(limits.horizon_messages, Ordering::Relaxed);

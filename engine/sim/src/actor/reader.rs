@@ -44,6 +44,7 @@ enum Seen {
     LoggedIn,
     SessionLost,
     LinkLost,
+    Ended,
     Answer { id: RequestId, last: bool, sequence: u64, body: Body },
     Wrong(String),
 }
@@ -136,6 +137,9 @@ impl Reader {
 
     /// One duty cycle.
     pub fn duty(&mut self, scene: &mut Scene<'_>) -> Checked<usize> {
+        if self.client.is_over() && scene.truth.ended_at() > 0 {
+            return Ok(0);
+        }
         if self.client.wants_connection(scene.now) {
             // Mostly where it was, for its session is there.
             if scene.random.chance(1, 3) {
@@ -152,7 +156,8 @@ impl Reader {
             self.on_seen(scene, seen)?;
         }
         self.cancel_watches(scene.calm);
-        ensure!(!self.client.is_over(), "answers", "{} was turned away for good", self.name);
+        let over = self.client.is_over() && scene.truth.ended_at() == 0;
+        ensure!(!over, "answers", "{} was turned away for good", self.name);
         Ok(work)
     }
 
@@ -220,6 +225,11 @@ impl Reader {
     fn on_seen(&mut self, scene: &mut Scene<'_>, seen: Seen) -> Checked {
         match seen {
             Seen::LoggedIn | Seen::LinkLost => Ok(()),
+            Seen::Ended => {
+                let ended = scene.truth.ended_at() > 0;
+                ensure!(ended, "answers", "{} was told that its session has ended", self.name);
+                Ok(())
+            }
             Seen::SessionLost => {
                 // Everything that is not a range or watch is answered from the start again.
                 for asked in self.asked.values_mut() {
@@ -334,6 +344,8 @@ impl Reader {
             (Asked::Records { at_least, .. } | Asked::Status { at_least }, ErrorCode::AheadOfStream) => {
                 *at_least > 0
             }
+            // A replica may be behind what was shown elsewhere.
+            (Asked::Range { .. } | Asked::Watch { .. }, ErrorCode::AheadOfStream) => scene.plan.nodes > 1,
             // The session is new, and what was asked before has not ended in it.
             (_, ErrorCode::TooMany | ErrorCode::NotFound) => true,
             _ => false,
@@ -363,7 +375,7 @@ fn take(event: Event<'_>) -> Seen {
         Event::SessionLost => Seen::SessionLost,
         Event::Malformed { sequence, error } => Seen::Wrong(format!("packet {sequence}: {error}")),
         Event::Rejected(code) => Seen::Wrong(format!("rejected: {code:?}")),
-        Event::Ended => Seen::Wrong("the session has ended".into()),
+        Event::Ended => Seen::Ended,
         Event::Answer { answer, .. } => {
             let body = match answer.body {
                 AnswerBody::Record(record) => Body::Record {

@@ -64,11 +64,13 @@ impl World {
             self.add_listener(true);
             self.tally.add("world.late listeners", 1);
         }
+        self.cluster_chaos();
         Ok(0)
     }
 
     /// Nothing goes wrong from here on.
     pub(super) fn stop_faults(&mut self) {
+        self.stop_cluster_faults();
         let mut network = self.network.borrow_mut();
         network.faults = Faults::NONE;
         network.heal_all();
@@ -81,7 +83,7 @@ impl World {
         }
     }
 
-    fn some_node(&mut self) -> usize {
+    pub(super) fn some_node(&mut self) -> usize {
         self.random.below(self.hosts.len() as u64) as usize
     }
 
@@ -95,7 +97,7 @@ impl World {
         self.tell(|| format!("the disks of node {node} take {more} more segments"));
     }
 
-    fn happens(&mut self, percent: u64) -> bool {
+    pub(super) fn happens(&mut self, percent: u64) -> bool {
         self.random.chance(percent, 100)
     }
 

@@ -8,11 +8,14 @@ use gds_core::agent::start::acknowledgement_session;
 use gds_core::disk::Disk;
 use gds_core::journal::{Durability, JournalRead, JournalReader};
 use gds_core::store::{Declared, Store, StoreCapacity, StoreMemory};
+use gds_core::time::SECOND_NS;
 use gds_wire::session::Session;
 use std::sync::atomic::Ordering;
 
 /// Processes at the very end, each from what the last one left.
 const LAST_STARTS: usize = 2;
+/// All nodes of a cluster show the same state so long after the end.
+const DIGESTS_NS_MAX: u64 = 10 * SECOND_NS;
 
 impl World {
     pub(super) fn end_stream(&mut self) {
@@ -39,6 +42,9 @@ impl World {
         for host in &mut self.hosts {
             host.process().death.borrow_mut().disarm();
         }
+        if self.plan.cluster.is_some() {
+            return self.finish_cluster();
+        }
         self.truth.check_complete()?;
         self.check_senders()?;
         let end = self.truth.ended_at();
@@ -48,6 +54,59 @@ impl World {
         }
         self.truth.check_acknowledged()?;
         self.check_damage(end)
+    }
+
+    /// Everything is over: all nodes have the same, keep it, and come together again when they are started once more.
+    fn finish_cluster(&mut self) -> Checked {
+        let end = self.truth.ended_at();
+        self.truth.check_complete()?;
+        self.check_senders()?;
+        self.wait_for_digests(end)?;
+        for place in 0..self.hosts.len() {
+            self.check_store(place)?;
+            self.end_process(place, 0)?;
+            self.check_kept(place, end)?;
+        }
+        self.wait_for_digests(end)?;
+        for place in 0..self.hosts.len() {
+            let fsync = self.plan.durability == Durability::Fsync;
+            self.bury(place, if fsync { End::PowerCut } else { End::Killed });
+        }
+        self.truth.check_acknowledged()?;
+        self.check_damage(end)
+    }
+
+    /// Lets the world go on until all nodes are in sync and show the state after the last message, which must be one.
+    fn wait_for_digests(&mut self, end: u64) -> Checked {
+        let until_ns = self.clock.now_ns() + DIGESTS_NS_MAX;
+        loop {
+            self.step()?;
+            let statuses = self
+                .hosts
+                .iter()
+                .map(|host| host.node.as_ref().map(|node| node.store.store().reader().status()));
+            if self.is_in_sync()
+                && statuses.clone().all(|status| status.is_some_and(|status| status.applied == end))
+            {
+                let digests: Vec<u128> = statuses.flatten().map(|status| status.digest).collect();
+                return digests
+                    .into_iter()
+                    .try_for_each(|digest| self.truth.show_digest("a replica", end, digest));
+            }
+            ensure!(
+                self.clock.now_ns() < until_ns,
+                "validity",
+                "the nodes do not come together: {}",
+                self.describe()
+            );
+        }
+    }
+
+    /// What a node keeps gives the same again.
+    fn check_kept(&mut self, place: usize, end: u64) -> Checked {
+        let digest = self.replay(place, end)?;
+        self.truth.show_digest("a replay of the whole journal", end, digest)?;
+        self.check_acknowledgement_journal(place, end)
     }
 
     /// Starts the node again and again, and replays its journal.
@@ -60,17 +119,17 @@ impl World {
         }
         self.last_digest(place, end)?;
         self.end_process(place, LAST_STARTS)?;
-        let digest = self.replay(place, end)?;
-        self.truth.show_digest("a replay of the whole journal", end, digest)?;
-        self.check_acknowledgement_journal(place, end)
+        self.check_kept(place, end)
     }
 
     /// A journal with a damaged middle is not taken for one with a torn tail.
     fn check_damage(&mut self, end: u64) -> Checked {
         let choice = self.random.next_u64();
+        let register = self.register.borrow_mut().state().clone();
+        let member = self.plan.cluster.is_some().then(|| self.member_config(0, register));
         let machine = &mut self.hosts[0].machine;
         let segment = machine.bus.borrow_mut().flip(choice);
-        let started = machine.start(None);
+        let started = machine.start(None, member);
         self.tally.add("world.damaged journals refused", 1);
         match started {
             Err(not_started) if not_started.fault.0.contains("damaged in simulated segment") => Ok(()),

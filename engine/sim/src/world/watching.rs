@@ -13,6 +13,8 @@ use gds_core::store::ReadBuffer;
 use gds_wire::mold::{Kind, Packet};
 use std::sync::atomic::Ordering;
 
+/// What a start says that needs room and finds none.
+const NO_ROOM: [&str; 2] = ["has no room for them", "no space left"];
 /// What a write that was made to fail says.
 const SIMULATED: &str = "simulated write error";
 
@@ -34,8 +36,18 @@ impl World {
     /// Begins the start of a process, which may die of it.
     fn start_process(&mut self, place: usize) -> Checked {
         self.configure(place);
+        let mut member = None;
+        if self.plan.cluster.is_some() {
+            let Some(register) = self.prepare_member(place) else {
+                // A node that cannot read the register follows nobody.
+                self.hosts[place].start_at_ns = self.clock.now_ns() + self.random.below(2_000_000);
+                return Ok(());
+            };
+            member = Some(self.member_config(place, register));
+        }
         // A journal without a message cannot tell that there ever was a stream.
         let blind = self.plan.durability == Durability::Memory
+            && member.is_none()
             && self.hosts[place].journalled > 0
             && self.random.chance(1, 12)
             && self.hosts[place].machine.hide_ring();
@@ -48,7 +60,7 @@ impl World {
         let Self { hosts, clock, .. } = self;
         let host = &mut hosts[place];
         // However long it takes, the others go on meanwhile.
-        let (ended_ns, started) = clock.beside(|| host.machine.start(death_after));
+        let (ended_ns, started) = clock.beside(|| host.machine.start(death_after, member));
         match started {
             Ok(process) => {
                 host.starting = Some((ended_ns, process));
@@ -91,7 +103,7 @@ impl World {
             self.tally.add("world.starts refused without the ring", 1);
         } else if fault.0.contains(SIMULATED) {
             self.tally.add("world.disk failures", 1);
-        } else if host.machine.is_tight() && fault.0.contains("has no room for them") {
+        } else if host.machine.is_tight() && NO_ROOM.iter().any(|why| fault.0.contains(why)) {
             // What only the ring has must reach the journal first; somebody makes room.
             self.tally.add("world.starts refused by a full disk", 1);
             host.machine.set_room(None);
@@ -113,6 +125,8 @@ impl World {
         host.node = Some(node);
         self.tally.add("world.torn tails", report.torn.len() as u64);
         self.tally.add("world.messages merged from the ring", report.merged);
+        self.tally.add("world.starts from a snapshot", u64::from(report.snapshot > 0));
+        self.tally.add("cluster.lives that lost something", u64::from(report.lost.is_some()));
         self.tell(|| format!("node {place} runs: {report:?}"));
         self.check_start(place)?;
         self.order_end();
@@ -141,7 +155,7 @@ impl World {
         let node = node.as_ref().expect("it was started");
         let committed = node.bus.progress.committed.get();
         ensure!(
-            committed >= self.truth.shown_last(),
+            committed >= self.truth.shown_last() || self.plan.cluster.is_some(),
             "nothing shown is lost",
             "number {} had been shown, and after the restart the stream ends with {committed}; lost is {}",
             self.truth.shown_last(),
@@ -200,8 +214,12 @@ impl World {
     pub(super) fn agent_duty(&mut self, place: usize, agent: AgentName) -> Checked<usize> {
         let Host { machine, node, .. } = &mut self.hosts[place];
         let Some(node) = node else { return Ok(0) };
+        let committed = node.bus.progress.committed.get();
         let done = node.duty(agent, machine.time.time());
         self.watch(place)?;
+        if agent == AgentName::Sequencer && self.plan.cluster.is_some() {
+            self.check_member(place, committed)?;
+        }
         let host = &mut self.hosts[place];
         let node = host.process();
         if node.death.borrow().is_dead() {
@@ -221,11 +239,21 @@ impl World {
                 }
                 Ok(work)
             }
+            Err(fault) if host.process().cut_after().is_some() => {
+                self.tell(|| format!("node {place} starts again: {fault}"));
+                self.cut_back(place);
+                Ok(1)
+            }
             Err(fault) => {
-                let simulated = fault.0.contains(SIMULATED);
-                ensure!(simulated, "start", "{agent:?} of node {place} stopped: {fault}");
                 self.tell(|| format!("node {place} stops: {fault}"));
-                self.tally.add("world.disk failures", 1);
+                if fault.0.contains(SIMULATED) {
+                    self.tally.add("world.disk failures", 1);
+                } else if self.plan.nodes > 1 && fault.0.contains("what is declared needs") {
+                    // Another node was configured with more. Its next start knows.
+                    self.tally.add("world.nodes outgrown", 1);
+                } else {
+                    return broken("start", format!("{agent:?} of node {place} stopped: {fault}"));
+                }
                 self.kill(place);
                 Ok(1)
             }
@@ -234,7 +262,7 @@ impl World {
 
     /// It is killed, or the power is cut where that may be.
     pub(super) fn kill(&mut self, place: usize) {
-        let power_cut = self.plan.durability == Durability::Fsync && self.random.chance(1, 2);
+        let power_cut = self.may_cut_power(place) && self.random.chance(1, 2);
         let (end, name) = match power_cut {
             true => (End::PowerCut, "world.power cuts"),
             false => (End::Killed, "world.process kills"),
@@ -289,7 +317,7 @@ impl World {
         self.committed = self.committed.max(committed);
         for tapped in tapped {
             let Ok(packet) = Packet::parse(&tapped.datagram) else {
-                // A request packet has the shape of a heartbeat, and a refusal that of nothing.
+                // A request packet has the shape of a heartbeat, and a refusal that of nothing. What nodes send each other is something else.
                 continue;
             };
             let is_bus = packet.session == stream;
@@ -306,8 +334,9 @@ impl World {
                 tapped.to
             );
             let durable = node.bus.progress.durable.get();
+            // A replica knows what others have durable before it has it itself.
             ensure!(
-                self.plan.durability == Durability::Memory || last <= durable,
+                self.plan.durability == Durability::Memory || self.plan.cluster.is_some() || last <= durable,
                 "commit, then show",
                 "{} sends up to number {last}, and only {durable} is durable",
                 tapped.from

@@ -114,7 +114,8 @@ pub(super) fn name_of(config: &StartConfig, recovered: &Recovered, ring: &OldRin
     }
     match (found, config.stream) {
         (Some(found), Some(wanted)) if found != wanted => Err(Fault(format!(
-            "the ring file belongs to stream {found}, not to {wanted}: name the right stream or directory"
+            "the ring file belongs to stream {found}, not to {wanted}: name the right stream or directory; where the journal was removed on \
+             purpose, remove its ring file too (gds-*.ring in stream.ring_directory)"
         ))),
         (Some(found), _) => Ok(found),
         (None, wanted) => Ok(wanted.unwrap_or(config.new_stream)),

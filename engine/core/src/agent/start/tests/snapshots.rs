@@ -128,7 +128,13 @@ fn an_order_takes_one_at_once() {
     assert_ne!(taker.digest(), 0);
     drop(taker);
     home.power_stays();
-    assert_eq!(home.start().expect("a member").started.report.snapshot, 20);
+    let process = home.start().expect("a member");
+    assert_eq!(process.started.report.snapshot, 20);
+    assert_eq!(
+        process.started.bus.progress.applied.get(),
+        20,
+        "all see how far the store is, with nothing to replay"
+    );
 }
 
 #[test]

@@ -1,0 +1,169 @@
+//! How a member stands in its cluster, from what it counts. A node tells it on its control socket; from its counters, which it tells on the query port, anybody
+//! else sees the same.
+use serde::{Deserialize, Serialize};
+
+/// A member's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It is in no cluster.
+    Alone,
+    /// It leads.
+    Leads,
+    /// It follows.
+    Follows,
+}
+
+/// How a member stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Its number; 0: it is in no cluster.
+    pub node: u8,
+    /// Its part.
+    pub role: Role,
+    /// The newest epoch it knows.
+    pub epoch: u32,
+    /// Who leads in it, as far as it knows.
+    pub leader: Option<u8>,
+    /// The revision at which it knows the register.
+    pub revision: u64,
+    /// Members of the in-sync set that it knows.
+    pub in_sync: u64,
+    /// Whether this life of it is one of them.
+    pub is_in_sync: bool,
+    /// Which life it lives.
+    pub incarnation: u64,
+    /// The first one since which it has lost nothing.
+    pub whole_since: u64,
+    /// Entries of the leader's log that it does not have; of a leader: entries not committed.
+    pub behind: u64,
+    /// The last time that it took over, if it ever did.
+    pub takeover: Option<Takeover>,
+    /// Times that it learned of a newer epoch while it led.
+    pub stepped_down: u64,
+    /// While it leads: what it knows of the others.
+    pub replicas: Vec<Replica>,
+    /// Requests to the register that got no answer, in all.
+    pub register_silent: u64,
+}
+
+/// How long each step of a takeover took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Takeover {
+    /// Which one it was, since the node's start.
+    pub count: u64,
+    /// Silence of the old leader until this node asked, ns.
+    pub silence_ns: u64,
+    /// ... until the register had answered, ns.
+    pub register_ns: u64,
+    /// ... until the first message was committed, ns; 0: none yet.
+    pub commit_ns: u64,
+}
+
+/// What a leader knows of a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// Its number.
+    pub node: u8,
+    /// Which life; 0: not heard in this epoch.
+    pub incarnation: u64,
+    /// Whether this life of it is in the in-sync set.
+    pub is_in_sync: bool,
+    /// Entries that it does not have.
+    pub behind: u64,
+    /// For how long it has not had the first of them, ns.
+    pub behind_ns: u64,
+    /// Committed messages that it has not applied.
+    pub unapplied: u64,
+    /// How long ago it was heard, ns.
+    pub silent_ns: u64,
+}
+
+impl Standing {
+    /// From a node's counters, each `set.name`; `node` is its number.
+    pub fn of(node: u8, counters: &[(String, u64)]) -> Self {
+        let find = |name: &str| counters.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+        let of = |name: &str| find(&format!("replication.{name}")).unwrap_or(0);
+        let role = match find("replication.leads") {
+            None => Role::Alone,
+            Some(0) => Role::Follows,
+            Some(_) => Role::Leads,
+        };
+        let takeover = Takeover {
+            count: of("takeovers"),
+            silence_ns: of("takeover_silence_ns"),
+            register_ns: of("takeover_register_ns"),
+            commit_ns: of("takeover_commit_ns"),
+        };
+        let replica = |(name, incarnation): &(String, u64)| {
+            let node: u8 = name.strip_prefix("replica_")?.strip_suffix(".incarnation")?.parse().ok()?;
+            let of = |name: &str| find(&format!("replica_{node}.{name}")).unwrap_or(0);
+            Some(Replica {
+                node,
+                incarnation: *incarnation,
+                is_in_sync: of("is_in_sync") == 1,
+                behind: of("behind"),
+                behind_ns: of("behind_ns"),
+                unapplied: of("unapplied"),
+                silent_ns: of("silent_ns"),
+            })
+        };
+        Self {
+            node,
+            role,
+            epoch: of("epoch") as u32,
+            leader: u8::try_from(of("leader")).ok().filter(|leader| *leader > 0),
+            revision: of("revision"),
+            in_sync: of("in_sync"),
+            is_in_sync: of("is_in_sync") == 1,
+            incarnation: of("incarnation"),
+            whole_since: of("whole_since"),
+            behind: of("behind"),
+            takeover: (takeover.count > 0).then_some(takeover),
+            stepped_down: of("stepped_down"),
+            replicas: counters.iter().filter(|_| role == Role::Leads).filter_map(replica).collect(),
+            register_silent: find("register.silent").unwrap_or(0) + find("register.idle_silent").unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counters(of: &[(&str, u64)]) -> Vec<(String, u64)> {
+        of.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+    }
+
+    #[test]
+    fn a_node_without_replication_is_alone() {
+        let standing = Standing::of(0, &counters(&[("ingress.packets", 7)]));
+        assert_eq!((standing.role, standing.leader, standing.takeover), (Role::Alone, None, None));
+    }
+
+    #[test]
+    fn only_a_leader_speaks_of_replicas() {
+        let mut of = counters(&[
+            ("replication.leads", 1),
+            ("replication.epoch", 4),
+            ("replication.leader", 1),
+            ("replication.takeovers", 1),
+            ("replication.takeover_silence_ns", 20),
+            ("replica_2.incarnation", 3),
+            ("replica_2.behind", 9),
+            ("replica_3.incarnation", 0),
+        ]);
+        let standing = Standing::of(1, &of);
+        assert_eq!((standing.role, standing.epoch, standing.leader), (Role::Leads, 4, Some(1)));
+        assert_eq!(standing.takeover.map(|takeover| takeover.silence_ns), Some(20));
+        let known: Vec<_> = standing
+            .replicas
+            .iter()
+            .map(|replica| (replica.node, replica.incarnation, replica.behind))
+            .collect();
+        assert_eq!(known, [(2, 3, 9), (3, 0, 0)]);
+        of[0].1 = 0;
+        let standing = Standing::of(1, &of);
+        assert_eq!((standing.role, standing.replicas), (Role::Follows, Vec::new()));
+    }
+}

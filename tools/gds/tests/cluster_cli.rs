@@ -1,0 +1,262 @@
+//! What operators see and do: `gds cluster`, `gds failover` and `gds force-lead`, with real processes on loopback and a lock file.
+mod common;
+
+use common::{PATIENCE, Place, Ran, Settings, gds};
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+/// Some nodes of one cluster, each killed when dropped.
+struct Cluster {
+    place: Place,
+    running: Vec<Option<Child>>,
+}
+
+impl Cluster {
+    /// Configures so many nodes and starts none.
+    fn new(count: u8) -> Self {
+        let place = Place::new(&Settings::default());
+        let this = Self { running: (0..count).map(|_| None).collect(), place };
+        for node in 1..=count {
+            fs::write(this.file(node), this.text(node, count)).expect("the test's folder can be written");
+        }
+        this
+    }
+
+    fn text(&self, node: u8, count: u8) -> String {
+        let place = &self.place;
+        let base = fs::read_to_string(place.config_file()).expect("it was written");
+        let folder = place.folder().display();
+        let last = place.network().addresses().query.port();
+        let mut text = base
+            .replace("[network]\n", &format!("[network]\ninterface = \"127.0.0.{node}\"\n"))
+            .replace("\"rewinder\", \"query\"]", "\"rewinder\", \"query\", \"replica_rewinder\"]")
+            .replace(
+                &format!(
+                    "\ndirectory = \"{}\"",
+                    place.journal("").display().to_string().trim_end_matches('/')
+                ),
+                &format!("\ndirectory = \"{folder}/data-{node}\""),
+            );
+        text += &format!(
+            "[cluster]\nnode = {node}\nregister = \"file:{folder}/register\"\ngroup = \"239.205.{}.{}\"\nport = {}\nhistory_port = {}\n\
+             heartbeat_ms = 20\nsilence_ms = 400\nreplica_silence_ms = 1000\n",
+            last / 250,
+            last % 250 + 1,
+            last + 1,
+            last + 2
+        );
+        for peer in (1..=count).filter(|peer| *peer != node) {
+            text += &format!("[[cluster.peer]]\nnode = {peer}\naddress = \"127.0.0.{peer}\"\n");
+        }
+        text
+    }
+
+    fn file(&self, node: u8) -> PathBuf {
+        self.place.folder().join(format!("n{node}.toml"))
+    }
+
+    fn directory(&self, node: u8) -> PathBuf {
+        self.place.folder().join(format!("data-{node}"))
+    }
+
+    fn run(&self, node: u8, arguments: &[&str]) -> Ran {
+        let mut command = gds();
+        command.args(arguments).arg("--config").arg(self.file(node));
+        Ran::from(command.output().expect("the binary runs"))
+    }
+
+    fn start(&mut self, node: u8) {
+        let log = |kind| File::create(self.place.folder().join(format!("n{node}.{kind}"))).expect("a file");
+        let mut command = gds();
+        command.arg("run").arg("--config").arg(self.file(node)).stdout(log("out")).stderr(log("err"));
+        self.running[usize::from(node) - 1] =
+            Some(command.stdin(Stdio::null()).spawn().expect("the binary runs"));
+    }
+
+    fn child(&mut self, node: u8) -> Child {
+        self.running[usize::from(node) - 1].take().expect("it was started")
+    }
+
+    fn kill(&mut self, node: u8) {
+        let mut child = self.child(node);
+        child.kill().expect("it is our child");
+        child.wait().expect("it is our child");
+    }
+
+    fn stop(&mut self, node: u8) {
+        let mut child = self.child(node);
+        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        assert!(told.expect("`kill` is there").success());
+        assert!(child.wait().expect("it is our child").success());
+    }
+
+    /// Looks until everything is well.
+    fn well(&self) -> Value {
+        let picture = self.run(1, &["cluster", "--json", "--wait", "60"]).succeeded().json();
+        assert_eq!((&picture["well"], &picture["findings"]), (&json!(true), &json!([])));
+        picture
+    }
+
+    fn leader(&self) -> u8 {
+        self.well()["leader"].as_u64().expect("somebody leads") as u8
+    }
+
+    /// Looks until somebody leads, whatever else is wrong.
+    fn led_by(&self, node: u8) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ran = self.run(node, &["cluster", "--json"]);
+            let picture = ran.json();
+            if picture["leader"] == json!(node) {
+                return picture;
+            }
+            assert!(Instant::now() < deadline, "node {node} does not lead: {ran:?}");
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.running.iter_mut().flatten() {
+            let _ = child.kill().and_then(|()| child.wait());
+        }
+        if std::thread::panicking() {
+            for node in 1..=self.running.len() {
+                let of = |kind| fs::read_to_string(self.place.folder().join(format!("n{node}.{kind}")));
+                eprintln!("node {node} said: {:?} {:?}", of("out"), of("err"));
+            }
+        }
+    }
+}
+
+fn other(node: u8) -> u8 {
+    3 - node
+}
+
+#[test]
+fn a_cluster_is_handed_over_and_taken_over() {
+    let mut cluster = Cluster::new(2);
+    let new = cluster.run(1, &["cluster", "--timeout", "0.2"]);
+    assert!(new.code == 1 && new.out.contains("! the register holds nothing"), "{new:?}");
+    cluster.start(1);
+    cluster.start(2);
+    let first = cluster.leader();
+    let shown = cluster.run(2, &["cluster"]).succeeded().out;
+    assert!(shown.contains(&format!("node {first} leads in epoch 1")) && shown.contains("✓"), "{shown}");
+    cluster.run(1, &["put", "records", "key", "one"]).succeeded();
+
+    let refused = cluster.run(other(first), &["failover"]);
+    assert!(refused.code == 1 && refused.err.contains("order it there"), "{refused:?}");
+    let done = cluster.run(first, &["failover", "--json", "--wait-ms", "30000"]).succeeded().json();
+    let second = other(first);
+    assert_eq!((&done["from"], &done["leader"], &done["epoch"]), (&json!(first), &json!(second), &json!(2)));
+    cluster.run(2, &["put", "records", "key", "two"]).succeeded();
+    assert_eq!(cluster.leader(), second);
+
+    // A second process on a directory, and a person who forces what runs well, are told so.
+    let taken = cluster.run(first, &["run"]);
+    assert!(taken.code == 1 && taken.err.contains("is in use"), "{taken:?}");
+    let forced = cluster.run(first, &["force-lead", "--accept-loss"]);
+    assert!(forced.code == 1 && forced.err.contains("Nothing was changed"), "{forced:?}");
+
+    cluster.kill(second);
+    let picture = cluster.led_by(first);
+    let finding = picture["findings"][0].as_str().expect("text");
+    assert!(finding.starts_with(&format!("node {second} does not answer")), "{picture}");
+    let gone = cluster.run(second, &["failover"]);
+    assert!(gone.code == 1 && gone.err.contains(&format!("that is node {first}")), "{gone:?}");
+    let kept = cluster.run(first, &["get", "records", "key", "--json"]).succeeded().json();
+    assert_eq!(kept["value"], "two");
+    cluster.start(second);
+    assert_eq!(cluster.leader(), first);
+}
+
+#[test]
+fn a_node_without_everything_leads_only_when_a_person_says_so() {
+    let mut cluster = Cluster::new(2);
+    cluster.start(1);
+    cluster.start(2);
+    let (first, second) = (cluster.leader(), other(cluster.leader()));
+    cluster.run(1, &["put", "records", "key", "both"]).succeeded();
+    cluster.well();
+    cluster.kill(second);
+    cluster.run(first, &["put", "records", "key", "one"]).succeeded();
+    cluster.kill(first);
+
+    let whole = cluster.run(first, &["force-lead", "--accept-loss", "--timeout", "0.2"]);
+    assert!(whole.code == 1 && whole.err.contains("start it, and it leads by itself"), "{whole:?}");
+    cluster.start(second);
+    let follows = format!("node {second} ");
+    let told = cluster.run(second, &["cluster"]);
+    assert!(
+        told.code == 1
+            && told.out.contains("! nobody leads")
+            && !told.out.contains(&format!("{follows}leads")),
+        "{told:?}"
+    );
+    cluster.stop(second);
+
+    let asked = cluster.run(second, &["force-lead", "--timeout", "0.2"]);
+    assert!(asked.code == 1 && asked.err.contains("nothing was changed"), "{asked:?}");
+    assert!(asked.out.contains(&format!("node {first} had everything")), "{asked:?}");
+    assert!(asked.out.contains("keeps its MoldUDP64 session"), "{asked:?}");
+    let done = cluster.run(second, &["force-lead", "--accept-loss", "--timeout", "0.2"]).succeeded();
+    assert!(done.out.contains("Start it: it leads"), "{done:?}");
+    cluster.start(second);
+    cluster.led_by(second);
+    let kept = cluster.run(second, &["get", "records", "key", "--json"]).succeeded().json();
+    assert_eq!(kept["value"], "both", "what was committed without it is gone");
+    cluster.run(second, &["put", "records", "key", "two"]).succeeded();
+}
+
+#[test]
+fn a_lost_register_is_not_made_up_by_a_node() {
+    let mut cluster = Cluster::new(2);
+    cluster.start(1);
+    cluster.start(2);
+    cluster.leader();
+    cluster.run(1, &["put", "records", "key", "kept"]).succeeded();
+    fs::remove_file(cluster.place.folder().join("register")).expect("it is there");
+    let lost = cluster.run(1, &["cluster"]);
+    assert!(lost.code == 1 && lost.out.contains("! the register holds nothing"), "{lost:?}");
+    cluster.stop(1);
+    cluster.stop(2);
+    let refused = cluster.run(1, &["run"]);
+    assert!(refused.code == 1 && refused.err.contains("gds force-lead"), "{refused:?}");
+    let done =
+        cluster.run(1, &["force-lead", "--accept-loss", "--json", "--timeout", "0.2"]).succeeded().json();
+    assert!(done["epoch"].as_u64() > Some(1_000_000), "epochs that nobody has heard of are left out: {done}");
+    cluster.start(1);
+    cluster.start(2);
+    cluster.well();
+    let kept = cluster.run(2, &["get", "records", "key", "--json"]).succeeded().json();
+    assert_eq!(kept["value"], "kept");
+}
+
+#[test]
+fn the_journal_of_a_lone_node_becomes_the_first_of_a_cluster() {
+    let mut cluster = Cluster::new(2);
+    let node = common::Node::start(&cluster.place);
+    cluster.place.gds(&["put", "records", "key", "alone"]).succeeded();
+    node.stop();
+    let lone = cluster.place.gds(&["cluster"]);
+    assert!(lone.code == 2 && lone.err.contains("cluster.node = 0"), "{lone:?}");
+    fs::rename(cluster.place.journal(""), cluster.directory(1)).expect("it is there");
+    let refused = cluster.run(1, &["run"]);
+    assert!(refused.code == 1 && refused.err.contains("gds force-lead"), "{refused:?}");
+    let asked = cluster.run(1, &["force-lead", "--timeout", "0.2"]);
+    assert!(asked.code == 1 && asked.out.contains("nothing, if this node has been alone"), "{asked:?}");
+    let done =
+        cluster.run(1, &["force-lead", "--accept-loss", "--timeout", "0.2", "--json"]).succeeded().json();
+    assert_eq!(done["epoch"], 2);
+    let empty = cluster.run(2, &["force-lead", "--accept-loss", "--timeout", "0.2"]);
+    assert!(empty.code == 1, "it has nothing: {empty:?}");
+    cluster.start(1);
+    cluster.start(2);
+    assert_eq!(cluster.leader(), 1);
+    let kept = cluster.run(2, &["get", "records", "key", "--json"]).succeeded().json();
+    assert_eq!(kept["value"], "alone");
+}
