@@ -244,9 +244,10 @@ impl Machine {
         !self.lost && self.life.get().is_some_and(|life| life.whole_since <= incarnation)
     }
 
-    /// Whether somebody emptied its directory before. Twice, with a clock set back in between, would make the node's newest life look older.
+    /// Whether its lives are numbered by the clock: it knew nothing of any before, once. If its directory were emptied again, and the clock
+    /// had been set back meanwhile, its newest life would look older than those before, until there is a new epoch.
     pub fn was_wiped(&self) -> bool {
-        self.wiped
+        self.wiped || self.life.get().is_some_and(|life| life.incarnation > u64::from(u32::MAX))
     }
 
     /// The node's directory is replaced by an empty one. There is no process.

@@ -11,7 +11,7 @@ const REQUEST_RETRY_NS: u64 = 500 * MICROSECOND_NS;
 const REQUEST_RETRY_NS_MAX: u64 = 10 * MILLISECOND_NS;
 
 /// Entries asked for at a time.
-const REQUEST_ENTRIES: u64 = 256;
+const REQUEST_ENTRIES: u64 = 1024;
 
 /// What a packet of the leader asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
