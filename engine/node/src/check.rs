@@ -1,6 +1,7 @@
 //! What a configuration must satisfy, each rule once. A finding names key, value and what would do.
 use crate::config::{AgentName, Cluster, Config, Etcd, Gap, Idle, Peer, SchemaKind, TableRight, Transport};
 use crate::settings;
+use gds_core::bus::sessions::SESSIONS_MAX;
 use gds_core::journal::GROUP_BYTES_MAX;
 use gds_core::replication::NODES_MAX;
 use gds_core::snapshot::CHUNK_BYTES;
@@ -216,7 +217,7 @@ fn sizes(config: &Config, found: &mut Findings) {
     let limits = &config.limits;
     found.range("limits.records_max", limits.records_max, 1, 1 << 36);
     found.range("limits.bytes_max", limits.bytes_max, 4096, 1 << 44);
-    found.range("limits.sessions_max", limits.sessions_max, 2, 1 << 20);
+    found.range("limits.sessions_max", limits.sessions_max, 2, SESSIONS_MAX as u32);
     found.range("limits.session_forget_messages", limits.session_forget_messages, 1, u64::MAX >> 1);
     found.range("limits.horizon_messages", limits.horizon_messages, 1, 1 << 32);
     found.range("ingress.window_messages", config.ingress.window_messages, 16, 1 << 24);

@@ -23,6 +23,8 @@ pub const NODE_SESSION: Session = Session::NODE;
 
 /// The schema number of a session that no declared pattern matches: GDS's own transactions.
 pub const NO_SCHEMA: u16 = u16::MAX;
+/// Most sessions that a node can be configured to declare, and that a snapshot is believed to have declared.
+pub const SESSIONS_MAX: usize = 1 << 20;
 
 /// What the table knows of one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! Slots are copied in order, so many at a time. Whoever is about to change one that has not been copied yet copies it first. So the
 //! copy is of one moment, however long it takes, and no slice costs more than it is given.
-use super::{BLANK, NO_SCHEMA, SessionEntry, SessionTable};
+use super::{BLANK, NO_SCHEMA, SESSIONS_MAX, SessionEntry, SessionTable};
 use gds_wire::declaration::Declaration;
 
 /// Room for a copy, and the copy. Made once, used again and again.
@@ -112,6 +112,9 @@ impl SessionTable {
         image: &SessionImage,
         stream_ended: bool,
     ) -> Result<Self, NoSuchTable> {
+        if declaration.limits.sessions_max as usize > SESSIONS_MAX {
+            return Err(NoSuchTable);
+        }
         let mut table = Self::new();
         table.applied = applied;
         table.stream_ended = stream_ended;
