@@ -14,7 +14,9 @@ use crate::crew::{CoreCounters, CorePlan, Crew, Seat, Stamp};
 use crate::ports::{Datagrams, Files, Streams};
 use crate::surroundings::{Place, ReplayProgress, keep_awake, stages_file};
 use crate::{check, settings};
-use gds_core::agent::start::{self, ClusterStart, JournalName, StartReport, Started, Stream, Surroundings};
+use gds_core::agent::start::{
+    self, ClusterStart, JournalName, StartConfig, StartReport, Started, Stream, Surroundings,
+};
 use gds_core::agent::{
     Agent, Fault, Membership, PublisherAgent, QueryAgent, ReplicaRewinderAgent, RewinderAgent,
     SequencerAgent, SequencerOrders, SnapshotAgent, SnapshotDisks,
@@ -123,28 +125,13 @@ impl Node {
         let socket = ControlSocket::open(&config.stream.directory)?;
         let interface = settings::interface(config).resolve().map_err(Fault::from)?;
         let mut ports = Ports::open(config, &Addresses::of(config, interface.address), interface.address)?;
-        let new_stream = new_stream();
-        let enrolment = settings::cluster_node(config)
-            .map(|node| {
-                Enrolment::of(config, new_stream, place.is_empty()?).map(|enrolment| (node, enrolment))
-            })
-            .transpose()?;
+        let (start_config, enrolment) = enrol(config, cut_after, &mut place)?;
         let memory = place.ring_memory(config)?;
         let stages = place.stages(config)?;
-        let mut start_config = settings::start(config, place.boot_id(), new_stream);
-        if let Some((node, enrolment)) = &enrolment {
-            start_config.stream = Some(enrolment.value.stream);
-            let remembered = place.life()?;
-            let cluster = ClusterStart::of(*node, &enrolment.value, remembered, place.now());
-            start_config.cluster = Some(ClusterStart { cut_after, ..cluster });
-        }
         let mut started = start::start(&start_config, memory, &mut place)?;
-        let membership = match enrolment {
-            Some((_, enrolment)) => {
-                Some(ports.membership(config, interface.address, enrolment, &mut started)?)
-            }
-            None => None,
-        };
+        let membership = enrolment
+            .map(|enrolment| ports.membership(config, interface.address, enrolment, &mut started))
+            .transpose()?;
         let (keeper, membership) = membership.unzip();
         let keeper = keeper.map(Arc::new);
         let leadership = membership.as_ref().map_or_else(
@@ -189,15 +176,7 @@ impl Node {
         let mut notices = place.take_notices();
         notices.append(&mut ports.notices);
         notices.extend(report.notices.iter().cloned());
-        let loss = &config.loss;
-        if loss.ingress_per_mille
-            + loss.downstream_per_mille
-            + loss.acknowledgement_per_mille
-            + loss.rewinder_per_mille
-            > 0
-        {
-            notices.push("packets are dropped on purpose, as [loss] says".to_owned());
-        }
+        notices.extend(loss_notice(config));
         notices.extend(durable_writes_notice(config));
         let awake = config.tuning.hold_cpu_dma_latency.then(keep_awake).transpose();
         let awake = awake.unwrap_or_else(|why| {
@@ -246,11 +225,6 @@ impl Node {
     /// What is wrong with the register, if it did not answer when it was last asked.
     pub fn register_trouble(&self) -> Option<String> {
         self.keeper.as_ref().and_then(|keeper| keeper.trouble())
-    }
-
-    /// From now on another member is to lead, as long as there is one that can.
-    pub fn order_hand_over(&self) {
-        self.orders.hand_over.store(true, Ordering::Release);
     }
 
     /// The bus.
@@ -344,6 +318,32 @@ impl Node {
 fn new_stream() -> Session {
     let seconds = clock::wall_ns() / SECOND_NS;
     Session::padded(&format!("{seconds:010}")).expect("ten digits are a name")
+}
+
+/// What the start is to begin with. For a member of a cluster the register is read first: it names the stream.
+fn enrol(
+    config: &Config,
+    cut_after: Option<u64>,
+    place: &mut Place<'_>,
+) -> Result<(StartConfig, Option<Enrolment>), Fault> {
+    let new_stream = new_stream();
+    let mut start = settings::start(config, place.boot_id(), new_stream);
+    let Some(node) = settings::cluster_node(config) else { return Ok((start, None)) };
+    let enrolment = Enrolment::of(config, new_stream, place.is_empty()?)?;
+    let cluster = ClusterStart::of(node, &enrolment.value, place.life()?, place.now());
+    start.stream = Some(enrolment.value.stream);
+    start.cluster = Some(ClusterStart { cut_after, ..cluster });
+    Ok((start, Some(enrolment)))
+}
+
+/// Packets are lost on purpose, where so configured.
+fn loss_notice(config: &Config) -> Option<String> {
+    let loss = &config.loss;
+    let per_mille = loss.ingress_per_mille
+        + loss.downstream_per_mille
+        + loss.acknowledgement_per_mille
+        + loss.rewinder_per_mille;
+    (per_mille > 0).then(|| "packets are dropped on purpose, as [loss] says".to_owned())
 }
 
 /// The kernel's workers finish durable writes, by preference on the processor that began them.

@@ -128,7 +128,7 @@ impl fmt::Display for RegisterError {
             Self::WentBack { from, to } => write!(
                 f,
                 "register: it went back from revision {from} to {to}: it was deleted, or restored from a backup, and may give out \
-                 an epoch twice; stop all nodes before anything else is done"
+                 an epoch twice; stop all nodes, and see with `gds force-lead` which of them is to lead next"
             )?,
         }
         if self.may_have_happened() { f.write_str(" (the swap may have happened)") } else { Ok(()) }

@@ -365,6 +365,12 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// The message if it is one of this kind, and whole; one look at the envelope tells the others.
+    pub fn parse_kind(block: &'a [u8], kind: Kind) -> Option<Self> {
+        let (envelope, _) = Envelope::ref_from_prefix(block).ok()?;
+        if envelope.kind == kind as u8 { Self::parse(block).ok() } else { None }
+    }
+
     /// The body of kind `K`; `None` for the others.
     pub fn skip(&self) -> Option<&'a Skip> {
         if self.envelope.kind == Kind::Skip as u8 { Skip::ref_from_bytes(self.body).ok() } else { None }

@@ -10,7 +10,9 @@ use crate::query::{
     encode_status,
 };
 use crate::refusal::{Refusal, RefusalReason};
-use crate::replication::{HistoryRequest, LeaderPacketBuilder, Prefix, StoreDigest, Watermark, heartbeat};
+use crate::replication::{
+    HistoryRequest, LeaderPacketBuilder, Prefix, Sender, StoreDigest, Watermark, heartbeat,
+};
 use crate::session::Session;
 use crate::soup::{self, Login, LoginAccepted, RejectCode};
 use crate::transaction::{Operation, OperationKind, Transaction, TransactionBuilder};
@@ -203,12 +205,11 @@ fn replication(examples: &mut Examples) {
         LeaderPacketBuilder::finish(buffer, entries_bytes, &prefix)
     });
     let drains = Prefix { drains: true, entry_epoch: 0, ..prefix };
-    let (node, stream, epoch, incarnation) = (2, STREAM, 3, 5);
-    let watermark =
-        Watermark { node, stream, epoch, incarnation, whole_since: 4, matched: 3, last: 3, applied: 2 };
-    let request = HistoryRequest { node, stream, epoch, incarnation, from: 2, to: 3 };
+    let sender = Sender { node: 2, stream: STREAM, epoch: 3, incarnation: 5 };
+    let watermark = Watermark { sender, whole_since: 4, matched: 3, last: 3, applied: 2 };
+    let request = HistoryRequest { sender, from: 2, to: 3 };
     let digest = 0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f;
-    let digest = StoreDigest { node: 1, stream, epoch, incarnation: 7, sequence: 3, digest };
+    let digest = StoreDigest { sender: Sender { node: 1, incarnation: 7, ..sender }, sequence: 3, digest };
     examples.extend([
         ("leader-packet".into(), packet),
         ("leader-heartbeat".into(), heartbeat(STREAM, 4, &drains).to_vec()),

@@ -59,9 +59,10 @@ struct PrefixLayout {
     revision: U64,
 }
 
+/// What a watermark, a request and a digest begin with.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct WatermarkLayout {
+struct SenderLayout {
     magic: [u8; 4],
     checksum: U32,
     node: u8,
@@ -69,6 +70,12 @@ struct WatermarkLayout {
     stream: Session,
     epoch: U32,
     incarnation: U64,
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct WatermarkLayout {
+    sender: SenderLayout,
     whole_since: U64,
     matched: U64,
     last: U64,
@@ -78,13 +85,7 @@ struct WatermarkLayout {
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct HistoryLayout {
-    magic: [u8; 4],
-    checksum: U32,
-    node: u8,
-    reserved: u8,
-    stream: Session,
-    epoch: U32,
-    incarnation: U64,
+    sender: SenderLayout,
     from: U64,
     to: U64,
 }
@@ -92,13 +93,7 @@ struct HistoryLayout {
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct DigestLayout {
-    magic: [u8; 4],
-    checksum: U32,
-    node: u8,
-    reserved: u8,
-    stream: Session,
-    epoch: U32,
-    incarnation: U64,
+    sender: SenderLayout,
     sequence: U64,
     digest: U128,
 }
@@ -225,6 +220,42 @@ pub fn heartbeat(stream: Session, next: u64, prefix: &Prefix) -> [u8; LEADER_BYT
     packet
 }
 
+/// Who says something between nodes, and in which epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Its number.
+    pub node: u8,
+    /// The stream.
+    pub stream: Session,
+    /// The newest epoch it knows: a leader of an older one learns from it that it leads no more (R9).
+    pub epoch: u32,
+    /// Its incarnation (R13).
+    pub incarnation: u64,
+}
+
+impl Sender {
+    fn of(layout: &SenderLayout) -> Self {
+        Self {
+            node: layout.node,
+            stream: layout.stream,
+            epoch: layout.epoch.get(),
+            incarnation: layout.incarnation.get(),
+        }
+    }
+
+    fn layout(&self, magic: [u8; 4]) -> SenderLayout {
+        SenderLayout {
+            magic,
+            checksum: 0.into(),
+            node: self.node,
+            reserved: 0,
+            stream: self.stream,
+            epoch: self.epoch.into(),
+            incarnation: self.incarnation.into(),
+        }
+    }
+}
+
 /// How far a replica has come with the leader of an epoch.
 ///
 /// ```text
@@ -235,14 +266,8 @@ pub fn heartbeat(stream: Session, next: u64, prefix: &Prefix) -> [u8; LEADER_BYT
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermark {
-    /// The replica's number.
-    pub node: u8,
-    /// The stream.
-    pub stream: Session,
-    /// The newest epoch it knows: a leader of an older one learns from it that it leads no more (R9).
-    pub epoch: u32,
-    /// Its incarnation (R13).
-    pub incarnation: u64,
+    /// The replica.
+    pub sender: Sender,
     /// The first incarnation since which it has lost nothing (R14).
     pub whole_since: u64,
     /// Up to here it agrees with the log of the leader of `epoch` (R11) and has it as durable as the stream says (R12).
@@ -258,10 +283,7 @@ impl Watermark {
     pub fn parse(datagram: &[u8]) -> Option<Self> {
         let layout = WatermarkLayout::ref_from_bytes(datagram).ok()?;
         is_whole(datagram, WATERMARK_MAGIC).then(|| Self {
-            node: layout.node,
-            stream: layout.stream,
-            epoch: layout.epoch.get(),
-            incarnation: layout.incarnation.get(),
+            sender: Sender::of(&layout.sender),
             whole_since: layout.whole_since.get(),
             matched: layout.matched.get(),
             last: layout.last.get(),
@@ -272,13 +294,7 @@ impl Watermark {
     /// The datagram.
     pub fn to_bytes(&self) -> [u8; WATERMARK_BYTES] {
         let mut bytes: [u8; WATERMARK_BYTES] = zerocopy::transmute!(WatermarkLayout {
-            magic: WATERMARK_MAGIC,
-            checksum: 0.into(),
-            node: self.node,
-            reserved: 0,
-            stream: self.stream,
-            epoch: self.epoch.into(),
-            incarnation: self.incarnation.into(),
+            sender: self.sender.layout(WATERMARK_MAGIC),
             whole_since: self.whole_since.into(),
             matched: self.matched.into(),
             last: self.last.into(),
@@ -299,14 +315,8 @@ impl Watermark {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryRequest {
-    /// The replica's number.
-    pub node: u8,
-    /// The stream.
-    pub stream: Session,
-    /// The epoch whose leader is asked: only that one's log counts.
-    pub epoch: u32,
-    /// The replica's incarnation.
-    pub incarnation: u64,
+    /// The replica; only the log of the leader of its epoch counts.
+    pub sender: Sender,
     /// The first entry wanted.
     pub from: u64,
     /// The last one.
@@ -318,10 +328,7 @@ impl HistoryRequest {
     pub fn parse(datagram: &[u8]) -> Option<Self> {
         let layout = HistoryLayout::ref_from_bytes(datagram).ok()?;
         is_whole(datagram, HISTORY_MAGIC).then(|| Self {
-            node: layout.node,
-            stream: layout.stream,
-            epoch: layout.epoch.get(),
-            incarnation: layout.incarnation.get(),
+            sender: Sender::of(&layout.sender),
             from: layout.from.get(),
             to: layout.to.get(),
         })
@@ -330,13 +337,7 @@ impl HistoryRequest {
     /// The datagram.
     pub fn to_bytes(&self) -> [u8; HISTORY_BYTES] {
         let mut bytes: [u8; HISTORY_BYTES] = zerocopy::transmute!(HistoryLayout {
-            magic: HISTORY_MAGIC,
-            checksum: 0.into(),
-            node: self.node,
-            reserved: 0,
-            stream: self.stream,
-            epoch: self.epoch.into(),
-            incarnation: self.incarnation.into(),
+            sender: self.sender.layout(HISTORY_MAGIC),
             from: self.from.into(),
             to: self.to.into(),
         });
@@ -355,14 +356,8 @@ impl HistoryRequest {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreDigest {
-    /// The leader's number.
-    pub node: u8,
-    /// The stream.
-    pub stream: Session,
-    /// The epoch it leads.
-    pub epoch: u32,
-    /// Its incarnation.
-    pub incarnation: u64,
+    /// The leader.
+    pub sender: Sender,
     /// The last message applied.
     pub sequence: u64,
     /// The store's digest behind it.
@@ -374,10 +369,7 @@ impl StoreDigest {
     pub fn parse(datagram: &[u8]) -> Option<Self> {
         let layout = DigestLayout::ref_from_bytes(datagram).ok()?;
         is_whole(datagram, DIGEST_MAGIC).then(|| Self {
-            node: layout.node,
-            stream: layout.stream,
-            epoch: layout.epoch.get(),
-            incarnation: layout.incarnation.get(),
+            sender: Sender::of(&layout.sender),
             sequence: layout.sequence.get(),
             digest: layout.digest.get(),
         })
@@ -386,13 +378,7 @@ impl StoreDigest {
     /// The datagram.
     pub fn to_bytes(&self) -> [u8; DIGEST_BYTES] {
         let mut bytes: [u8; DIGEST_BYTES] = zerocopy::transmute!(DigestLayout {
-            magic: DIGEST_MAGIC,
-            checksum: 0.into(),
-            node: self.node,
-            reserved: 0,
-            stream: self.stream,
-            epoch: self.epoch.into(),
-            incarnation: self.incarnation.into(),
+            sender: self.sender.layout(DIGEST_MAGIC),
             sequence: self.sequence.into(),
             digest: self.digest.into(),
         });

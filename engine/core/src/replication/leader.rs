@@ -7,15 +7,13 @@ use gds_wire::replication::Watermark;
 
 /// What the leader has heard from a peer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Heard {
+pub(super) struct Heard {
     /// The newest incarnation that sent a watermark in this epoch; 0: none.
     pub incarnation: u64,
     /// Since which incarnation it has lost nothing.
     pub whole_since: u64,
     /// Up to where it has matched, as durable as the stream says.
     pub matched: u64,
-    /// The last entry of its log.
-    pub last: u64,
     /// The last message it has applied.
     pub applied: u64,
     /// When it was last heard.
@@ -52,16 +50,15 @@ impl Leader {
     pub fn on_watermark(&mut self, place: usize, watermark: &Watermark, now_ns: u64) -> bool {
         let heard = &mut self.heard[place];
         let old_counts = active(Mutation::OldIncarnation);
-        if watermark.incarnation < heard.incarnation && !old_counts {
+        if watermark.sender.incarnation < heard.incarnation && !old_counts {
             return false;
         }
-        let same = watermark.incarnation == heard.incarnation || old_counts;
+        let same = watermark.sender.incarnation == heard.incarnation || old_counts;
         let before = if same { heard.matched } else { 0 };
         *heard = Heard {
-            incarnation: watermark.incarnation.max(heard.incarnation),
+            incarnation: watermark.sender.incarnation.max(heard.incarnation),
             whole_since: watermark.whole_since,
             matched: watermark.matched.max(before),
-            last: watermark.last,
             applied: watermark.applied,
             heard_ns: now_ns,
             mark: heard.mark,

@@ -44,7 +44,6 @@ mod tests;
 pub use config::{Peer, PeerCounters, ReplicationConfig, ReplicationCounters};
 pub use digests::Digests;
 pub use epochs::EpochRuns;
-pub use leader::Heard;
 pub use leadership::Leadership;
 pub use member::{Life, Member, NODES_MAX, NodeId, Set};
 pub use register::{RegisterAnswer, RegisterPort, RegisterRequest, RegisterState, RegisterValue};

@@ -127,11 +127,11 @@ impl ReplicaRewinder {
         let received = port.receive(REQUESTS_PER_DUTY, &mut |from, datagram| {
             counters.requests.increment();
             let of_peer = |request: &HistoryRequest| {
-                request.stream == config.stream
+                request.sender.stream == config.stream
                     && config
                         .peers
                         .iter()
-                        .any(|peer| peer.node.0 == request.node && peer.replication.ip() == from.ip())
+                        .any(|peer| peer.node.0 == request.sender.node && peer.replication.ip() == from.ip())
             };
             match HistoryRequest::parse(datagram).filter(of_peer) {
                 None => counters.strangers.increment(),
@@ -152,7 +152,7 @@ impl ReplicaRewinder {
         disk: &mut dyn Disk,
         port: &mut dyn DatagramPort,
     ) -> Result<(), JournalError> {
-        let epoch = u64::from(request.epoch);
+        let epoch = u64::from(request.sender.epoch);
         if !self.leadership.is_leading() || self.leadership.epoch.get() != epoch || request.from == 0 {
             self.counters.not_leading.increment();
             return Ok(());
@@ -160,7 +160,7 @@ impl ReplicaRewinder {
         let limit = self.progress.sequenced.get().min(request.to);
         let prefix = Prefix {
             node: self.config.node.0,
-            epoch: request.epoch,
+            epoch: request.sender.epoch,
             incarnation: self.config.incarnation,
             committed: self.progress.committed.get(),
             revision: self.leadership.revision.get(),

@@ -10,7 +10,7 @@ use super::digests::Digests;
 use super::entries::{Packed, pack};
 use super::epochs::EpochRuns;
 use super::follower::{Follower, Verdict};
-use super::leader::{Change, Heard, Leader};
+use super::leader::{Change, Leader};
 use super::leadership::Leadership;
 use super::member::{Life, Member, NodeId, Set};
 use super::register::{RegisterPort, RegisterState, RegisterValue};
@@ -27,7 +27,7 @@ use gds_wire::declaration::Declaration;
 use gds_wire::envelope::{Kind, Message};
 use gds_wire::refusal::RefusalReason;
 use gds_wire::replication::{
-    HistoryRequest, LeaderPacket, Prefix, StoreDigest, Watermark, heartbeat, leader_packet_bytes,
+    HistoryRequest, LeaderPacket, Prefix, Sender, StoreDigest, Watermark, heartbeat, leader_packet_bytes,
 };
 use std::fmt;
 use std::net::SocketAddrV4;
@@ -243,19 +243,6 @@ impl Replication {
         }
     }
 
-    /// What it has heard from its peers, in the order of the configuration; empty unless it leads.
-    pub fn heard(&self) -> &[Heard] {
-        match &self.role {
-            Role::Leads(leader) => &leader.heard,
-            Role::Follows(_) => &[],
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn compare_from_here(&mut self, digests: Arc<Digests>) {
-        self.digests = Some(digests);
-    }
-
     #[cfg(test)]
     pub(super) fn set_min_in_sync(&mut self, count: usize) {
         self.config.min_in_sync = count;
@@ -319,6 +306,11 @@ impl Replication {
 
     fn me(&self) -> Member {
         Member { node: self.config.node, incarnation: self.life.incarnation }
+    }
+
+    fn sender(&self) -> Sender {
+        let (node, stream) = (self.config.node.0, self.config.stream);
+        Sender { node, stream, epoch: self.epoch, incarnation: self.life.incarnation }
     }
 
     fn value(&self) -> Option<&RegisterValue> {
@@ -418,17 +410,17 @@ impl Replication {
         watermark: &Watermark,
         sequencer: &mut Sequencer,
     ) {
-        if watermark.stream != self.config.stream {
+        if watermark.sender.stream != self.config.stream {
             return self.counters.foreign.increment();
         }
-        let Some(place) = self.peer(watermark.node, from) else { return };
+        let Some(place) = self.peer(watermark.sender.node, from) else { return };
         self.counters.watermarks_received.increment();
-        if watermark.epoch > self.epoch {
+        if watermark.sender.epoch > self.epoch {
             // Somebody leads, or led, a newer epoch: this one is over.
             self.register.want_read();
-            return self.adopt(watermark.epoch, None, now, sequencer);
+            return self.adopt(watermark.sender.epoch, None, now, sequencer);
         }
-        if watermark.epoch < self.epoch {
+        if watermark.sender.epoch < self.epoch {
             return self.counters.older_epoch.increment();
         }
         if let Role::Leads(leader) = &mut self.role {

@@ -62,6 +62,7 @@ struct Node {
     replication: Replication,
     rewinder: ReplicaRewinder,
     life: Life,
+    digests: Arc<Digests>,
     port: TestPort,
     group: TestPort,
     history: TestPort,
@@ -110,7 +111,9 @@ fn node(index: usize, count: usize, register: &SharedState, now: Time, life: Lif
         ..ReplicationConfig::new(NodeId(index as u8 + 1), STREAM)
     };
     let known = register.borrow().clone();
-    let replication = Replication::new(config, life, epochs, ring.reader(1), known, now);
+    let digests = Arc::new(Digests::new(10));
+    let replication =
+        Replication::new(config, life, epochs, ring.reader(1), known, now).comparing(digests.clone());
     let reader = StreamReader::new(ring.reader(1), None);
     let rewinder = ReplicaRewinder::new(
         replication.rewinder_config(),
@@ -126,6 +129,7 @@ fn node(index: usize, count: usize, register: &SharedState, now: Time, life: Lif
         replication,
         rewinder,
         life,
+        digests,
         port: TestPort::default(),
         group: TestPort::default(),
         history: TestPort::default(),
@@ -453,10 +457,7 @@ fn what_a_standby_heard_from_clients_is_there_when_it_leads() {
 #[test]
 fn a_replica_whose_store_came_to_something_else_stops() {
     let mut world = World::new(2, 9);
-    let digests = [0, 1].map(|_| Arc::new(Digests::new(10)));
-    for (node, digests) in world.nodes.iter_mut().zip(&digests) {
-        node.replication.compare_from_here(digests.clone());
-    }
+    let digests: Vec<_> = world.nodes.iter().map(|node| node.digests.clone()).collect();
     world.run_ms(100);
     let leader = world.leader().expect("somebody leads");
     world.submit(30);

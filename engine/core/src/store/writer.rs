@@ -205,7 +205,7 @@ impl Store {
     /// Whether this message is a declaration, and if so, why it cannot be applied, if it cannot: the store's memory was made for less, and
     /// whoever goes on all the same panics. A start makes the memory by all that the journal declares.
     pub fn declaration_in(&self, message: &[u8]) -> Option<Result<(), String>> {
-        let message = Message::parse(message).ok().filter(|it| it.envelope.kind() == Kind::Declare)?;
+        let message = Message::parse_kind(message, Kind::Declare)?;
         let mut declared = Declared::clone(&self.declared);
         declared.accept(&Declaration::parse(message.body).ok()?);
         Some(self.lack(&declared).map_or(Ok(()), Err))

@@ -16,26 +16,21 @@ fn prefix() -> Prefix {
     }
 }
 
+fn sender(node: u8) -> Sender {
+    Sender { node, stream: STREAM, epoch: 7, incarnation: 2 }
+}
+
 fn watermark() -> Watermark {
-    Watermark {
-        node: 3,
-        stream: STREAM,
-        epoch: 7,
-        incarnation: 2,
-        whole_since: 1,
-        matched: 100,
-        last: 120,
-        applied: 98,
-    }
+    Watermark { sender: sender(3), whole_since: 1, matched: 100, last: 120, applied: 98 }
 }
 
 fn request() -> HistoryRequest {
-    HistoryRequest { node: 3, stream: STREAM, epoch: 7, incarnation: 2, from: 101, to: 119 }
+    HistoryRequest { sender: sender(3), from: 101, to: 119 }
 }
 
 fn digest() -> StoreDigest {
     let digest = 0x0123_4567_89AB_CDEF_FEDC_BA98_7654_3210;
-    StoreDigest { node: 1, stream: STREAM, epoch: 7, incarnation: 2, sequence: 65_536, digest }
+    StoreDigest { sender: sender(1), sequence: 65_536, digest }
 }
 
 fn leader_packet() -> Vec<u8> {

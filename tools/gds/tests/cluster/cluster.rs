@@ -1,4 +1,5 @@
 //! The cluster: hosts, etcd, three members, and the load on them.
+use crate::common::SLEEPING_CORES;
 use crate::common::{PATIENCE, skip};
 use crate::ears::Ears;
 use crate::etcd::Etcd;
@@ -268,18 +269,7 @@ replica_silence_ms = {silence_ms}
 {peers}
 [cluster.etcd]
 endpoints = ["{etcd}"]
-# Threads that sleep when idle: a few processors carry all hosts.
-[[core]]
-cpu = -1
-idle = "sleep"
-idle_sleep_us = 20
-agents = ["sequencer", "store", "acknowledgement_publisher", "publisher", "journal", "acknowledgement_journal"]
-[[core]]
-cpu = -1
-idle = "sleep"
-idle_sleep_us = 50
-agents = ["rewinder", "query", "replica_rewinder"]
-"#,
+{SLEEPING_CORES}"#,
             directory = self.disk.join(format!("data-{host}")).display(),
             ring = ring.display(),
             address = self.mesh.address(node),

@@ -66,6 +66,19 @@ impl Slot {
     }
 }
 
+/// Threads that sleep when idle, and so leave the processors to the tests beside them.
+pub const SLEEPING_CORES: &str = r#"[[core]]
+cpu = -1
+idle = "sleep"
+idle_sleep_us = 20
+agents = ["sequencer", "store", "acknowledgement_publisher", "publisher", "journal", "acknowledgement_journal"]
+[[core]]
+cpu = -1
+idle = "sleep"
+idle_sleep_us = 50
+agents = ["rewinder", "query", "replica_rewinder"]
+"#;
+
 /// What the tests choose; everything else is the same in each.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -200,18 +213,7 @@ table = 100
 pattern = "*"
 schema = "native"
 table = 0
-# A thread that sleeps when idle leaves the processors to the tests beside it.
-[[core]]
-cpu = -1
-idle = "sleep"
-idle_sleep_us = 20
-agents = ["sequencer", "store", "acknowledgement_publisher", "publisher", "journal", "acknowledgement_journal"]
-[[core]]
-cpu = -1
-idle = "sleep"
-idle_sleep_us = 50
-agents = ["rewinder", "query"]
-[loss]
+{SLEEPING_CORES}[loss]
 seed = 7
 downstream_per_mille = {downstream}
 acknowledgement_per_mille = {acknowledgement}

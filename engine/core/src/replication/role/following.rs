@@ -34,10 +34,10 @@ impl Replication {
 
     /// What the leader's store came to.
     pub(super) fn on_digest(&mut self, from: SocketAddrV4, digest: &StoreDigest) {
-        if digest.stream != self.config.stream {
+        if digest.sender.stream != self.config.stream {
             return self.counters.foreign.increment();
         }
-        let of_leader = self.peer(digest.node, from).is_some() && digest.epoch == self.epoch;
+        let of_leader = self.peer(digest.sender.node, from).is_some() && digest.sender.epoch == self.epoch;
         let Role::Follows(follower) = &mut self.role else { return };
         if of_leader && follower.digest.replace((digest.sequence, digest.digest)).is_some() {
             self.counters.digests_missed.increment();
@@ -96,10 +96,7 @@ impl Replication {
             Role::Leads(_) => 0,
         };
         let watermark = Watermark {
-            node: self.config.node.0,
-            stream: self.config.stream,
-            epoch: self.epoch,
-            incarnation: self.life.incarnation,
+            sender: self.sender(),
             whole_since: if active(Mutation::WholeAgain) { 1 } else { self.life.whole_since },
             matched,
             last: self.epochs.last(),
@@ -117,14 +114,7 @@ impl Replication {
         server: SocketAddrV4,
         port: &mut dyn DatagramPort,
     ) {
-        let request = HistoryRequest {
-            node: self.config.node.0,
-            stream: self.config.stream,
-            epoch: self.epoch,
-            incarnation: self.life.incarnation,
-            from,
-            to,
-        };
+        let request = HistoryRequest { sender: self.sender(), from, to };
         let sent = port.send(server, &request.to_bytes());
         self.counters.unsent.add(u64::from(!sent));
         self.counters.requests.increment();
@@ -185,10 +175,8 @@ impl Replication {
 
 /// Whether a message declares just this.
 pub(super) fn declares(message: &[u8], declaration: Option<&Declaration>) -> bool {
-    Message::parse(message).is_ok_and(|message| {
-        message.envelope.kind() == Kind::Declare
-            && Declaration::parse(message.body).ok().as_ref() == declaration
-    })
+    Message::parse_kind(message, Kind::Declare)
+        .is_some_and(|message| Declaration::parse(message.body).ok().as_ref() == declaration)
 }
 
 /// What a watermark covers (R11, R12).

@@ -101,14 +101,7 @@ impl Replication {
         }
         self.digest_told = sequence;
         let Some(digest) = digests.at(sequence) else { return };
-        let packet = StoreDigest {
-            node: self.config.node.0,
-            stream: self.config.stream,
-            epoch: self.epoch,
-            incarnation: self.life.incarnation,
-            sequence,
-            digest,
-        };
+        let packet = StoreDigest { sender: self.sender(), sequence, digest };
         let sent = port.send(self.config.group, &packet.to_bytes());
         self.counters.unsent.add(u64::from(!sent));
     }
