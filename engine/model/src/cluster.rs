@@ -338,9 +338,7 @@ impl Protocol {
                 if heard.incarnation > set[other] && heard.whole_since <= set[other] {
                     actions.push(with(heard.incarnation));
                 }
-            } else if heard.incarnation > 0
-                && (heard.matched >= node.committed || self.without(Mutation::LearnerAdded))
-            {
+            } else if heard.incarnation > 0 && node.may_add(heard.matched, self.mutation) {
                 actions.push(with(heard.incarnation));
             }
         }
@@ -368,7 +366,7 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<Cluster> {
-        let register = Register::new(self.size.nodes);
+        let register = Register::new(self.size.nodes - self.size.learners);
         let mut nodes: Vec<Node> = (0..self.size.nodes).map(|index| Node::new(index as u8)).collect();
         nodes[0].lead(1, register.value.set, register.revision, self.mutation);
         vec![Cluster { nodes, register, network: Network::default(), history: History::default() }]

@@ -24,6 +24,8 @@ pub enum Mutation {
     OldIncarnation,
     /// A learner is added to the set before it has everything committed.
     LearnerAdded,
+    /// A learner is added to the set once it has what its leader knows to be committed; a leader that was restarted knows less than was.
+    LearnerAddedByCommit,
     /// A learner takes over.
     LearnerLeads,
     /// A node that lost a tail and was restarted once more passes for whole.

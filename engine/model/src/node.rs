@@ -34,6 +34,8 @@ pub struct Leader {
     pub heard: [Heard; NODES_MAX],
     /// Which client messages are taken.
     pub table: Table,
+    /// Entries it had when it took over: any of them may be committed, whatever it knows.
+    pub tail: u8,
 }
 
 /// One node.
@@ -119,7 +121,17 @@ impl Node {
         }
         self.epoch = epoch;
         self.matched = 0;
-        self.leader = Some(Leader { set, revision, heard: Default::default(), table });
+        self.leader = Some(Leader { set, revision, heard: Default::default(), table, tail: self.length() });
+    }
+
+    /// Whether a learner that has matched so much with this leader may be added to the set (R6).
+    pub fn may_add(&self, matched: u8, mutation: Option<Mutation>) -> bool {
+        let tail = self.leader.as_ref().map_or(0, |leader| leader.tail);
+        match mutation {
+            Some(Mutation::LearnerAdded) => true,
+            Some(Mutation::LearnerAddedByCommit) => matched >= self.committed,
+            _ => matched >= self.committed.max(tail),
+        }
     }
 
     /// Entry number `sequence` of its journal as the leader's packet.

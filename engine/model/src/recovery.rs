@@ -3,6 +3,7 @@
 //! Packets arrive, requests are answered, disks sync; a leader without use of a member takes it out, swaps its new life in or adds it when it
 //! has caught up; the clients resend; if nobody leads the register's epoch, a member takes over. The bounds of the size do not count here:
 //! they bound failures.
+use crate::Mutation;
 use crate::cluster::{Action, Cluster, Protocol};
 use crate::node::{Leader, Node};
 
@@ -61,21 +62,21 @@ fn lead_on(protocol: &Protocol, cluster: &mut Cluster, index: u8) -> bool {
     for session in 0..protocol.size.sessions.len() as u8 {
         changed |= protocol.step(cluster, Action::Sequence { node: index, session });
     }
-    if let Some(action) = mend(cluster, &cluster.nodes[index as usize]) {
+    if let Some(action) = mend(cluster, &cluster.nodes[index as usize], protocol.mutation) {
         changed |= protocol.step(cluster, action);
     }
     changed
 }
 
 /// The next change of the set that is due, if any.
-fn mend(cluster: &Cluster, node: &Node) -> Option<Action> {
+fn mend(cluster: &Cluster, node: &Node, mutation: Option<Mutation>) -> Option<Action> {
     let Leader { set, heard, .. } = node.leader.as_ref()?;
     cluster.nodes.iter().filter(|other| other.index != node.index).find_map(|other| {
         let (place, life) = (other.index as usize, other.incarnation);
         let known = heard[place].incarnation == life;
         let now = match set[place] {
             now if now == life => return None,
-            0 if known && heard[place].matched >= node.committed => life,
+            0 if known && node.may_add(heard[place].matched, mutation) => life,
             0 => return None,
             now if known && heard[place].whole_since <= now => life,
             _ => 0,

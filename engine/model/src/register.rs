@@ -81,10 +81,10 @@ pub struct Register {
 }
 
 impl Register {
-    /// The register of a new cluster: epoch 1, node 0 leads, `nodes` are in sync.
-    pub fn new(nodes: usize) -> Self {
+    /// The register of a new cluster: epoch 1, node 0 leads, the first `members` nodes are in sync.
+    pub fn new(members: usize) -> Self {
         let mut set = [0; NODES_MAX];
-        set[..nodes].fill(1);
+        set[..members].fill(1);
         let value = Value { epoch: 1, leader: 0, set };
         Self { revision: 1, value, requests: Vec::new(), answers: Vec::new() }
     }

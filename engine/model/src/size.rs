@@ -7,6 +7,8 @@ pub struct Size {
     pub name: &'static str,
     /// Nodes, 2 or 3.
     pub nodes: usize,
+    /// So many of them, the last ones, are learners at the beginning; the others are in sync.
+    pub learners: usize,
     /// Messages of each client session.
     pub sessions: &'static [u8],
     /// Newest epoch that anybody asks for.
@@ -30,6 +32,7 @@ impl Size {
         Self {
             name: "pair",
             nodes: 2,
+            learners: 0,
             sessions: &[2, 1],
             epochs: 3,
             revisions: 4,
@@ -42,6 +45,7 @@ impl Size {
         Self {
             name: "pair-fsync",
             nodes: 2,
+            learners: 0,
             sessions: &[1, 1],
             epochs: 3,
             revisions: 3,
@@ -54,6 +58,7 @@ impl Size {
         Self {
             name: "pair-memory",
             nodes: 2,
+            learners: 0,
             sessions: &[1, 1],
             epochs: 3,
             revisions: 3,
@@ -66,6 +71,7 @@ impl Size {
         Self {
             name: "pair-returns",
             nodes: 2,
+            learners: 0,
             sessions: &[2],
             epochs: 2,
             revisions: 4,
@@ -74,10 +80,24 @@ impl Size {
             loss: true,
             progress: true,
         },
+        // A leader that was restarted knows less than was committed, and one of the others is a learner.
+        Self {
+            name: "trio-rejoins",
+            nodes: 3,
+            learners: 1,
+            sessions: &[2],
+            epochs: 3,
+            revisions: 4,
+            restarts: 1,
+            lag: false,
+            loss: false,
+            progress: false,
+        },
         // Three nodes: the others may each have heard something else.
         Self {
             name: "trio",
             nodes: 3,
+            learners: 0,
             sessions: &[1, 1],
             epochs: 2,
             revisions: 3,
@@ -90,6 +110,7 @@ impl Size {
         Self {
             name: "large-pair",
             nodes: 2,
+            learners: 0,
             sessions: &[2, 1],
             epochs: 4,
             revisions: 5,
@@ -102,6 +123,7 @@ impl Size {
         Self {
             name: "large-trio",
             nodes: 3,
+            learners: 0,
             sessions: &[1, 1],
             epochs: 3,
             revisions: 4,

@@ -43,6 +43,7 @@ mutations! {
     leader_that_does_not_count_itself_is_caught: LeaderUncounted in "pair-fsync" breaks NEVER_LOST;
     watermark_of_an_old_incarnation_is_caught: OldIncarnation in "pair-returns" breaks NEVER_LOST;
     learner_added_too_early_is_caught: LearnerAdded in "pair" breaks NEVER_LOST;
+    learner_added_by_what_a_restarted_leader_knows_is_caught: LearnerAddedByCommit in "trio-rejoins" breaks NEVER_LOST;
     learner_that_takes_over_is_caught: LearnerLeads in "pair" breaks NEVER_LOST;
     whole_again_after_a_second_restart_is_caught: WholeAgain in "pair-memory" breaks NEVER_LOST;
     epoch_forgotten_at_a_restart_is_caught: EpochForgotten in "pair-fsync" breaks NEVER_LOST;

@@ -30,6 +30,16 @@ fn promises_hold_when_a_member_that_lost_its_tail_comes_back() {
     holds("pair-returns");
 }
 
+/// Too large to be walked to its end here: as far as the run that breaks a promise without the whole of rule R6.
+#[test]
+fn promises_hold_when_a_restarted_leader_takes_a_learner_in() {
+    let size = Size::named("trio-rejoins").expect("the size is listed");
+    let verdict = check(&Protocol::new(size, None), 1, 8_000_000, |_| ());
+    println!("trio-rejoins: {} states, {} steps, {:.1?}", verdict.states, verdict.depth - 1, verdict.elapsed);
+    assert!(verdict.broken.is_none(), "{:#?}", verdict.broken);
+    assert!(verdict.depth > 16, "runs of up to {} steps", verdict.depth - 1);
+}
+
 #[test]
 fn promises_hold_for_three_nodes() {
     holds("trio");

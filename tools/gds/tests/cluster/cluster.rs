@@ -253,6 +253,9 @@ data_bytes = 16777216
 positions = 131072
 [journal]
 segment_bytes = 8388608
+[snapshot]
+every_messages = 200000
+segment_bytes = 4194304
 [[admission]]
 pattern = "*"
 sources = ["10.77.1.0/24"]

@@ -76,7 +76,7 @@ agents = ["sequencer", "store", "acknowledgement_publisher", "publisher", "journ
 cpu = -1
 idle = "sleep"
 idle_sleep_us = 50
-agents = ["rewinder", "query", "replica_rewinder"]
+agents = ["rewinder", "query", "replica_rewinder", "snapshots"]
 "#;
 
 /// What the tests choose; everything else is the same in each.
