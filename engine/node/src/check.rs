@@ -92,6 +92,12 @@ fn network(config: &Config, found: &mut Findings) {
             "must be a multicast address, 224.0.0.0 to 239.255.255.255",
         );
     }
+    let rewinders = &network.rewinders;
+    found.unless(rewinders.len() <= 16, "network.rewinders", rewinders.len(), "at most 16");
+    for rewinder in rewinders {
+        let single = !rewinder.ip().is_multicast() && !rewinder.ip().is_unspecified() && rewinder.port() != 0;
+        found.unless(single, "network.rewinders", rewinder, "the IPv4 address and UDP port of one rewinder");
+    }
     let mut seen = BTreeSet::new();
     let udp = [
         ("network.ingress_port", network.ingress_port),

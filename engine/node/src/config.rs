@@ -2,7 +2,7 @@
 //!
 //! [`crate::load`] is the way in, so that whoever holds a [`Config`] holds one that passed [`crate::check`].
 use serde::Deserialize;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// What an acknowledgement promises.
@@ -65,6 +65,8 @@ pub struct Network {
     pub acknowledgement_group: Ipv4Addr,
     /// UDP port of the acknowledgements.
     pub acknowledgement_port: u16,
+    /// Rewinders besides the node's own and its cluster's, nearest first.
+    pub rewinders: Vec<SocketAddrV4>,
     /// UDP port of the rewinder.
     pub rewinder_port: u16,
     /// TCP port of the queries.
@@ -168,20 +170,22 @@ pub struct Schema {
 }
 
 /// What an ingress gap leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gap {
     /// Wait for the missing message.
+    #[default]
     Wait,
     /// Skip it after a time.
     Skip,
 }
 
 /// Where a session's numbers begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
     /// At 1.
+    #[default]
     One,
     /// At the first number seen.
     FirstSeen,
@@ -196,13 +200,27 @@ pub struct Admission {
     /// Source prefixes, `address/length`.
     pub sources: Vec<String>,
     /// What a gap leads to.
+    #[serde(default)]
     pub gap: Gap,
     /// Time before a skip.
+    #[serde(default = "Admission::skip_after_ms")]
     pub skip_after_ms: u64,
     /// Where numbers begin.
+    #[serde(default)]
     pub start: Start,
     /// `source`, `none`, or address:port.
+    #[serde(default = "Admission::rerequest")]
     pub rerequest: String,
+}
+
+impl Admission {
+    fn skip_after_ms() -> u64 {
+        1_000
+    }
+
+    fn rerequest() -> String {
+        "source".into()
+    }
 }
 
 /// `[ingress]`

@@ -129,6 +129,16 @@ mod tests {
     }
 
     #[test]
+    fn an_admission_needs_only_pattern_and_sources() {
+        let rule = |rest: &str| {
+            let text = format!("[[admission]]\npattern = \"*\"\nsources = [\"127.0.0.0/8\"]\n{rest}");
+            format!("{:?}", Config::parse(&text, "node.toml").unwrap().admission)
+        };
+        assert_eq!(rule(""), format!("{:?}", Config::default().admission));
+        assert_ne!(rule("gap = \"skip\""), rule(""));
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_its_neighbours() {
         let text = refusal("[network]\ningress_prot = 9");
         assert!(

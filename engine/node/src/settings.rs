@@ -85,12 +85,7 @@ pub fn snapshots(config: &Config) -> SnapshotConfig {
 
 /// What the start of the node needs. `new_stream` names the stream if there is none yet.
 pub fn start(config: &Config, boot_id: [u8; 16], new_stream: Session) -> StartConfig {
-    let journal = JournalConfig {
-        segment_bytes: config.journal.segment_bytes,
-        group_bytes_max: config.journal.group_bytes_max,
-        linger_ns: config.journal.linger_us * MICROSECOND_NS,
-        durability: durability(config),
-    };
+    let journal = journal(config);
     StartConfig {
         stream: Session::padded(&config.stream.session),
         new_stream,
@@ -109,6 +104,16 @@ pub fn start(config: &Config, boot_id: [u8; 16], new_stream: Session) -> StartCo
             epoch: 1,
         },
         store: StoreConfig { block_bytes_max: max_block_bytes(config.network.max_payload_bytes) },
+    }
+}
+
+/// The bus journal.
+pub fn journal(config: &Config) -> JournalConfig {
+    JournalConfig {
+        segment_bytes: config.journal.segment_bytes,
+        group_bytes_max: config.journal.group_bytes_max,
+        linger_ns: config.journal.linger_us * MICROSECOND_NS,
+        durability: durability(config),
     }
 }
 
@@ -367,6 +372,19 @@ pub fn senders(config: &Config) -> Vec<Ipv4Addr> {
     senders.sort_unstable();
     senders.dedup();
     if senders.len() > SENDERS_MAX { Vec::new() } else { senders }
+}
+
+/// Where missed messages are asked for, nearest first: the rewinders named, then that of the node at this address and those of its cluster.
+pub fn rewinders(config: &Config, node: Ipv4Addr) -> Vec<SocketAddrV4> {
+    let peers = if cluster_node(config).is_some() { peers(config) } else { Vec::new() };
+    let nodes = std::iter::once(node).chain(peers.into_iter().map(|(_, address)| address));
+    let mut rewinders = config.network.rewinders.clone();
+    for own in nodes.map(|node| SocketAddrV4::new(node, config.network.rewinder_port)) {
+        if !rewinders.contains(&own) {
+            rewinders.push(own);
+        }
+    }
+    rewinders
 }
 
 /// Where clients on other hosts find the node.

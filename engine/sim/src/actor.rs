@@ -44,7 +44,7 @@ pub struct Scene<'a> {
 /// Most datagrams taken in one duty cycle.
 const DATAGRAMS_PER_DUTY: usize = 32;
 
-/// A receiver with small bounds, which asks the nodes in any order.
+/// A receiver with small bounds, whose nearest node is any of them.
 fn receiver_config(session: Session, next: u64, scene: &mut Scene<'_>) -> ReceiverConfig {
     let Scene { plan, random, .. } = scene;
     let mut rewinders: Vec<SocketAddrV4> =

@@ -193,6 +193,8 @@ impl XdpPort {
                 Way::Kernel => return None,
             }
         };
+        // The frames sent last are mostly back by now and still in the cache: they are taken next.
+        self.queue.take_sent(self.slot, &mut self.free);
         let from = SocketAddrV4::new(source, self.local.port());
         Some(Head { from_mac: self.queue.mac(), to_mac, from, to, hops, identification: 0 })
     }

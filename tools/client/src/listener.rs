@@ -1,6 +1,6 @@
 //! Follows a stream by multicast.
 use crate::network::{ClientError, Network};
-use gds_core::bus::{Receiver, ReceiverConfig, ReceiverCounters};
+use gds_core::bus::{AskedCounters, Receiver, ReceiverConfig, ReceiverCounters};
 use gds_core::port::DatagramPort;
 use gds_core::random::Random;
 use gds_core::time::Time;
@@ -86,8 +86,9 @@ impl Listener {
         });
         // Rewinders answer when asked: without a gap there is nothing to look for, and looking may cost a system call.
         if receiver.next_sequence() < receiver.known_sequence() {
-            taken += own
-                .receive(DATAGRAMS_PER_POLL, &mut |_, datagram| receiver.on_packet(now, datagram, deliver));
+            taken += own.receive(DATAGRAMS_PER_POLL, &mut |from, datagram| {
+                receiver.on_reply(now, from, datagram, deliver);
+            });
         }
         receiver.on_timer(now, &mut |rewinder, request| {
             own.send(rewinder, request);
@@ -108,6 +109,11 @@ impl Listener {
     /// True once the session has ended and every message has been delivered.
     pub fn ended(&self) -> bool {
         self.receiver.ended()
+    }
+
+    /// What each rewinder was asked and answered, nearest first.
+    pub fn asked(&self) -> impl Iterator<Item = (SocketAddrV4, &Arc<AskedCounters>)> {
+        self.receiver.asked()
     }
 
     /// What it counts.

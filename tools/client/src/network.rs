@@ -83,17 +83,14 @@ impl Network {
         &self.addresses
     }
 
-    /// Where missed messages are asked for: the node, and the other nodes of its cluster.
+    /// Where missed messages are asked for, nearest first: the rewinders that the configuration names, the node, and the other nodes of its cluster.
     pub fn rewinders(&self) -> Vec<SocketAddrV4> {
-        self.on_all(self.addresses.rewinder.port())
+        settings::rewinders(&self.config, *self.addresses.rewinder.ip())
     }
 
     /// Where queries are asked: the node, and the other nodes of its cluster.
     pub fn queries(&self) -> Vec<SocketAddrV4> {
-        self.on_all(self.addresses.query.port())
-    }
-
-    fn on_all(&self, port: u16) -> Vec<SocketAddrV4> {
+        let port = self.addresses.query.port();
         self.nodes.iter().map(|node| SocketAddrV4::new(*node, port)).collect()
     }
 

@@ -73,3 +73,8 @@ fn storm() {
 fn a_storm_of_foreign_traffic_loses_nothing_in_native_mode() {
     between_hosts("a_storm_of_foreign_traffic_loses_nothing_in_native_mode", "native", storm);
 }
+
+#[test]
+fn a_storm_of_foreign_traffic_loses_nothing_in_generic_mode() {
+    between_hosts("a_storm_of_foreign_traffic_loses_nothing_in_generic_mode", "generic", storm);
+}

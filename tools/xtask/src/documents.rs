@@ -2,7 +2,7 @@
 //!
 //! In a fence marked `console`, each line that begins with `$ ` is run and must succeed: `cargo …` in the project's own folder, everything
 //! else in a folder that goes away, with the release build of `gds` on the path. A fence marked `console ignore` is only shown
-//! (its commands need a running node, or take as long as the whole check).
+//! (its commands need a running node, or take as long as the whole check). What a fence marked `toml` holds must be a node's configuration.
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,10 @@ pub fn check(log: &mut File) -> io::Result<bool> {
             writeln!(log, "{}: FAILED: names {name}, which is not there", document.display())?;
             holds = false;
         }
-        for command in commands(&text) {
+        let checks = configurations(&text).into_iter().map(|configuration| {
+            format!("gds config --check /dev/stdin > checked.toml <<'END'\n{configuration}END")
+        });
+        for command in commands(&text).into_iter().chain(checks) {
             writeln!(log, "{}: {command}", document.display())?;
             let succeeded = run(&command, &folder, log)?;
             holds &= succeeded;
@@ -76,6 +79,17 @@ fn commands(text: &str) -> Vec<String> {
     found
 }
 
+/// What all `toml` fences hold, in order; a fence in a list is indented.
+fn configurations(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut lines = text.lines().map(str::trim_start);
+    while lines.by_ref().any(|line| line.trim_end() == "```toml") {
+        found
+            .push(lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect());
+    }
+    found
+}
+
 fn run(command: &str, folder: &Path, log: &File) -> io::Result<bool> {
     let root = std::env::current_dir()?;
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or("target".into());
@@ -96,6 +110,13 @@ mod tests {
     fn only_console_fences_are_run() {
         let text = "```console\n$ a\noutput\n$ b c\n```\n```console ignore\n$ d\n```\n```sh\n$ e\n```\n";
         assert_eq!(commands(text), ["a", "b c"]);
+    }
+
+    #[test]
+    fn configurations_are_found_in_lists_too() {
+        let text =
+            "1. x\n   ```toml\n   [a]\n   b = 1\n   ```\n```toml profile\nc = 2\n```\n```toml\nd = 3\n```\n";
+        assert_eq!(configurations(text), ["[a]\nb = 1\n", "d = 3\n"]);
     }
 
     #[test]

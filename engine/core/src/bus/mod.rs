@@ -22,6 +22,7 @@ pub(crate) mod burst;
 mod held;
 pub mod ingress;
 mod missing;
+mod nearest;
 mod packet_pool;
 pub mod publisher;
 pub mod receiver;
@@ -37,6 +38,7 @@ pub(crate) mod tests;
 
 pub use admission::{AdmissionRule, GapPolicy, Rerequest, StartAt};
 pub use ingress::{Hold, Ingress, IngressConfig, IngressCounters, IngressSink, Standing};
+pub use nearest::AskedCounters;
 pub use publisher::{Publisher, PublisherConfig, PublisherCounters, PublisherError};
 pub use receiver::{Receiver, ReceiverConfig, ReceiverCounters};
 pub use rewinder::{RewindSource, Rewinder, RewinderConfig, RewinderCounters};

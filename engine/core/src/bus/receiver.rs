@@ -1,13 +1,16 @@
 //! Gap fill: delivers every message of a MoldUDP64 session in order and exactly once, whatever the network does to the packets.
 //!
 //! A gap shows in any packet or heartbeat whose number is ahead of what is known. Packets ahead of a gap are kept in a bounded
-//! window; what is missing is asked from the rewinders in turn, several pieces at a time, each with its own retry timer. What arrives twice, or overlaps what was delivered, is trimmed. Lines A and B of a feed may both go into one receiver.
+//! window; what is missing is asked of the nearest rewinder that answers, several pieces at a time, each with its own retry timer. What arrives
+//! twice, or overlaps what was delivered, is trimmed. Lines A and B of a feed may both go into one receiver.
 //!
-//! When the window or the list of gaps is full, packets ahead are dropped and counted, and are missing like any others. The oldest gap can
-//! always be filled, so nothing gets stuck.
+//! When the window or the list of gaps is full, packets ahead are dropped and counted, and are missing like any others. A quarter of the window
+//! is only for what fills a gap, so that whoever is far behind still asks for several pieces at a time. The oldest gap can always be filled,
+//! so nothing gets stuck.
 //!
 //! Readings M6, M7, M8, M10, M11, M12 in `docs/PROTOCOL.md`.
 use super::missing::{Missing, MissingConfig};
+use super::nearest::{AskedCounters, Nearest};
 use super::packet_pool::PacketPool;
 use crate::mutation::{Mutation, active};
 use crate::random::Random;
@@ -64,7 +67,7 @@ pub struct ReceiverConfig {
     pub window_packets: usize,
     /// The longest datagram that can be kept.
     pub packet_bytes_max: usize,
-    /// Where to ask, in turn. Empty: wait for the sender to repeat.
+    /// Where to ask, nearest first. Empty: wait for the sender to repeat.
     pub rewinders: Vec<SocketAddrV4>,
     /// A gap is first asked for after a random time up to this.
     pub first_request_ns_max: u64,
@@ -98,6 +101,9 @@ impl Default for ReceiverConfig {
     }
 }
 
+/// A rewinder that answers nothing for so many retry times is silent.
+const PATIENCE_RETRIES: u64 = 5;
+
 /// One session, received in order.
 pub struct Receiver {
     config: ReceiverConfig,
@@ -114,7 +120,7 @@ pub struct Receiver {
     /// Held packets by first number: (number, slot).
     held: BinaryHeap<Reverse<(u64, u32)>>,
     random: Random,
-    first_rewinder: usize,
+    nearest: Nearest,
     counters: Arc<ReceiverCounters>,
 }
 
@@ -127,7 +133,6 @@ impl Receiver {
             retry_ns: config.retry_ns,
             retry_ns_max: config.retry_ns_max,
         });
-        let mut random = Random::new(config.seed);
         Self {
             session: config.session,
             next: config.next,
@@ -137,8 +142,8 @@ impl Receiver {
             missing,
             pool: PacketPool::new(config.window_packets, config.packet_bytes_max),
             held: BinaryHeap::with_capacity(config.window_packets),
-            first_rewinder: random.below(config.rewinders.len() as u64) as usize,
-            random,
+            nearest: Nearest::new(&config.rewinders, PATIENCE_RETRIES * config.retry_ns),
+            random: Random::new(config.seed),
             counters: Arc::default(),
             config,
         }
@@ -147,6 +152,11 @@ impl Receiver {
     /// Its counters.
     pub fn counters(&self) -> &Arc<ReceiverCounters> {
         &self.counters
+    }
+
+    /// What each rewinder was asked and answered, nearest first.
+    pub fn asked(&self) -> impl Iterator<Item = (SocketAddrV4, &Arc<AskedCounters>)> {
+        self.nearest.counters()
     }
 
     /// The session, once known.
@@ -169,15 +179,33 @@ impl Receiver {
         self.end_at.is_some_and(|end| self.next >= end)
     }
 
+    /// Takes one datagram that came to the receiver's own port: an answer, if `from` is a rewinder. As [`Receiver::on_packet`] otherwise.
+    pub fn on_reply(
+        &mut self,
+        now: Time,
+        from: SocketAddrV4,
+        datagram: &[u8],
+        deliver: &mut dyn FnMut(u64, &[u8]),
+    ) {
+        if self.take(now, datagram, deliver) {
+            self.nearest.answered(from);
+        }
+    }
+
     /// Takes one datagram, from whatever line or rewinder, and hands what it makes deliverable to `deliver(number, message)`.
     pub fn on_packet(&mut self, now: Time, datagram: &[u8], deliver: &mut dyn FnMut(u64, &[u8])) {
+        self.take(now, datagram, deliver);
+    }
+
+    /// False for a datagram that is no packet of the session.
+    fn take(&mut self, now: Time, datagram: &[u8], deliver: &mut dyn FnMut(u64, &[u8])) -> bool {
         let Ok(packet) = Packet::parse(datagram) else {
             self.counters.malformed.increment();
-            return;
+            return false;
         };
         if *self.session.get_or_insert(packet.session) != packet.session {
             self.counters.foreign.increment();
-            return;
+            return false;
         }
         self.counters.packets.increment();
         if packet.trailing_bytes > 0 {
@@ -201,15 +229,13 @@ impl Receiver {
             Kind::Messages(_) if packet.sequence <= self.next => self.on_next(now, &packet, deliver),
             Kind::Messages(_) => self.on_ahead(now, &packet, datagram),
         }
+        true
     }
 
     /// Sends the request packets that are due, by `send(rewinder, request)`; returns how many.
     pub fn on_timer(&mut self, now: Time, send: &mut dyn FnMut(SocketAddrV4, &[u8; REQUEST_BYTES])) -> usize {
         let now_ns = now.monotonic_ns;
-        if now_ns < self.missing.due_ns()
-            || self.config.rewinders.is_empty()
-            || active(Mutation::ReceiverNeverAsks)
-        {
+        if now_ns < self.missing.due_ns() || self.nearest.is_empty() || active(Mutation::ReceiverNeverAsks) {
             return 0;
         }
         let session = self.session.expect("a gap was seen in some session");
@@ -217,8 +243,7 @@ impl Receiver {
         let requests_max = self.config.requests_max.min(room + 1);
         let mut sent = 0;
         while let Some(wanted) = self.missing.next_wanted(now_ns, requests_max, room == 0) {
-            let turn = self.first_rewinder + wanted.attempt as usize;
-            let rewinder = self.config.rewinders[turn % self.config.rewinders.len()];
+            let rewinder = self.nearest.ask(now_ns, wanted.attempt);
             send(rewinder, &Request { session, sequence: wanted.sequence, count: wanted.count }.to_bytes());
             self.counters.requests.increment();
             self.counters.retries.add(u64::from(wanted.attempt > 0));
@@ -229,7 +254,7 @@ impl Receiver {
 
     /// When [`Receiver::on_timer`] next has something to do, on the monotonic clock; `u64::MAX`: not before another packet.
     pub fn due_ns(&self) -> u64 {
-        if self.config.rewinders.is_empty() { u64::MAX } else { self.missing.due_ns() }
+        if self.nearest.is_empty() { u64::MAX } else { self.missing.due_ns() }
     }
 
     /// Every number below `next` exists, somebody says.
@@ -280,7 +305,9 @@ impl Receiver {
             self.counters.duplicates.increment();
             return;
         }
-        let Some(slot) = self.pool.put(datagram) else {
+        let for_gaps = self.config.window_packets / 4;
+        let has_room = sequence < self.known || self.pool.free() > for_gaps;
+        let Some(slot) = has_room.then(|| self.pool.put(datagram)).flatten() else {
             self.counters.window_full.increment();
             self.on_next_expected(now, end);
             return;

@@ -44,8 +44,8 @@ impl Follower {
 
     fn poll(&mut self, now: Time, deliver: &mut dyn FnMut(u64, &[u8])) -> usize {
         let Self { receiver, group, own } = self;
-        let mut on_datagram = |_, datagram: &[u8]| receiver.on_packet(now, datagram, deliver);
-        let taken = group.receive(64, &mut on_datagram) + own.receive(64, &mut on_datagram);
+        let mut taken = group.receive(64, &mut |_, datagram| receiver.on_packet(now, datagram, deliver));
+        taken += own.receive(64, &mut |from, datagram| receiver.on_reply(now, from, datagram, deliver));
         receiver.on_timer(now, &mut |rewinder, request| {
             own.send(rewinder, request);
         });

@@ -1,6 +1,6 @@
 //! A client: submits transactions, follows acknowledgements.
 use super::patience::Patience;
-use super::{Scene, blocks, receive, receiver_config};
+use super::{Scene, blocks, receive, receive_from, receiver_config};
 use crate::network::{SharedNetwork, SimulatedPort};
 use crate::plan::{ACKNOWLEDGEMENTS, CLIENT_NET, INGRESS_A, INGRESS_B, between, pick};
 use crate::violation::{Checked, ensure};
@@ -129,11 +129,11 @@ impl Client {
     }
 
     fn take_acknowledgements(&mut self, scene: &mut Scene<'_>) -> Checked<usize> {
-        let datagrams = receive(&mut self.group);
-        for datagram in &datagrams {
+        let datagrams = receive_from(&mut self.group);
+        for (from, datagram) in &datagrams {
             let (mut delivered, mut told) = (Vec::new(), Vec::new());
             let before = self.acknowledgements.next_sequence();
-            self.acknowledgements.on_packet(scene.now, datagram, &mut |number, message| {
+            self.acknowledgements.on_reply(scene.now, *from, datagram, &mut |number, message| {
                 delivered.push((number, message.to_vec()));
             });
             for (index, (number, message)) in delivered.iter().enumerate() {

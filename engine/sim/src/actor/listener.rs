@@ -1,5 +1,5 @@
 //! A listener: follows the stream with gap fill.
-use super::{Scene, receive, receiver_config};
+use super::{Scene, receive_from, receiver_config};
 use crate::network::{SharedNetwork, SimulatedPort};
 use crate::plan::{DOWNSTREAM, DOWNSTREAM_B, LISTENER_NET, pick};
 use crate::violation::{Checked, ensure};
@@ -60,11 +60,11 @@ impl Listener {
 
     /// One duty cycle.
     pub fn duty(&mut self, scene: &mut Scene<'_>) -> Checked<usize> {
-        let datagrams = receive(&mut self.port);
-        for datagram in &datagrams {
+        let datagrams = receive_from(&mut self.port);
+        for (from, datagram) in &datagrams {
             let mut next = self.receiver.next_sequence();
             let mut delivered = Vec::new();
-            self.receiver.on_packet(scene.now, datagram, &mut |number, message| {
+            self.receiver.on_reply(scene.now, *from, datagram, &mut |number, message| {
                 delivered.push((number, message.to_vec()));
             });
             for (number, message) in delivered {

@@ -143,7 +143,8 @@ impl World {
             host.node.as_ref().is_some_and(|node| {
                 let member = Member { node: node_id(place), incarnation: node.incarnation() };
                 let progress = &node.bus.progress;
-                let all = progress.sequenced.get() == self.committed;
+                // What a replica has beyond the end of an idle leader's log stays until the leader has an entry there (R15).
+                let all = node.leads().is_none() || progress.sequenced.get() == self.committed;
                 value.set.has(member) && all && progress.applied.get() == self.committed
             })
         };

@@ -94,18 +94,36 @@ fn should_notice_a_lost_tail_from_a_heartbeat_and_from_the_end_of_session() {
 }
 
 #[test]
-fn should_take_turns_among_rewinders() {
-    let rewinders: Vec<SocketAddrV4> =
-        (1..=3).map(|port| SocketAddrV4::new([127, 0, 0, 1].into(), port)).collect();
+fn should_ask_the_nearest_rewinder_first_and_the_others_when_it_is_silent() {
+    let rewinder = |port| SocketAddrV4::new([127, 0, 0, 1].into(), port);
+    let rewinders = vec![rewinder(1), rewinder(2), rewinder(3)];
     let mut listener = Listener::new(ReceiverConfig { rewinders, ..config() });
+    let ask = |listener: &mut Listener, milliseconds: u64| {
+        let mut asked = Vec::new();
+        listener.receiver.on_timer(at(milliseconds * 1000), &mut |to, _| asked.push(to.port()));
+        asked
+    };
     listener.hears(&heartbeat(SESSION, 2));
-    let mut asked = std::collections::BTreeSet::new();
-    for milliseconds in 1..10 {
-        listener.receiver.on_timer(at(milliseconds * 1000), &mut |to, _| {
-            asked.insert(to);
-        });
+    assert_eq!([1, 2, 4].map(|milliseconds| ask(&mut listener, milliseconds)), [[1], [2], [3]]);
+    let receiver = &mut listener.receiver;
+    receiver.on_reply(at(4_100), rewinder(3), &packet(1, 1), &mut |_, _| {});
+    receiver.on_reply(at(4_100), rewinder(2), b"no packet", &mut |_, _| {});
+    let answered: Vec<u64> = receiver.asked().map(|(_, counters)| counters.answered.get()).collect();
+    assert_eq!(answered, [0, 0, 1]);
+    listener.hears(&heartbeat(SESSION, 3));
+    assert_eq!(ask(&mut listener, 5), [1], "what is new is asked of the nearest");
+}
+
+#[test]
+fn should_ask_for_several_pieces_at_a_time_however_much_comes_ahead() {
+    let mut listener = Listener::new(ReceiverConfig { window_packets: 8, ..config() });
+    for number in 1_000..1_100 {
+        listener.hears(&packet(number, 1));
     }
-    assert_eq!(asked.len(), 3);
+    assert_eq!(listener.receiver.counters().window_full.get(), 94);
+    assert_eq!(listener.asks(50).len(), 3, "one more than what is left of the window");
+    listener.hears(&packet(33, 32));
+    assert_eq!(listener.receiver.counters().window_high.get(), 7);
 }
 
 #[test]
