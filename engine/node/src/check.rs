@@ -112,6 +112,13 @@ fn network(config: &Config, found: &mut Findings) {
         found.unless(seen.insert(port), key, port, "each UDP port of a node must be another one");
     }
     found.unless(network.query_port != 0, "network.query_port", 0, "must be 1 to 65535");
+    let shared = node > 0 && history_port == network.query_port;
+    found.unless(
+        !shared,
+        "cluster.history_port",
+        history_port,
+        "snapshots are given there over TCP: network.query_port must be another one",
+    );
     af_xdp(config, found);
 }
 
@@ -343,6 +350,14 @@ fn cluster(config: &Config, found: &mut Findings) {
     peers(&cluster.peer, cluster.node, found);
     found.range("cluster.min_in_sync", cluster.min_in_sync, 1, cluster.peer.len() + 1);
     found.range("cluster.digest_messages", cluster.digest_messages, 256, 1 << 32);
+    found.range("cluster.snapshot_behind_messages", cluster.snapshot_behind_messages, 1, 1 << 62);
+    let pace = cluster.snapshot_bytes_per_second;
+    found.unless(
+        pace == 0 || pace >= 1 << 16,
+        "cluster.snapshot_bytes_per_second",
+        pace,
+        "must be 0 or at least 65536 (64 KiB)",
+    );
     found.range("cluster.heartbeat_ms", cluster.heartbeat_ms, 1, 1_000);
     for (key, silence_ms) in [
         ("cluster.silence_ms", cluster.silence_ms),
@@ -501,6 +516,17 @@ mod tests {
         with("group = \"239.192.7.3\"", "cluster.group = 239.192.7.3", "none of [network]");
         with("port = 26400", "cluster.port = 26400", "another one");
         with("history_port = 26405", "cluster.history_port = 26405", "another one");
+        with(
+            "history_port = 26404",
+            "cluster.history_port = 26404",
+            "network.query_port must be another one",
+        );
+        with(
+            "snapshot_bytes_per_second = 65535",
+            "cluster.snapshot_bytes_per_second = 65535",
+            "0 or at least",
+        );
+        with("snapshot_behind_messages = 0", "cluster.snapshot_behind_messages = 0", "1 to");
         with("heartbeat_ms = 0", "cluster.heartbeat_ms = 0", "1 to 1000");
         with("heartbeat_ms = 11", "cluster.silence_ms = 20", "two times cluster.heartbeat_ms");
         with("replica_silence_ms = 9", "cluster.replica_silence_ms = 9", "two times");

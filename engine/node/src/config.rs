@@ -329,7 +329,7 @@ pub struct Cluster {
     pub group: Ipv4Addr,
     /// UDP port of replication: the group's, and each node's own.
     pub port: u16,
-    /// UDP port where a node gives replicas older messages.
+    /// Port where a node gives replicas older messages (UDP) and learners its snapshots (TCP).
     pub history_port: u16,
     /// `file:PATH` or `etcd`.
     pub register: String,
@@ -339,6 +339,10 @@ pub struct Cluster {
     pub silence_ms: u64,
     /// Silence of a replica, or time without progress, after which it is taken out.
     pub replica_silence_ms: u64,
+    /// A learner that a snapshot spares so many messages takes it.
+    pub snapshot_behind_messages: u64,
+    /// Bytes of snapshots that a node gives in a second; 0: as many as go.
+    pub snapshot_bytes_per_second: u64,
     /// After so many messages the replicas compare what their stores came to.
     pub digest_messages: u64,
     /// Least nodes in sync, the leader included.

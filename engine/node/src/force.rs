@@ -15,6 +15,7 @@
 //! **The session stays.** `docs/FAILOVER.md` says why, and what that asks of listeners.
 use crate::config::{Config, Durability};
 use crate::control::DirectoryLock;
+use crate::learning::arrival;
 use crate::ports::Files;
 use crate::surroundings::{Place, read_words, ring_file};
 use crate::{clocks, life, settings};
@@ -182,6 +183,12 @@ impl Claim {
                 "{why}: stop this node first, and make sure that it is the one whose journal is to count"
             ))
         })?;
+        if arrival::is_due(config) {
+            return Err(Fault(format!(
+                "{}: a snapshot of another node has arrived there, and the node died before it took its place: start the node once, which does that",
+                directory.display()
+            )));
+        }
         let remains = Remains::read(config)?;
         let mut register = gds_register::open(&asked).map_err(Fault::from)?;
         let before = register.read().map_err(Fault::from)?;

@@ -7,12 +7,14 @@
 //! | [`surroundings`] | directories, memory and time of this machine |
 //! | [`life`] | the file in which a member of a cluster keeps which life it lives |
 //! | [`cluster`] | a member's way into its cluster |
+//! | [`learning`] | snapshots from one node to another |
 //! | [`standing`] | how a member stands in it, from what it counts |
 //! | [`force`] | making a node lead next that cannot know that it may |
 //! | [`control`] | the socket over which a person's commands reach a running node |
 //! | [`ports`] | the engine's ports and disks over `nic` |
 //! | [`crew`] | the threads, each with the agents of one core |
 //! | [`node`] | all of it together |
+//! | [`rewind`] | a node that is a rewinder and nothing else |
 #![forbid(unsafe_code)]
 pub mod check;
 pub mod clocks;
@@ -21,10 +23,12 @@ pub mod config;
 pub mod control;
 pub mod crew;
 pub mod force;
+pub mod learning;
 pub mod life;
 pub mod load;
 pub mod node;
 pub mod ports;
+pub mod rewind;
 pub mod settings;
 pub mod standing;
 pub mod surroundings;

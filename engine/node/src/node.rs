@@ -11,6 +11,9 @@ use crate::cluster::Enrolment;
 use crate::config::{self, AgentName, Config};
 use crate::control::{Control, ControlSocket, Controlled};
 use crate::crew::{CoreCounters, CorePlan, Crew, Seat, Stamp};
+use crate::learning::arrival;
+use crate::learning::fetch::Learner;
+use crate::learning::giver::{Giver, Member, Shelf};
 use crate::ports::{Datagrams, Files, Streams};
 use crate::surroundings::{Place, ReplayProgress, keep_awake, stages_file};
 use crate::{check, settings};
@@ -19,14 +22,15 @@ use gds_core::agent::start::{
 };
 use gds_core::agent::{
     Agent, Fault, Membership, PublisherAgent, QueryAgent, ReplicaRewinderAgent, RewinderAgent,
-    SequencerAgent, SequencerOrders, SnapshotAgent, SnapshotDisks,
+    SequencerAgent, SequencerOrders, SnapshotAgent, SnapshotDisks, SnapshotOrders,
 };
 use gds_core::bus::{Publisher, PublisherConfig, RewindSource, Rewinder};
 use gds_core::counters::CounterSet;
 use gds_core::cursor::{Cursor, Progress};
 use gds_core::query::node_source::NodeSource;
 use gds_core::query::{CounterSets, QueryConfig, QueryServer};
-use gds_core::replication::{Digests, Leadership, ReplicaRewinder, Replication};
+use gds_core::replication::learner::is_counted_on;
+use gds_core::replication::{Digests, Leadership, NodeId, RegisterValue, ReplicaRewinder, Replication};
 use gds_core::stages::{Stage, Stages};
 use gds_core::store::StoreReader;
 use gds_core::time::SECOND_NS;
@@ -43,7 +47,7 @@ use std::sync::atomic::Ordering;
 /// How long a stop waits for the agents to catch up before it closes the journals as they are.
 const DRAIN_NS: u64 = 10 * SECOND_NS;
 /// Places in the stream that the query server reads at, at a time, without seeking.
-const STREAM_READERS: usize = 4;
+pub(crate) const STREAM_READERS: usize = 4;
 /// How long a stop waits for the end-of-session train of an ended stream.
 const END_NS: u64 = 8 * SECOND_NS;
 /// How long a start waits for an address that is in use. The kernel lets go of io_uring's sockets a moment after the process that had them
@@ -96,6 +100,8 @@ pub struct Node {
     report: StartReport,
     stages_file: PathBuf,
     leadership: Arc<Leadership>,
+    /// Gives its snapshots to others, in a cluster.
+    _giver: Option<Giver>,
     /// Asks the register, in a cluster.
     keeper: Option<Arc<Keeper>>,
     /// Answers on the control socket, and has the directory.
@@ -125,7 +131,7 @@ impl Node {
         let socket = ControlSocket::open(&config.stream.directory)?;
         let interface = settings::interface(config).resolve().map_err(Fault::from)?;
         let mut ports = Ports::open(config, &Addresses::of(config, interface.address), interface.address)?;
-        let (start_config, enrolment) = enrol(config, cut_after, &mut place)?;
+        let (start_config, enrolment) = enrol(config, interface.address, cut_after, &mut place)?;
         let memory = place.ring_memory(config)?;
         let stages = place.stages(config)?;
         let mut started = start::start(&start_config, memory, &mut place)?;
@@ -143,6 +149,7 @@ impl Node {
         let reader = started.store.store().reader();
         let report = started.report.clone();
         let orders = Arc::<SequencerOrders>::default();
+        let snapshot_orders = Arc::<SnapshotOrders>::default();
         let mut counters = component_counters(&started);
         counters.append(&mut ports.counters);
         let addresses = ports.addresses.clone();
@@ -150,13 +157,18 @@ impl Node {
         for (position, set) in cores.iter().enumerate() {
             counters.push((format!("core_{position}"), set.clone() as Arc<dyn CounterSet>));
         }
-        let assembly = Assembly {
+        let mut assembly = Assembly {
             config,
             place: &mut place,
             orders: &orders,
+            snapshot_orders: &snapshot_orders,
             leadership: &leadership,
             counters: &mut counters,
         };
+        let giver = membership
+            .as_ref()
+            .map(|membership| assembly.giver(&bus, membership, interface.address))
+            .transpose()?;
         let mut agents = assembly.agents(started, ports.udp, membership)?;
         let mut seat = |name: &AgentName| Seat {
             agent: agents.remove(name).expect("the check has seen it"),
@@ -205,6 +217,7 @@ impl Node {
             report,
             stages_file,
             leadership,
+            _giver: giver,
             keeper,
             _control: control,
             _awake: awake,
@@ -220,6 +233,11 @@ impl Node {
     /// with [`Node::start_cut`].
     pub fn cut_after(&self) -> Option<u64> {
         self.leadership.cut_after()
+    }
+
+    /// Whether the leader keeps no more what it needs next: then it stops by itself, and is started again, which takes another node's snapshot.
+    pub fn must_relearn(&self) -> bool {
+        self.leadership.must_relearn()
     }
 
     /// What is wrong with the register, if it did not answer when it was last asked.
@@ -323,17 +341,46 @@ fn new_stream() -> Session {
 /// What the start is to begin with. For a member of a cluster the register is read first: it names the stream.
 fn enrol(
     config: &Config,
+    own: Ipv4Addr,
     cut_after: Option<u64>,
     place: &mut Place<'_>,
 ) -> Result<(StartConfig, Option<Enrolment>), Fault> {
     let new_stream = new_stream();
     let mut start = settings::start(config, place.boot_id(), new_stream);
     let Some(node) = settings::cluster_node(config) else { return Ok((start, None)) };
+    arrival::settle(config)?;
     let enrolment = Enrolment::of(config, new_stream, place.is_empty()?)?;
+    let relearned = relearn(config, own, node, &enrolment.value, place)?;
     let cluster = ClusterStart::of(node, &enrolment.value, place.life()?, place.now());
     start.stream = Some(enrolment.value.stream);
-    start.cluster = Some(ClusterStart { cut_after, ..cluster });
+    // What is to be cut is gone where a snapshot took its place.
+    start.cluster = Some(ClusterStart { cut_after: cut_after.filter(|_| !relearned), ..cluster });
     Ok((start, Some(enrolment)))
+}
+
+/// A node that nobody counts on takes another one's snapshot, if that is the better way or the only one. Whether it did.
+fn relearn(
+    config: &Config,
+    own: Ipv4Addr,
+    node: NodeId,
+    register: &RegisterValue,
+    place: &mut Place<'_>,
+) -> Result<bool, Fault> {
+    if register.epoch == 0 || is_counted_on(register, node, place.life()?) {
+        return Ok(false);
+    }
+    let (stream, committed) = (register.stream, place.committed(register.stream)?);
+    match (Learner { config, own, stream, leader: Some(register.leader), committed }).fetch() {
+        Ok(None) => Ok(false),
+        Ok(Some(fetched)) => {
+            place.note(fetched.to_string());
+            arrival::settle(config)
+        }
+        Err(why) => {
+            place.note(why);
+            Ok(false)
+        }
+    }
 }
 
 /// Packets are lost on purpose, where so configured.
@@ -397,21 +444,26 @@ fn component_counters<D: gds_core::disk::Disk>(started: &Started<D>) -> CounterS
 }
 
 /// The ports of a node, by the agent that owns each.
-struct Ports {
+pub(crate) struct Ports {
     udp: BTreeMap<AgentName, Datagrams>,
     addresses: Addresses,
-    notices: Vec<String>,
-    counters: CounterSets,
+    pub(crate) notices: Vec<String>,
+    pub(crate) counters: CounterSets,
 }
 
 impl Ports {
-    fn open(config: &Config, addresses: &Addresses, interface: Ipv4Addr) -> Result<Self, Fault> {
-        let mut ports = Self {
+    /// None yet.
+    pub(crate) fn none(addresses: &Addresses) -> Self {
+        Self {
             udp: BTreeMap::new(),
             addresses: addresses.clone(),
             notices: Vec::new(),
             counters: CounterSets::new(),
-        };
+        }
+    }
+
+    fn open(config: &Config, addresses: &Addresses, interface: Ipv4Addr) -> Result<Self, Fault> {
+        let mut ports = Self::none(addresses);
         for (owner, config) in settings::udp_ports(config, interface) {
             ports.add(owner, config)?;
         }
@@ -458,9 +510,9 @@ impl Ports {
         Ok(())
     }
 
-    fn open_port(&mut self, name: &str, config: UdpConfig) -> Result<Datagrams, Fault> {
+    pub(crate) fn open_port(&mut self, name: &str, config: UdpConfig) -> Result<Datagrams, Fault> {
         let port = open(|| UdpPort::open(config.clone()))?;
-        if self.udp.is_empty() {
+        if self.counters.is_empty() {
             self.notices.push(format!("packets move over {}", port.transport_reason()));
         }
         for notice in port.notices() {
@@ -475,7 +527,7 @@ impl Ports {
 }
 
 /// Opens a port; waits for an address that is being let go of.
-fn open<P>(attempt: impl Fn() -> Result<P, NicError>) -> Result<P, Fault> {
+pub(crate) fn open<P>(attempt: impl Fn() -> Result<P, NicError>) -> Result<P, Fault> {
     let deadline_ns = clock::monotonic_ns() + ADDRESS_NS;
     loop {
         match attempt() {
@@ -492,6 +544,7 @@ struct Assembly<'a, 'b> {
     config: &'a Config,
     place: &'a mut Place<'b>,
     orders: &'a Arc<SequencerOrders>,
+    snapshot_orders: &'a Arc<SnapshotOrders>,
     leadership: &'a Arc<Leadership>,
     counters: &'a mut CounterSets,
 }
@@ -499,6 +552,34 @@ struct Assembly<'a, 'b> {
 type Agents = BTreeMap<AgentName, Box<dyn Agent + Send>>;
 
 impl Assembly<'_, '_> {
+    /// The thread that gives snapshots away; the folder of the snapshots is there from here on, where they are taken.
+    fn giver(
+        &mut self,
+        bus: &Stream,
+        membership: &Membership<Datagrams>,
+        own: Ipv4Addr,
+    ) -> Result<Giver, Fault> {
+        if settings::is_there(self.config, AgentName::Snapshots) {
+            drop(self.place.snapshot_writer()?);
+        }
+        let shelf = Shelf {
+            snapshots: self.place.snapshots().map_err(Fault::from)?,
+            bus: self.disk(JournalName::Bus)?,
+            acknowledgements: self.disk(JournalName::Acknowledgements)?,
+        };
+        let member = Member {
+            config: self.config.clone(),
+            own,
+            bus: bus.clone(),
+            leadership: self.leadership.clone(),
+            replication: membership.replication.counters().clone(),
+            orders: self.snapshot_orders.clone(),
+        };
+        let giver = Giver::start(member, shelf)?;
+        self.count("snapshot_giver", giver.counters().clone());
+        Ok(giver)
+    }
+
     fn agents(
         mut self,
         mut started: Started<Files>,
@@ -573,7 +654,7 @@ impl Assembly<'_, '_> {
             started.store.offer_images(),
             std::mem::take(&mut started.snapshots),
             disks,
-            Arc::default(),
+            self.snapshot_orders.clone(),
         );
         self.count(AgentName::Snapshots.as_str(), agent.counters().clone());
         Ok(agent)

@@ -5,8 +5,9 @@ use crate::life;
 use crate::ports::{Files, PageWords};
 use crate::settings;
 use gds_core::agent::Fault;
-use gds_core::agent::start::{JournalName, StartMemory, Surroundings};
+use gds_core::agent::start::{JournalName, StartMemory, Surroundings, acknowledgement_session};
 use gds_core::disk::{Disk, DiskError};
+use gds_core::journal::JournalReader;
 use gds_core::memory::ring::{Ring, RingConfig};
 use gds_core::memory::words::{HeapWords, SharedWords, WORD_BYTES};
 use gds_core::replication::Life;
@@ -14,6 +15,7 @@ use gds_core::stages::Stages;
 use gds_core::store::{StoreCapacity, StoreMemory};
 use gds_core::time::Time;
 use gds_nic::{Backend, Directory, DirectoryConfig, HugePages, PagePolicy, Pages};
+use gds_wire::session::Session;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -66,13 +68,18 @@ impl<'a> Place<'a> {
         self.directory.join("snapshots")
     }
 
-    fn snapshot_directory(&self) -> DirectoryConfig {
-        DirectoryConfig { suffix: "snapshot".into(), ..DirectoryConfig::new(self.snapshot_folder()) }
+    /// The last message known to be committed: only such a one has an outcome. 0: none.
+    pub fn committed(&mut self, stream: Session) -> Result<u64, Fault> {
+        if !self.folder(JournalName::Acknowledgements).exists() {
+            return Ok(0);
+        }
+        let mut disk = self.disk(JournalName::Acknowledgements).map_err(Fault::from)?;
+        JournalReader::new(acknowledgement_session(stream)).last(&mut disk).map_err(Fault::from)
     }
 
     /// A handle to the disk of the snapshots, which writes; its folder is made.
     pub fn snapshot_writer(&mut self) -> Result<Files, Fault> {
-        Directory::open(self.snapshot_directory()).map(Files).map_err(Fault::from)
+        Directory::open(snapshot_directory(self.snapshot_folder())).map(Files).map_err(Fault::from)
     }
 
     /// Whether the journal has never had a segment.
@@ -132,6 +139,11 @@ impl<'a> Place<'a> {
         Arc::new(PageWords(pages))
     }
 
+    /// One more line for an operator.
+    pub fn note(&mut self, notice: String) {
+        self.notices.push(notice);
+    }
+
     /// Lines an operator should see.
     pub fn take_notices(&mut self) -> Vec<String> {
         let mut notices = std::mem::take(&mut self.notices);
@@ -145,6 +157,11 @@ impl<'a> Place<'a> {
         }
         notices
     }
+}
+
+/// A folder of snapshots.
+pub fn snapshot_directory(folder: PathBuf) -> DirectoryConfig {
+    DirectoryConfig { suffix: "snapshot".into(), ..DirectoryConfig::new(folder) }
 }
 
 fn failed(error: impl std::fmt::Display) -> DiskError {
@@ -239,8 +256,11 @@ impl Surroundings for Place<'_> {
         if !self.snapshot_folder().exists() {
             return Ok(None);
         }
-        let config =
-            DirectoryConfig { read_only: true, backend: Backend::Plain, ..self.snapshot_directory() };
+        let config = DirectoryConfig {
+            read_only: true,
+            backend: Backend::Plain,
+            ..snapshot_directory(self.snapshot_folder())
+        };
         Directory::open(config).map(|directory| Some(Files(directory))).map_err(failed)
     }
 

@@ -13,6 +13,7 @@
 //! | [`acknowledgement`] | the outcome of one bus message | acknowledgement stream |
 //! | [`refusal`] | what the leader tells a packet's source when it could not take a message now | leader to clients |
 //! | [`replication`] | entries, watermarks and requests for older entries | nodes of one cluster |
+//! | [`snapshot`] | snapshots on their way to a learner | nodes of one cluster |
 //! | [`soup`] | SoupBinTCP 3.00 packets; logins of 3.00 and 4.10 | queries |
 //! | [`query`] | requests and answers inside SoupBinTCP data packets | queries |
 //! | [`itch`] | Nasdaq TotalView-ITCH 5.0 messages | feeds |
@@ -29,6 +30,7 @@ pub mod query;
 pub mod refusal;
 pub mod replication;
 pub mod session;
+pub mod snapshot;
 pub mod soup;
 pub mod transaction;
 

@@ -14,6 +14,7 @@ use crate::replication::{
     HistoryRequest, LeaderPacketBuilder, Prefix, Sender, StoreDigest, Watermark, heartbeat,
 };
 use crate::session::Session;
+use crate::snapshot::{Frame, Offer, SnapshotRefusal};
 use crate::soup::{self, Login, LoginAccepted, RejectCode};
 use crate::transaction::{Operation, OperationKind, Transaction, TransactionBuilder};
 
@@ -219,6 +220,25 @@ fn replication(examples: &mut Examples) {
     ]);
 }
 
+fn snapshots(examples: &mut Examples) {
+    let message = bus_message(Kind::EndOfSession, CLIENT, 9, &[]);
+    let acknowledgement = examples["acknowledgement"].clone();
+    let (message, acknowledgement) = (&message[..], &acknowledgement[..]);
+    let offer = Offer { first_kept: 2, sequence: 3, chunks: 6, epoch: 3, message, acknowledgement };
+    let frame = |frame: Frame<'_>| {
+        let mut bytes = Vec::new();
+        frame.write(STREAM, &mut bytes);
+        bytes
+    };
+    examples.extend([
+        ("snapshot-question".into(), frame(Frame::Question)),
+        ("snapshot-offer".into(), frame(Frame::Offer(offer))),
+        ("snapshot-get".into(), frame(Frame::Get { sequence: 3, chunk: 4 })),
+        ("snapshot-chunk".into(), frame(Frame::Chunk(b"GDSN"))),
+        ("snapshot-refusal".into(), frame(Frame::Refusal(SnapshotRefusal::Busy))),
+    ]);
+}
+
 #[test]
 fn should_produce_every_example_of_the_document() {
     let mut produced = Examples::new();
@@ -227,6 +247,7 @@ fn should_produce_every_example_of_the_document() {
     requests(&mut produced);
     answers(&mut produced);
     replication(&mut produced);
+    snapshots(&mut produced);
     let documented = documented();
     for (name, bytes) in &produced {
         assert_eq!(documented.get(name), Some(bytes), "the example {name} in docs/PROTOCOL.md");

@@ -53,7 +53,8 @@ const IFLA_XDP_DRV_PROG_ID: u16 = 5;
 const IFLA_XDP_SKB_PROG_ID: u16 = 6;
 const IFLA_XDP_HW_PROG_ID: u16 = 7;
 
-fn programs(link: &[u8]) -> Vec<AttachedProgram> {
+/// The programs that the kernel's description of a link names.
+pub(super) fn programs(link: &[u8]) -> Vec<AttachedProgram> {
     let modes = [
         (IFLA_XDP_DRV_PROG_ID, Some(AttachMode::Native)),
         (IFLA_XDP_SKB_PROG_ID, Some(AttachMode::Generic)),

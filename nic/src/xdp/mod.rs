@@ -12,6 +12,7 @@
 //! | `packet` | Ethernet, IPv4 and UDP headers |
 //! | `neighbours`, `routing` | the way to a single address, as the kernel knows it |
 //! | `questions` | how it is asked, and how its answers are laid out |
+//! | `readers` | the readers of packets and answers by themselves, for fuzzers |
 //! | [`error`] | [`XdpError`] |
 //!
 //! Ports are opened by [`UdpPort::open`](crate::UdpPort::open) with [`Transport::AfXdp`](crate::Transport::AfXdp); [`XdpConfig`] says
@@ -31,6 +32,8 @@ pub(crate) mod port;
 pub mod program;
 mod questions;
 mod queue;
+#[doc(hidden)]
+pub mod readers;
 mod ring;
 mod routing;
 mod umem;

@@ -62,7 +62,7 @@ impl Questions {
 }
 
 /// The body of a reply of this kind; an error when the kernel answered with one, or with something else.
-fn answer(reply: &[u8], kind: u16) -> io::Result<&[u8]> {
+pub(super) fn answer(reply: &[u8], kind: u16) -> io::Result<&[u8]> {
     let Some((head, body)) = reply.split_first_chunk::<HEAD_BYTES>() else {
         return Err(io::ErrorKind::InvalidData.into());
     };

@@ -53,15 +53,7 @@ impl Routing {
     /// The interface of this number.
     pub(super) fn link(&mut self, interface: u32) -> io::Result<Link> {
         let mut reply = [0; LINK_REPLY_BYTES];
-        let message = self.questions.link(interface, &mut reply)?;
-        let flags = message.get(8..12).map_or(0, number);
-        let attribute = |kind| attribute(message, LINK_BYTES, kind);
-        Ok(Link {
-            mac: attribute(LINK_ADDRESS).and_then(|bytes| bytes.try_into().ok()),
-            mtu: attribute(LINK_MTU).map_or(0, number) as usize,
-            is_loopback: flags & libc::IFF_LOOPBACK as u32 != 0,
-            is_up: flags & libc::IFF_UP as u32 != 0,
-        })
+        self.questions.link(interface, &mut reply).map(read_link)
     }
 
     /// The route to an address of another host; none when there is none, or it is one of this host's own or a broadcast.
@@ -71,18 +63,7 @@ impl Routing {
         let mut reply = [0; 1024];
         let kinds = (libc::RTM_GETROUTE, libc::RTM_NEWROUTE);
         let message = self.questions.ask(kinds, &body, Some((libc::RTA_DST, to)), &mut reply).ok()?;
-        if message.get(7) != Some(&libc::RTN_UNICAST) {
-            return None;
-        }
-        let attribute = |kind| attribute(message, ROUTE_BYTES, kind);
-        // A gateway with an IPv6 address: left to the kernel.
-        if attribute(libc::RTA_VIA).is_some() {
-            return None;
-        }
-        Some(Route {
-            interface: number(attribute(libc::RTA_OIF)?),
-            next: attribute(libc::RTA_GATEWAY).and_then(address).unwrap_or(to),
-        })
+        read_route(message, to)
     }
 
     /// The neighbour of this address on an interface; none when the kernel does not know its Ethernet address.
@@ -93,16 +74,49 @@ impl Routing {
         let mut reply = [0; 1024];
         let kinds = (libc::RTM_GETNEIGH, libc::RTM_NEWNEIGH);
         let message = self.questions.ask(kinds, &body, Some((libc::NDA_DST, at)), &mut reply).ok()?;
-        let state = u16::from_ne_bytes(*message.get(8..10)?.first_chunk()?);
-        const USABLE: u16 = libc::NUD_REACHABLE
-            | libc::NUD_STALE
-            | libc::NUD_DELAY
-            | libc::NUD_PROBE
-            | libc::NUD_NOARP
-            | libc::NUD_PERMANENT;
-        let mac = attribute(message, NEIGHBOUR_BYTES, libc::NDA_LLADDR)?.try_into().ok()?;
-        (state & USABLE != 0).then_some(Neighbour { mac, is_stale: state & libc::NUD_STALE != 0 })
+        read_neighbour(message)
     }
+}
+
+/// The interface that a message is about.
+pub(super) fn read_link(message: &[u8]) -> Link {
+    let flags = message.get(8..12).map_or(0, number);
+    let attribute = |kind| attribute(message, LINK_BYTES, kind);
+    Link {
+        mac: attribute(LINK_ADDRESS).and_then(|bytes| bytes.try_into().ok()),
+        mtu: attribute(LINK_MTU).map_or(0, number) as usize,
+        is_loopback: flags & libc::IFF_LOOPBACK as u32 != 0,
+        is_up: flags & libc::IFF_UP as u32 != 0,
+    }
+}
+
+/// The route to `to` that a message is about, where it is one of ours.
+pub(super) fn read_route(message: &[u8], to: Ipv4Addr) -> Option<Route> {
+    if message.get(7) != Some(&libc::RTN_UNICAST) {
+        return None;
+    }
+    let attribute = |kind| attribute(message, ROUTE_BYTES, kind);
+    // A gateway with an IPv6 address: left to the kernel.
+    if attribute(libc::RTA_VIA).is_some() {
+        return None;
+    }
+    Some(Route {
+        interface: number(attribute(libc::RTA_OIF)?),
+        next: attribute(libc::RTA_GATEWAY).and_then(address).unwrap_or(to),
+    })
+}
+
+/// The neighbour that a message is about, where its Ethernet address is known.
+pub(super) fn read_neighbour(message: &[u8]) -> Option<Neighbour> {
+    const USABLE: u16 = libc::NUD_REACHABLE
+        | libc::NUD_STALE
+        | libc::NUD_DELAY
+        | libc::NUD_PROBE
+        | libc::NUD_NOARP
+        | libc::NUD_PERMANENT;
+    let state = u16::from_ne_bytes(*message.get(8..10)?.first_chunk()?);
+    let mac = attribute(message, NEIGHBOUR_BYTES, libc::NDA_LLADDR)?.try_into().ok()?;
+    (state & USABLE != 0).then_some(Neighbour { mac, is_stale: state & libc::NUD_STALE != 0 })
 }
 
 fn address(bytes: &[u8]) -> Option<Ipv4Addr> {

@@ -2,6 +2,8 @@
 //!
 //! A seed is a plain, right input; the fuzzers do the rest. Running it again writes the same files.
 use gds_fuzz::script::Writer;
+use gds_nic::xdp::readers;
+use gds_tuning::profile::PROFILES;
 use gds_wire::acknowledgement::{Acknowledgement, Outcome};
 use gds_wire::declaration::{Declaration, Limits, Schema, SchemaDeclaration, TableDeclaration};
 use gds_wire::envelope::{Envelope, Kind, Reason, Skip, Void};
@@ -11,9 +13,11 @@ use gds_wire::query::{
 };
 use gds_wire::refusal::{Refusal, RefusalReason};
 use gds_wire::session::Session;
+use gds_wire::snapshot::{Frame, Offer, SnapshotRefusal};
 use gds_wire::soup::{self, Login, LoginAccepted, RejectCode};
 use gds_wire::transaction::{Operation, OperationKind, TransactionBuilder};
 use std::fs;
+use std::net::SocketAddrV4;
 use std::path::Path;
 
 const SESSION: Session = Session(*b"SESSION   ");
@@ -25,12 +29,18 @@ fn main() {
         ("binary_file", binary_files()),
         ("capture", captures()),
         ("config", configs()),
+        ("cores", core_lists()),
         ("declaration", declarations()),
         ("envelope", envelopes()),
+        ("ethtool", ethtools()),
         ("ingress", ingresses()),
+        ("interrupts", interrupt_counts()),
         ("itch", itches()),
         ("journal", journals()),
         ("mold", molds()),
+        ("netlink", kernel_answers()),
+        ("packet", datagrams()),
+        ("profile", profiles()),
         ("query_answer", answers()),
         ("query_request", requests()),
         ("query_server", servers()),
@@ -39,6 +49,7 @@ fn main() {
         ("rewinder", rewinders()),
         ("ring", rings()),
         ("session", sessions()),
+        ("snapshot_frame", frames()),
         ("soup", soups()),
         ("soup_client", clients()),
         ("store", stores()),
@@ -70,6 +81,32 @@ fn molds() -> Seeds {
         mold::heartbeat(SESSION, 9).to_vec(),
         mold::end_of_session(SESSION, 9).to_vec(),
         mold::Request { session: SESSION, sequence: 5, count: 3 }.to_bytes().to_vec(),
+    ]
+}
+
+fn frames() -> Seeds {
+    let offer = Offer {
+        first_kept: 2,
+        sequence: 3,
+        chunks: 6,
+        epoch: 3,
+        message: b"message",
+        acknowledgement: b"outcome",
+    };
+    let nothing =
+        Offer { first_kept: 0, sequence: 0, chunks: 0, epoch: 0, message: b"", acknowledgement: b"" };
+    let frame = |frame: Frame<'_>| {
+        let mut into = Vec::new();
+        frame.write(SESSION, &mut into);
+        into
+    };
+    vec![
+        frame(Frame::Question),
+        frame(Frame::Offer(offer)),
+        frame(Frame::Offer(nothing)),
+        frame(Frame::Get { sequence: 3, chunk: 4 }),
+        frame(Frame::Chunk(b"a chunk")),
+        frame(Frame::Refusal(SnapshotRefusal::Busy)),
     ]
 }
 
@@ -272,6 +309,80 @@ fn sessions() -> Seeds {
     seeds.push(b"ITCH-A    ITCH*     ".to_vec());
     seeds.push(b"AB        A?        ".to_vec());
     seeds
+}
+
+fn texts(texts: &[&str]) -> Seeds {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+fn core_lists() -> Seeds {
+    texts(&["", "0-3,8\n", "2", "00000000,0000010f\n", "3", "8191", "5-4", "0-8192"])
+}
+
+fn interrupt_counts() -> Seeds {
+    let now = " CPU0 CPU1\n 38: 0 14893 PCI-MSIX-0000:00:03.0 1-edge virtio2-input.0\nLOC: 27814756 26214310 Local timer interrupts\nERR: 0\n";
+    texts(&[now, &format!("{now}\0{}", now.replace("14893", "14900"))])
+}
+
+fn ethtools() -> Seeds {
+    texts(&[
+        "Ring parameters for eth0:\nPre-set maximums:\nRX:\t\t8192\nRX Mini:\tn/a\nCurrent hardware settings:\nRX:\t\t512\nTX:\t\t512\n",
+        "Coalesce parameters for eth0:\nAdaptive RX: on  TX: n/a\nrx-usecs: 50\nrx-frames: n/a\n",
+        "Features for eth0:\ngeneric-receive-offload: on\nlarge-receive-offload: off [fixed]\nntuple-filters: off\n",
+        "Pause parameters for eth0:\nAutonegotiate:\ton\nRX:\t\toff\nTX:\t\toff\n",
+        "Total 1 rules\n\nFilter: 1023\n\tRule Type: UDP over IPv4\n\tSrc IP addr: 0.0.0.0 mask: 255.255.255.255\n\
+         \tDest IP addr: 239.192.7.1 mask: 0.0.0.0\n\tDest port: 26400 mask: 0x0\n\tAction: Direct to queue 3\n",
+    ])
+}
+
+fn profiles() -> Seeds {
+    let own = PROFILES.map(|(_, text)| text);
+    let wrong = [
+        "about = \"x\"\n[item]\nnmi_watchdog = { wanted = 7 }\n",
+        "about = \"x\"\n[item]\nno_such = { wanted = 0 }\n",
+    ];
+    texts(&[own, wrong].concat())
+}
+
+fn datagrams() -> Seeds {
+    let at = |ip: [u8; 4]| SocketAddrV4::new(ip.into(), 26_400);
+    let frame = |datagram: &[u8]| {
+        let mut frame = vec![0; 2048];
+        let length = readers::write_packet(&mut frame, at([10, 77, 0, 1]), at([239, 192, 7, 1]), datagram);
+        frame.truncate(length);
+        frame
+    };
+    let mut fragment = frame(b"a fragment");
+    fragment[20] = 0x20;
+    vec![frame(b""), frame(b"odd"), frame(&[0x5a; 200]), fragment]
+}
+
+/// Netlink messages: a head with length, kind and number, a body, and attributes (rtnetlink(7)).
+fn kernel_answers() -> Seeds {
+    let attribute = |kind: u16, value: &[u8]| {
+        let mut bytes = [((4 + value.len()) as u16).to_ne_bytes(), kind.to_ne_bytes()].concat();
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    };
+    let message = |kind: u16, body: &[u8], attributes: &[Vec<u8>]| {
+        let rest = [body, &attributes.concat()].concat();
+        let mut bytes = (16 + rest.len() as u32).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.resize(16, 0);
+        [bytes, rest].concat()
+    };
+    let (mac, number) = ([2u8, 0, 0, 0, 0, 1], 3u32.to_ne_bytes());
+    let link = [0, 0, 1, 0, 3, 0, 0, 0, 0x43, 0x10, 1, 0, 0, 0, 0, 0];
+    let xdp = attribute(43 | 0x8000, &[attribute(2, &[2]), attribute(6, &number)].concat());
+    let route = [2, 32, 0, 0, 254, 16, 0, 1, 0, 0, 0, 0];
+    let neighbour = [2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 1];
+    vec![
+        message(16, &link, &[attribute(1, &mac), attribute(4, &1500u32.to_ne_bytes()), xdp]),
+        message(24, &route, &[attribute(4, &number), attribute(5, &[10, 77, 0, 9])]),
+        message(28, &neighbour, &[attribute(1, &[10, 77, 0, 2]), attribute(2, &mac)]),
+        message(2, &(-19i32).to_ne_bytes(), &[]),
+    ]
 }
 
 fn configs() -> Seeds {

@@ -13,8 +13,10 @@ mod capture;
 mod client;
 mod config;
 mod disk;
+mod host;
 mod ingress;
 mod journal;
+mod network;
 mod port;
 mod receiver;
 mod rewinder;
@@ -30,8 +32,10 @@ pub use arbitration::arbiter;
 pub use capture::capture;
 pub use client::soup_client;
 pub use config::config;
+pub use host::{cores, ethtool, interrupts, profile};
 pub use ingress::ingress;
 pub use journal::journal;
+pub use network::{netlink, packet};
 pub use receiver::receiver;
 pub use rewinder::rewinder;
 pub use ring::ring;
@@ -40,7 +44,7 @@ pub use store::store;
 pub use submitter::submitter;
 pub use wire::{
     acknowledgement, binary_file, declaration, envelope, itch, mold, query_answer, query_request, refusal,
-    session, soup, transaction,
+    session, snapshot_frame, soup, transaction,
 };
 
 /// What a target does with an input. It panics when something is wrong.
@@ -53,12 +57,18 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("binary_file", binary_file),
     ("capture", capture),
     ("config", config),
+    ("cores", cores),
     ("declaration", declaration),
     ("envelope", envelope),
+    ("ethtool", ethtool),
     ("ingress", ingress),
+    ("interrupts", interrupts),
     ("itch", itch),
     ("journal", journal),
     ("mold", mold),
+    ("netlink", netlink),
+    ("packet", packet),
+    ("profile", profile),
     ("query_answer", query_answer),
     ("query_request", query_request),
     ("query_server", query_server),
@@ -67,6 +77,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rewinder", rewinder),
     ("ring", ring),
     ("session", session),
+    ("snapshot_frame", snapshot_frame),
     ("soup", soup),
     ("soup_client", soup_client),
     ("store", store),

@@ -8,6 +8,7 @@ use gds_wire::mold::{self as mold64, Kind, Packet, PacketBuilder};
 use gds_wire::query::{self, Answer, AnswerBody, MessagesBuilder, Query, Request};
 use gds_wire::refusal::Refusal;
 use gds_wire::session::{Session, SessionPattern};
+use gds_wire::snapshot;
 use gds_wire::soup::{self as soup_bin, ClientPacket, Decoder, Login, LoginAccepted, ServerPacket};
 use gds_wire::transaction::{Transaction, TransactionBuilder};
 
@@ -251,6 +252,16 @@ pub fn refusal(data: &[u8]) {
         assert_eq!(refusal.to_bytes(), data);
         drop(refusal.reason.to_string());
     }
+}
+
+/// Snapshots on their way between nodes.
+pub fn snapshot_frame(data: &[u8]) {
+    let Some((stream, frame)) = snapshot::Frame::parse(data) else { return };
+    let head = data.first_chunk().expect("a frame is longer");
+    assert_eq!(snapshot::Frame::length(head), Some(data.len()));
+    let mut written = Vec::new();
+    frame.write(stream, &mut written);
+    assert_eq!(written, data);
 }
 
 /// ITCH 5.0 messages.

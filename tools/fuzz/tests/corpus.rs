@@ -57,8 +57,9 @@ macro_rules! replays {
 }
 
 replays! {
-    acknowledgement arbiter binary_file capture config declaration envelope ingress itch journal mold query_answer
-    query_request query_server receiver refusal rewinder ring session soup soup_client store submitter transaction
+    acknowledgement arbiter binary_file capture config cores declaration envelope ethtool ingress interrupts
+    itch journal mold netlink packet profile query_answer query_request query_server receiver refusal rewinder
+    ring session snapshot_frame soup soup_client store submitter transaction
 }
 
 #[test]

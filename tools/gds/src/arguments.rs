@@ -23,6 +23,8 @@ pub enum Command {
     Demo(Demo),
     /// Run a node until it is told to stop (SIGINT or SIGTERM)
     Run(Run),
+    /// Run a rewinder and nothing else, near receivers: keep the whole stream, answer their requests, until told to stop
+    Rewind(Rewind),
     /// Print the documented default configuration, or check a file
     Config(ConfigArguments),
     /// Send a capture (pcap, pcapng, BinaryFILE, gzip of either) to the ingress of a node
@@ -124,6 +126,23 @@ pub struct Run {
     /// End the stream for good when stopping: the end-of-session train is sent, nothing can be added later
     #[arg(long)]
     pub end_stream: bool,
+}
+
+/// `gds rewind`
+#[derive(Args)]
+#[command(
+    after_help = "Receives the stream and the acknowledgements like any listener, fills what it missed from network.rewinders (nearest first) and the node \
+(network.node), and keeps both in the folder `rewinder` of stream.directory. It answers on network.rewinder_port, and `gds status`, `range` and `watch` on \
+network.query_port, at the address of network.interface. Receivers that name it in network.rewinders ask it first.\n\n\
+Example (rewinder.toml, on a machine of its own):\n  [network]\n  interface = \"eth0\"\n  node = \"10.0.0.5\"\n\n  gds rewind --config rewinder.toml\n  gds status --server 10.0.1.9:26404"
+)]
+pub struct Rewind {
+    /// Configuration laid over the defaults (see `gds config`): groups and ports as the nodes have them
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Print one JSON line when ready, one for each trouble, and one at the end
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `gds config`

@@ -13,6 +13,7 @@ mod journal;
 mod progress;
 mod query;
 mod replay;
+mod rewind;
 mod run;
 mod stages;
 mod text;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let outcome = match &arguments.command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Run(arguments) => run::run(arguments),
+        Command::Rewind(arguments) => rewind::run(arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Get(arguments) => query::get(arguments),

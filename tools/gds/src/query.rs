@@ -165,7 +165,8 @@ fn print_status(report: &StatusReport) {
     println!("digest      {:032x}", status.digest);
     let mut set = "";
     for (name, value) in report.counters.iter().filter(|(_, value)| *value > 0) {
-        let (of, counter) = name.split_once('.').unwrap_or(("", name));
+        // A set may be named after an address.
+        let (of, counter) = name.rsplit_once('.').unwrap_or(("", name));
         if of != set {
             println!("\n{of}");
             set = of;

@@ -34,9 +34,11 @@ pub fn run(arguments: &Run) -> Outcome {
             std::thread::sleep(LOOK);
         }
         cut_after = node.cut_after();
-        let Some(after) = cut_after.filter(|_| !stop.load(Ordering::Acquire)) else { break node };
+        if stop.load(Ordering::Acquire) || cut_after.is_none() && !node.must_relearn() {
+            break node;
+        }
         let why = node.stop().err().map(|fault| fault.to_string()).unwrap_or_default();
-        tell_cut(arguments.json, after, &why);
+        tell_again(arguments.json, cut_after, &why);
     };
     if arguments.end_stream && node.fault().is_none() {
         node.end_stream();
@@ -65,9 +67,11 @@ fn start(config: &Config, cut_after: Option<u64>) -> Result<Node, Failure> {
     node.map_err(Failure::failed)
 }
 
-fn tell_cut(json: bool, after: u64, why: &str) {
+/// Why it starts again: its log is to be cut back, or it needs a snapshot of another node.
+fn tell_again(json: bool, cut_after: Option<u64>, why: &str) {
     if json {
-        println!("{}", json!({ "ready": false, "cut_after": after, "why": why }));
+        let what = if cut_after.is_some() { "cut_after" } else { "relearn" };
+        println!("{}", json!({ "ready": false, what: cut_after, "why": why }));
     } else {
         println!("{why}; starting again");
     }

@@ -13,9 +13,12 @@
 //!                   └───▶ ReplicaRewinderAgent (of a member of a cluster)
 //! ```
 //!
+//! In a node that only rewinds a [`ListenerAgent`] fills each ring in the place of sequencer and store.
+//!
 //! [`start`] takes a node from what its disks and its ring hold to the point where the agents can run.
 mod images;
 mod journal;
+mod listener;
 mod publisher;
 mod query;
 mod replica_rewinder;
@@ -27,6 +30,7 @@ mod store;
 
 pub use images::ImagePort;
 pub use journal::JournalAgent;
+pub use listener::{ListenerAgent, ListenerBounds, ListenerCounters};
 pub use publisher::PublisherAgent;
 pub use query::QueryAgent;
 pub use replica_rewinder::ReplicaRewinderAgent;

@@ -11,7 +11,7 @@ use crate::time::{SECOND_NS, Time};
 use gds_wire::session::Session;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How many whole snapshots are kept: one may turn out to be damaged.
 const KEPT: usize = 2;
@@ -41,6 +41,8 @@ impl Default for SnapshotConfig {
 pub struct SnapshotOrders {
     /// Take a snapshot now. The agent resets it when it begins.
     pub take: AtomicBool,
+    /// The message of the snapshot that is being given to another node, which keeps it and what the journals have behind it; 0: none.
+    pub lent: AtomicU64,
 }
 
 counter_set! {
@@ -253,12 +255,15 @@ impl<D: Disk> SnapshotAgent<D> {
 
     /// Lets go of all but the newest snapshots, and of the messages that the older of them does not need.
     fn keep_newest(&mut self) {
-        while self.kept.len() > KEPT {
-            let old = self.kept.pop_front().expect("there are more than are kept");
+        let lent = self.orders.lent.load(Ordering::Acquire);
+        let is_free = |snapshot: &Snapshot| snapshot.sequence != lent;
+        while self.kept.iter().filter(|snapshot| is_free(snapshot)).count() > KEPT {
+            let oldest = self.kept.iter().position(is_free).expect("there are more than are kept");
+            let old = self.kept.remove(oldest).expect("it was found there");
             self.strays.extend(old.first_segment..=old.last_segment);
         }
         self.counters.newest.set(self.kept.back().map_or(0, |snapshot| snapshot.sequence));
-        if let (Some(keep), true) = (self.config.keep_messages, self.kept.len() == KEPT) {
+        if let (Some(keep), true) = (self.config.keep_messages, self.kept.len() >= KEPT) {
             self.prune_below = self.kept[0].sequence.min(self.applied().saturating_sub(keep));
         }
     }

@@ -19,8 +19,12 @@
 //! - Committed is what is known to be: the last message that has an outcome. The store applies the stream up to there. What
 //!   follows is a tail that only the sequencer's session table takes in, and whose epochs are handed on ([`MemberStart::epochs`]).
 //! - Nothing is declared; whether something should be is handed on as well.
+//!
+//! A learner that has taken another node's snapshot is nothing special here: its journals begin with the snapshot's message, as do those
+//! of a node that has let everything before its own snapshot go.
 mod acknowledgements;
 mod declarations;
+mod kept;
 mod member;
 mod old_ring;
 mod restored;
@@ -28,6 +32,7 @@ mod restored;
 #[cfg(test)]
 mod tests;
 
+pub use kept::{Kept, KeptRing, open_kept, recover_kept};
 pub use member::{ClusterStart, MemberStart};
 
 use super::{Agent, Fault, JournalAgent, StoreAgent};

@@ -1,5 +1,5 @@
 //! Reads a stream from the ring, and what the ring no longer has from the journal.
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskError};
 use crate::journal::{JournalError, JournalRead, JournalReader};
 use crate::memory::{Read, RingReader};
 use std::sync::Arc;
@@ -63,6 +63,11 @@ impl StreamReader {
     /// Goes to another message, which need not be there.
     pub fn seek(&mut self, sequence: u64) {
         self.ring.seek(sequence);
+    }
+
+    /// Looks which segments the journal has now: the oldest may have been removed, or come since the reader last looked.
+    pub fn refresh(&mut self, disk: &mut dyn Disk) -> Result<(), DiskError> {
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.refresh(disk))
     }
 
     /// Number of the first message that the journal keeps, as far as the reader has looked; `None` without a journal or a message.

@@ -35,6 +35,11 @@
 //! A replica whose journal has messages that its leader does not have [`cut`]s them off. That too can be interrupted at any moment: an
 //! image in segment 0 says how far it should go, and [`recover`] goes on with it.
 //!
+//! # A beginning in the middle
+//!
+//! A journal need not begin with message 1: old segments are let go, and a learner that takes another node's snapshot begins with the snapshot's
+//! message alone ([`begin_with`]).
+//!
 //! # Errors
 //!
 //! No room for another segment: `reserved` stays where it is, the writer tries again every 100 ms. Any other failed
@@ -46,6 +51,7 @@ pub mod group;
 mod reader;
 mod recovery;
 mod segment;
+mod single;
 mod walk;
 mod writer;
 
@@ -59,5 +65,6 @@ pub use cut::cut;
 pub use group::{GROUP_BYTES_MAX, Group, MESSAGE_BYTES_MAX, Message, Messages};
 pub use reader::{JournalRead, JournalReader};
 pub use recovery::{Recovered, recover};
+pub use single::begin_with;
 pub use walk::{JournalDamage, JournalError, Position, TornTail, Walk, walk};
 pub use writer::JournalWriter;

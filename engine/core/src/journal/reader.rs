@@ -120,6 +120,20 @@ impl JournalReader {
         Ok(())
     }
 
+    /// Number of the last whole message; 0 when there is none. Reads the last segment alone.
+    pub fn last(&mut self, disk: &mut dyn Disk) -> Result<u64, DiskError> {
+        self.refresh(disk)?;
+        let Some(&Segment { number, first, bytes }) = self.segments.last() else { return Ok(0) };
+        let mut place = Position { segment: number, offset: 0 };
+        let mut last = first - 1;
+        while place.offset < bytes && self.enter(place, disk)? {
+            let standing = self.standing.expect("entered");
+            last = standing.next_group - 1;
+            place.offset += standing.length;
+        }
+        Ok(last)
+    }
+
     /// Copies message `sequence` into `into`.
     pub fn read(
         &mut self,

@@ -33,10 +33,15 @@ pub struct Recovered {
 impl Recovered {
     /// A journal without anything in it, whose first message is to be number 1.
     pub fn empty() -> Self {
+        Self::empty_before(1)
+    }
+
+    /// A journal without anything in it, whose first message is to have this number.
+    pub(super) fn empty_before(first: u64) -> Self {
         Self {
             stream: None,
-            first: 1,
-            last: 0,
+            first,
+            last: first - 1,
             epoch: 0,
             clean: false,
             position: None,

@@ -471,7 +471,7 @@ fn code_of(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::BelowHorizon { .. } => ErrorCode::BelowHorizon,
         ReadError::AheadOfStream { .. } => ErrorCode::AheadOfStream,
-        ReadError::UnknownTable(_) => ErrorCode::NotFound,
+        ReadError::UnknownTable(_) | ReadError::NoStore => ErrorCode::NotFound,
         ReadError::KeyLength(_) => ErrorCode::Malformed,
     }
 }

@@ -34,7 +34,7 @@
 //! | [`sessions`] | the table of sessions |
 //! | [`answer_log`] | the answers of a session, for resume |
 //! | [`engine`] | requests in, answers out |
-//! | [`source`], [`node_source`] | what is read |
+//! | [`source`], [`node_source`], [`kept_source`] | what is read |
 //! | [`users`] | who may read what |
 //! | [`client`], [`open_requests`] | the other side |
 pub mod answer_log;
@@ -43,11 +43,13 @@ pub mod config;
 pub mod connection;
 pub mod counters;
 pub mod engine;
+pub mod kept_source;
 pub mod node_source;
 pub mod open_requests;
 pub mod server;
 pub mod sessions;
 pub mod source;
+mod stream_readers;
 #[cfg(test)]
 mod tests;
 pub mod users;

@@ -12,6 +12,9 @@ pub struct Leadership {
     pub revision: Cursor,
     /// One above the entry behind which its log must be cut back, once that is so: the node must start again. 0: nothing to cut.
     pub cut: Cursor,
+    /// 1 once the leader does not keep any more what this node needs next: the node must start again, with another node's snapshot. Owner: whoever asks
+    /// the other nodes for theirs.
+    pub relearns: Cursor,
 }
 
 impl Leadership {
@@ -22,6 +25,7 @@ impl Leadership {
             epoch: Cursor::default(),
             revision: Cursor::default(),
             cut: Cursor::default(),
+            relearns: Cursor::default(),
         }
     }
 
@@ -33,6 +37,11 @@ impl Leadership {
     /// Whether it leads.
     pub fn is_leading(&self) -> bool {
         self.leads.get() == 1
+    }
+
+    /// Whether the node must start again and take another node's snapshot.
+    pub fn must_relearn(&self) -> bool {
+        self.relearns.get() == 1
     }
 
     /// Behind which entry the log must be cut back, if it must.

@@ -22,6 +22,7 @@
 //! | `leader` | what replicas have, how far may be committed, who belongs to the set |
 //! | `follower` | what agrees with the leader's log, what must still come |
 //! | [`role`] | all of it together: a member's role machine |
+//! | [`learner`] | whether a learner begins with another node's snapshot |
 //! | [`digests`] | what the store came to, compared with the leader's |
 //! | [`leadership`] | what the rest of the node sees of it |
 //! | [`rewinder`] | older entries, for replicas that missed them |
@@ -32,6 +33,7 @@ pub mod epochs;
 mod follower;
 mod leader;
 pub mod leadership;
+pub mod learner;
 pub mod member;
 pub mod register;
 pub mod rewinder;

@@ -54,6 +54,11 @@ pub enum ReplicationStop {
         /// The epoch of the leader that has something else behind it.
         epoch: u32,
     },
+    /// It must start again with another node's snapshot: the leader does not keep what it needs next.
+    Relearn {
+        /// The last entry that it has and the leader had.
+        matched: u64,
+    },
     /// The leader's entry cannot follow what is in the log.
     Divergent(AppendError),
     /// Its store came to something else than the leader's.
@@ -80,6 +85,10 @@ impl fmt::Display for ReplicationStop {
                 f,
                 "the leader of epoch {epoch} has another entry {}: what this node has behind {after} was never committed and is cut back",
                 after + 1
+            ),
+            Self::Relearn { matched } => write!(
+                f,
+                "this node ends with message {matched}, and the leader keeps what follows no more: it needs a snapshot of another node"
             ),
             Self::Divergent(error) => {
                 write!(f, "{error}; this node's journal is not a replica's: remove it, and the node learns the stream anew")
@@ -285,7 +294,10 @@ impl Replication {
         sequencer.publish_batch();
         match self.role {
             Role::Leads(_) => self.lead_on(now, sequencer, port)?,
-            Role::Follows(_) => {
+            Role::Follows(Follower { matched, .. }) => {
+                if self.leadership.must_relearn() {
+                    return Err(ReplicationStop::Relearn { matched });
+                }
                 self.compare_digest(sequencer)?;
                 self.follow_on(now, sequencer, port);
             }

@@ -138,6 +138,11 @@ impl<'a> Chunk<'a> {
         Ok(chunk)
     }
 
+    /// Bytes of it, header included.
+    pub fn length(&self) -> usize {
+        CHUNK_HEADER_BYTES + self.body.len()
+    }
+
     /// What the chunk that begins with these bytes says of itself, perhaps without all of its body. Nothing of it is checked.
     pub fn claimed(bytes: &'a [u8]) -> Result<Self, ChunkError> {
         let (header, rest) = ChunkHeader::ref_from_prefix(bytes).map_err(|_| ChunkError::NotAChunk)?;

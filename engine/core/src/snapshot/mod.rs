@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`writer`] | an image of the store in, chunks on a disk out, in slices |
 //! | [`reader`] | which snapshots there are; a store from one |
+//! | [`transfer`] | a snapshot on its way to another node |
 //! | `chunk`, `entries` | the bytes |
 //!
 //! # How it is taken
@@ -74,6 +75,7 @@
 mod chunk;
 mod entries;
 pub mod reader;
+pub mod transfer;
 pub mod writer;
 
 #[cfg(all(test, not(loom)))]
@@ -81,6 +83,7 @@ pub(crate) mod tests;
 
 pub use chunk::{CHUNK_BYTES, ChunkError};
 pub use reader::{OpenSnapshot, SnapshotError, SnapshotProblem, Survey, survey};
+pub use transfer::{Arrival, TransferError, read_chunk};
 pub use writer::{GivenUp, SnapshotWriter, Writing};
 
 /// A whole snapshot on a disk.

@@ -142,22 +142,33 @@ fn foreign(disk: &mut dyn Disk, stream: Session, segment: u64) -> Result<Option<
 }
 
 /// Where the chunks of a snapshot are, in order.
-struct Places {
+pub(super) struct Places {
     segment: u64,
-    number: u64,
+    number: u32,
     /// Chunks in a segment.
     chunks: u64,
 }
 
 impl Places {
-    fn of(disk: &mut dyn Disk, segment: u64) -> Result<Self, DiskError> {
-        Ok(Self { segment, number: 0, chunks: disk.length(segment)? / CHUNK_BYTES as u64 })
+    /// Of the one that begins in this segment of a disk.
+    pub(super) fn of(disk: &mut dyn Disk, segment: u64) -> Result<Self, DiskError> {
+        Ok(Self::new(segment, disk.length(segment)?))
+    }
+
+    /// Of one that begins in this segment, where segments have so many bytes.
+    pub(super) fn new(segment: u64, segment_bytes: u64) -> Self {
+        Self { segment, number: 0, chunks: segment_bytes / CHUNK_BYTES as u64 }
+    }
+
+    /// Segment and offset of a chunk.
+    pub(super) fn at(&self, number: u32) -> (u64, u64) {
+        let (number, chunks) = (u64::from(number), self.chunks.max(1));
+        (self.segment + number / chunks, number % chunks * CHUNK_BYTES as u64)
     }
 
     fn next(&mut self) -> (u64, u64) {
-        let chunks = self.chunks.max(1);
-        let place = (self.segment + self.number / chunks, self.number % chunks * CHUNK_BYTES as u64);
-        self.number += 1;
+        let place = self.at(self.number);
+        self.number = self.number.saturating_add(1);
         place
     }
 }

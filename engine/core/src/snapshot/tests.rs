@@ -4,6 +4,7 @@ use crate::journal::memory_disk::MemoryDisk;
 use crate::store::{Store, StoreImage};
 use gds_wire::session::Session;
 
+mod arrival;
 mod damage;
 mod whole;
 

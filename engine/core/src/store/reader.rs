@@ -64,6 +64,8 @@ pub enum ReadError {
     UnknownTable(u16),
     /// A key of no byte, or of more than 255.
     KeyLength(usize),
+    /// The node keeps the stream, and no records.
+    NoStore,
 }
 
 impl fmt::Display for ReadError {
@@ -83,6 +85,7 @@ impl fmt::Display for ReadError {
             }
             Self::UnknownTable(table) => write!(f, "table {table} is not declared on this stream"),
             Self::KeyLength(length) => write!(f, "a key has 1 to 255 bytes, not {length}"),
+            Self::NoStore => f.write_str("a rewinder keeps the stream and no records: ask a node"),
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Plan {
     pub rate: u64,
     /// After so much silence a node takes another for dead.
     pub silence_ms: u64,
+    /// Rings and journals keep little, so that who has missed more needs a snapshot; one takes seconds to be given.
+    pub pruned: bool,
 }
 
 impl fmt::Display for Plan {
@@ -48,6 +50,24 @@ impl Plan {
     fn heartbeat_ms(&self) -> u64 {
         (self.silence_ms / 10).max(1)
     }
+
+    /// What is in `[ring]`, `[journal]`, `[snapshot]`, and in `[cluster]` besides.
+    fn kept(&self) -> [&'static str; 4] {
+        match self.pruned {
+            false => [
+                "data_bytes = 16777216\npositions = 131072",
+                "segment_bytes = 8388608",
+                "every_messages = 200000\nsegment_bytes = 4194304",
+                "",
+            ],
+            true => [
+                "data_bytes = 1048576\npositions = 2048",
+                "segment_bytes = 1048576\ngroup_bytes_max = 65536\nkeep_messages = 500",
+                "every_messages = 4000\nsegment_bytes = 1048576",
+                "snapshot_bytes_per_second = 65536",
+            ],
+        }
+    }
 }
 
 /// One cluster at a time: together they would take each other's processors, and nodes that live would be taken for dead.
@@ -61,6 +81,7 @@ pub struct Cluster {
     writers: Writers,
     pub ears: Ears,
     pub mesh: Mesh,
+    pruned: bool,
     /// Configurations, logs and journals; rings and etcd's data.
     _folders: [TempDir; 2],
     _one: MutexGuard<'static, ()>,
@@ -101,7 +122,8 @@ impl Cluster {
         let nodes = (0..MEMBERS).map(|place| mesh.address(place)).collect();
         let ears = Ears::open(&network, nodes);
         let writers = Writers::open(&network, plan.rate);
-        let mut cluster = Self { members, etcd, writers, ears, mesh, _folders: [disk, memory], _one: one };
+        let (pruned, _folders) = (plan.pruned, [disk, memory]);
+        let mut cluster = Self { members, etcd, writers, ears, mesh, pruned, _folders, _one: one };
         cluster.heal();
         Some(cluster)
     }
@@ -154,7 +176,7 @@ impl Cluster {
     }
 
     /// Between two looks; whoever stopped by itself fails the test here.
-    fn look(&mut self) {
+    pub fn look(&mut self) {
         self.members.iter_mut().for_each(|member| {
             member.runs();
         });
@@ -164,7 +186,7 @@ impl Cluster {
     }
 
     /// For people.
-    fn state(&mut self) -> String {
+    pub fn state(&mut self) -> String {
         let standings: Vec<Option<Standing>> = self.members.iter_mut().map(Member::standing).collect();
         format!("{} acknowledged, nodes {standings:#?}", self.writers.acknowledged())
     }
@@ -181,7 +203,7 @@ impl Cluster {
         let (last, digest) = self.settle();
         self.ears.await_all(last);
         let heard = self.ears.finish();
-        verdict::judge(&self.members, last, &sent, &heard);
+        verdict::judge(&mut self.members, last, &sent, &heard, self.pruned);
         let cuts: u64 = self.members.iter().map(|member| member.cuts).sum();
         println!("{last} messages, digest {digest:032x} on all nodes, {cuts} logs cut back, {heard}");
         self.members.iter_mut().rev().for_each(Member::stop);
@@ -234,6 +256,7 @@ impl Places<'_> {
                 format!("[[cluster.peer]]\nnode = {}\naddress = \"{}\"\n", peer + 1, self.mesh.address(peer))
             })
             .collect();
+        let [ring_size, journal, snapshot, cluster] = plan.kept();
         format!(
             r#"
 [stream]
@@ -249,13 +272,11 @@ bytes_max = 16777216
 sessions_max = 64
 horizon_messages = 1000
 [ring]
-data_bytes = 16777216
-positions = 131072
+{ring_size}
 [journal]
-segment_bytes = 8388608
+{journal}
 [snapshot]
-every_messages = 200000
-segment_bytes = 4194304
+{snapshot}
 [[admission]]
 pattern = "*"
 sources = ["10.77.1.0/24"]
@@ -269,6 +290,7 @@ register = "etcd"
 heartbeat_ms = {heartbeat_ms}
 silence_ms = {silence_ms}
 replica_silence_ms = {silence_ms}
+{cluster}
 {peers}
 [cluster.etcd]
 endpoints = ["{etcd}"]

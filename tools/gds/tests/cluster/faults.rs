@@ -197,7 +197,7 @@ fn rest(cluster: &Cluster, fault: Fault) {
 }
 
 /// Cuts a node off from the others, and maybe from etcd; clients still reach it.
-fn cut(cluster: &Cluster, victim: usize, etcd: bool) {
+pub fn cut(cluster: &Cluster, victim: usize, etcd: bool) {
     let others = (0..MEMBERS).filter(|other| *other != victim);
     others.chain(etcd.then_some(ETCD)).for_each(|other| cluster.mesh.cut(victim, other));
 }

@@ -22,6 +22,7 @@ mod cluster;
 mod ears;
 mod etcd;
 mod faults;
+mod learners;
 mod member;
 mod verdict;
 mod writers;
@@ -43,7 +44,7 @@ fn asked(name: &str, otherwise: u64) -> u64 {
 
 #[test]
 fn the_primary_is_killed_and_nothing_acknowledged_is_lost() {
-    let plan = Plan { rate: RATE, silence_ms: SILENCE_MS };
+    let plan = Plan { rate: RATE, silence_ms: SILENCE_MS, pruned: false };
     let Some(mut cluster) = Cluster::open(&plan) else { return };
     let mut figures = Figures::default();
     for _ in 0..2 {
@@ -62,6 +63,7 @@ fn everything_survives_every_kind_of_fault() {
     let plan = Plan {
         rate: asked("GDS_CLUSTER_RATE", RATE),
         silence_ms: asked("GDS_CLUSTER_SILENCE_MS", SILENCE_MS),
+        pruned: false,
     };
     let count = asked("GDS_CLUSTER_FAULTS", KINDS.len() as u64);
     let seed = asked("GDS_CLUSTER_SEED", 1);
@@ -90,7 +92,9 @@ fn a_primary_that_was_frozen_acknowledges_nothing_that_its_successor_does_not() 
 /// A primary that clients still reach while another leads, and that comes back as if nothing had been. What it says is held against the stream with
 /// all the rest, by the number.
 fn old_primary(kind: &'static str) {
-    let Some(mut cluster) = Cluster::open(&Plan { rate: RATE, silence_ms: SILENCE_MS }) else { return };
+    let Some(mut cluster) = Cluster::open(&Plan { rate: RATE, silence_ms: SILENCE_MS, pruned: false }) else {
+        return;
+    };
     let mut figures = Figures::default();
     for _ in 0..3 {
         let old = cluster.leader();

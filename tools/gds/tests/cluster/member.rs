@@ -1,6 +1,7 @@
 //! A member of the cluster: its process, and what it says of itself.
 use gds_client::{Reader, StatusReport};
 use gds_hosts::Mesh;
+use gds_node::config::Config;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddrV4;
@@ -18,6 +19,8 @@ pub struct Member {
     pub place: usize,
     command: Command,
     query: SocketAddrV4,
+    /// Its journals and snapshots, and its ring.
+    directories: [PathBuf; 2],
     errors: PathBuf,
     /// Of the life it lives.
     process: Option<Process>,
@@ -54,7 +57,9 @@ impl Member {
             .arg(config)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
+        let stream = Config::load(config).unwrap_or_else(|error| panic!("{error}")).stream;
         Self {
+            directories: [stream.directory, stream.ring_directory],
             place,
             command,
             query: SocketAddrV4::new(mesh.address(place), query_port),
@@ -92,6 +97,38 @@ impl Member {
         process.child.wait().expect("it is our child");
         self.hear(&process);
         self.reader = None;
+    }
+
+    /// Everything that it ever had is gone; it does not run.
+    pub fn wipe(&mut self) {
+        assert!(self.process.is_none(), "node {} runs", self.place + 1);
+        for directory in &self.directories {
+            fs::remove_dir_all(directory)
+                .and_then(|()| fs::create_dir(directory))
+                .expect("the test's folder can be written");
+        }
+    }
+
+    /// Whether a snapshot is coming to it now.
+    pub fn takes_a_snapshot(&self) -> bool {
+        let arriving = self.directories[0].join("arriving").join("snapshots");
+        fs::read_dir(arriving).is_ok_and(|mut files| files.next().is_some())
+    }
+
+    /// Whether it has said this.
+    pub fn has_said(&mut self, what: &str) -> bool {
+        self.runs() && self.said.iter().any(|line| line.contains(what))
+    }
+
+    /// The first message that its journal keeps; it answers.
+    pub fn first_kept(&mut self) -> u64 {
+        let deadline = Instant::now() + crate::common::PATIENCE;
+        loop {
+            if let Some(report) = self.status() {
+                return report.status.first_kept;
+            }
+            assert!(Instant::now() < deadline, "node {} does not answer: {}", self.place + 1, self.errors());
+        }
     }
 
     /// SIGTERM, and waits for an orderly end.

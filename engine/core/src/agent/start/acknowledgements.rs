@@ -1,12 +1,10 @@
 //! The acknowledgements: their journal, and a ring behind it.
-use super::{JournalName, StartConfig, Stream, Surroundings, acknowledgement_session, settle};
+use super::kept::{self, KeptRing};
+use super::{JournalName, StartConfig, Stream, Surroundings, acknowledgement_session};
 use crate::agent::{Fault, JournalAgent};
-use crate::cursor::Progress;
-use crate::journal::{JournalWriter, Recovered, cut, recover};
-use crate::memory::ring::{Ring, RingIdentity};
+use crate::journal::{Recovered, cut, recover};
 use crate::memory::words::SharedWords;
 use gds_wire::session::Session;
-use std::sync::Arc;
 
 /// The acknowledgements' journal, recovered.
 pub(super) struct Acknowledged<D> {
@@ -45,17 +43,11 @@ pub(super) fn open_acknowledgements<S: Surroundings>(
     around: &mut S,
 ) -> Result<(Stream, JournalAgent<S::Disk>), Fault> {
     let Acknowledged { disk, session, recovered } = acknowledged;
-    let last = recovered.last;
-    let identity = RingIdentity { stream: session, boot_id: config.boot_id };
-    let ring = Ring::create(words, config.acknowledgement_ring, identity, last + 1);
-    let progress = Arc::new(Progress::default());
-    progress.sequenced.set(last);
-    progress.journalled.set(last);
-    progress.durable.set(last);
-    progress.committed.set(last);
-    progress.published.set(last);
-    let writer = JournalWriter::new(config.acknowledgement_journal, session, &recovered);
-    let mut journal = JournalAgent::new(writer, ring.reader(last + 1), disk, progress.clone());
-    settle(&mut journal, around)?;
-    Ok((Stream { session, ring, progress, publish_from: last + 1 }, journal))
+    let ring = KeptRing {
+        ring: config.acknowledgement_ring,
+        journal: config.acknowledgement_journal,
+        words,
+        boot_id: config.boot_id,
+    };
+    kept::open(disk, &recovered, session, ring, around)
 }

@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 mod cutting;
+mod learning;
 mod lives;
 mod snapshots;
 

@@ -6,7 +6,7 @@ use crate::journal::JournalRead;
 use crate::snapshot::CHUNK_BYTES;
 use std::sync::atomic::Ordering;
 
-const EVERY: SnapshotConfig =
+pub(super) const EVERY: SnapshotConfig =
     SnapshotConfig { every_messages: 30, segment_bytes: 2 * CHUNK_BYTES as u64, keep_messages: None };
 
 /// A member with snapshots.
@@ -73,7 +73,7 @@ impl Taker {
 }
 
 /// A member killed after 200 entries, with snapshots on the way; and the message of the newest.
-fn killed_with_snapshots(config: SnapshotConfig) -> (Home, u64) {
+pub(super) fn killed_with_snapshots(config: SnapshotConfig) -> (Home, u64) {
     let mut home = home();
     let process = home.start().expect("a new member");
     let mut taker = Taker::of(&home, process, config);
@@ -87,7 +87,7 @@ fn killed_with_snapshots(config: SnapshotConfig) -> (Home, u64) {
 }
 
 /// The digest of a process right after its start.
-fn digest(process: &mut Process) -> (u64, u128) {
+pub(super) fn digest(process: &mut Process) -> (u64, u128) {
     let now = Time { monotonic_ns: 1 << 50, wall_ns: 0 };
     process.started.store.duty(now).expect("a store");
     let status = process.started.store.store().reader().status();
@@ -230,4 +230,34 @@ fn snapshots_of_another_stream_are_refused() {
     home.config.stream = Session::padded("1800000000");
     let fault = home.start().err().expect("a fault").0;
     assert!(fault.contains("is of a snapshot of stream 1700000000, not of 1800000000"), "{fault}");
+}
+
+#[test]
+fn a_snapshot_that_is_lent_is_kept_with_what_follows_it() {
+    let config = SnapshotConfig { keep_messages: Some(10), ..EVERY };
+    let mut home = home();
+    let process = home.start().expect("a new member");
+    let mut taker = Taker::of(&home, process, config);
+    taker.run(70);
+    taker.settle();
+    let lent = taker.counter(|set| set.newest.get());
+    taker.orders.lent.store(lent, Ordering::Release);
+    taker.run(200);
+    taker.settle();
+    let mut disk = home.snapshots.clone().expect("a disk");
+    let mut kept = || -> Vec<u64> {
+        let whole = crate::snapshot::survey(&mut disk, STREAM).expect("a disk").whole;
+        whole.iter().map(|snapshot| snapshot.sequence).collect()
+    };
+    assert_eq!((kept().len(), kept()[0]), (3, lent));
+    let mut reader = JournalReader::new(STREAM);
+    let mut bytes = [0; 4096];
+    assert!(matches!(reader.read(lent, &mut home.bus, &mut bytes), Ok(JournalRead::Message { .. })));
+    taker.orders.lent.store(0, Ordering::Release);
+    taker.run(40);
+    taker.settle();
+    assert_eq!(kept().len(), 2);
+    assert!(!kept().contains(&lent));
+    reader.refresh(&mut home.bus).expect("a disk");
+    assert!(reader.first_kept() > Some(lent));
 }

@@ -1,0 +1,125 @@
+//! `gds rewind`: a rewinder and nothing else, until it is told to stop.
+use crate::arguments::Rewind;
+use crate::config;
+use crate::exit::{Failure, Outcome};
+use crate::text;
+use crate::tune;
+use gds_node::rewind::RewindNode;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often it is asked whether it still runs, and whether all is well.
+const LOOK: Duration = Duration::from_millis(20);
+const TROUBLE_LOOK: Duration = Duration::from_secs(1);
+
+/// Starts a rewinder, says where it is, tells what troubles it, and stops it in order.
+pub fn run(arguments: &Rewind) -> Outcome {
+    let config = config::load(Some(&arguments.config))?;
+    tune::at_start(&config)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::Release)).map_err(Failure::failed)?;
+    let mut told = Told { json: arguments.json, last: String::new() };
+    let mut waiting = |why: &str| {
+        told.tell(why);
+        !stop.load(Ordering::Acquire)
+    };
+    let mut node = RewindNode::start(&config, &mut waiting).map_err(Failure::failed)?;
+    if arguments.json {
+        tell_json(&node);
+    } else {
+        tell(&node);
+    }
+    let mut looked = Instant::now();
+    while !stop.load(Ordering::Acquire) && node.fault().is_none() {
+        std::thread::sleep(LOOK);
+        if looked.elapsed() >= TROUBLE_LOOK {
+            looked = Instant::now();
+            told.tell(&node.trouble().unwrap_or_default());
+        }
+    }
+    let [stream, _] = node.streams().clone();
+    node.stop().map_err(|fault| Failure::failed(format!("the rewinder stopped: {fault}")))?;
+    let last = stream.progress.journalled.get();
+    if arguments.json {
+        println!("{}", json!({ "stopped": true, "stream": stream.session.to_string(), "last": last }));
+    } else {
+        println!("stopped in order: {} of stream {} is kept", text::grouped(last), stream.session);
+    }
+    Ok(())
+}
+
+/// Tells each trouble once, and that it is over.
+struct Told {
+    json: bool,
+    last: String,
+}
+
+impl Told {
+    fn tell(&mut self, trouble: &str) {
+        if trouble == self.last {
+            return;
+        }
+        match (self.json, trouble.is_empty()) {
+            (true, _) => println!("{}", json!({ "trouble": trouble })),
+            (false, false) => println!("! {trouble}"),
+            (false, true) => println!("all is well again"),
+        }
+        trouble.clone_into(&mut self.last);
+    }
+}
+
+fn tell_json(node: &RewindNode) {
+    let [bus, acknowledgements] = node.streams();
+    let addresses = node.addresses();
+    println!(
+        "{}",
+        json!({
+            "ready": true,
+            "stream": bus.session.to_string(),
+            "acknowledgements": acknowledgements.session.to_string(),
+            "first_kept": node.first_kept()[0],
+            "acknowledgements_first_kept": node.first_kept()[1],
+            "journalled": bus.publish_from - 1,
+            "acknowledgements_journalled": acknowledgements.publish_from - 1,
+            "rewinder": addresses.rewinder.to_string(),
+            "query": addresses.query.to_string(),
+            "asks": node.rewinders().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "directory": node.directory().display().to_string(),
+            "notices": node.notices(),
+        })
+    );
+}
+
+fn tell(node: &RewindNode) {
+    let ([bus, acknowledgements], addresses) = (node.streams(), node.addresses());
+    let asks: Vec<String> = node.rewinders().iter().map(ToString::to_string).collect();
+    println!("GDS rewinder, stream {}", bus.session);
+    for (name, stream, group, first) in [
+        ("downstream", bus, addresses.downstream, node.first_kept()[0]),
+        ("acknowledgements", acknowledgements, addresses.acknowledgements, node.first_kept()[1]),
+    ] {
+        let last = stream.publish_from - 1;
+        let kept = match last < first {
+            true => format!("begins with {}", text::grouped(first)),
+            false => format!("{} to {} are kept", text::grouped(first), text::grouped(last)),
+        };
+        println!("  {name:<16}  {group}  session {}: {kept}", stream.session);
+    }
+    println!("  rewinder          {}", addresses.rewinder);
+    println!("  asks              {}", asks.join(", then "));
+    println!("  queries           {}  SoupBinTCP: status, range, watch", addresses.query);
+    println!("  journal           {}", node.directory().display());
+    for notice in node.notices() {
+        println!("  note              {notice}");
+    }
+    if node.first_kept()[0] > 1 {
+        println!(
+            "  note              no rewinder had the messages before {}",
+            text::grouped(node.first_kept()[0])
+        );
+    }
+    println!("running; SIGINT or SIGTERM stops it in order");
+}
