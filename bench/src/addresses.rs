@@ -16,6 +16,36 @@ pub fn udp_ports<const COUNT: usize>() -> Result<[u16; COUNT], String> {
     Ok(ports)
 }
 
+/// The ports of a node, or the same of all nodes of a cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// Of the ingress, and another one whose group is the second line.
+    pub ingress: [u16; 2],
+    /// Of the stream.
+    pub downstream: u16,
+    /// Of the acknowledgements.
+    pub acknowledgement: u16,
+    /// Of requests for older messages of both.
+    pub rewinder: u16,
+    /// Of queries, TCP.
+    pub query: u16,
+    /// Between nodes: of the replication group and watermarks, and of older messages.
+    pub replication: [u16; 2],
+}
+
+impl Ports {
+    /// Free ones.
+    ///
+    /// # Errors
+    /// When there are not so many.
+    pub fn draw() -> Result<Self, String> {
+        let [ingress, other, downstream, acknowledgement, rewinder, replication, history] = udp_ports()?;
+        let query = tcp_port()?;
+        let (ingress, replication) = ([ingress, other], [replication, history]);
+        Ok(Self { ingress, downstream, acknowledgement, rewinder, query, replication })
+    }
+}
+
 /// A free TCP port.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! Which processor does what: the system under test (or the far side of a floor) on one, the load on another.
 use gds_nic::cores;
+use std::process::{Command, Stdio};
 
 /// Two processors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,4 +46,20 @@ pub fn on_core<T: Send>(
         });
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// Lets this thread run before all that is not urgent on its processor, and at once: for a load that sleeps between its operations on a processor that others
+/// use, so that it is not the load that is late. What this thread starts from now on is as urgent.
+///
+/// # Errors
+/// That the kernel does not allow it.
+pub fn become_urgent() -> Result<(), String> {
+    let this = std::fs::read_link("/proc/thread-self").map_err(|error| error.to_string())?;
+    let thread = this.file_name().and_then(|name| name.to_str()).ok_or("a thread without a number")?;
+    let told = Command::new("chrt").args(["--fifo", "--pid", "10", thread]).stderr(Stdio::null()).status();
+    match told {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err("SCHED_FIFO is not allowed here".into()),
+        Err(error) => Err(format!("chrt (package util-linux): {error}")),
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! It is the floor under every acknowledgement: what a packet there and a packet back cost when nothing is done in between. Over multicast
 //! requests go to one group and answers to another, as they do on the bus. The datagrams are those that a client of the bus would
-//! send. For the rig's own tests the echo can be made worse on purpose ([`Faults`]): by a fixed delay, by stalls, by loss.
+//! send. An echo may ask another one and answer when that has answered, as a node does that waits for its replica. For the rig's own tests the echo can be made worse on purpose ([`Faults`]): by a fixed delay, by stalls, by loss.
 mod client;
 mod server;
 
@@ -22,6 +22,8 @@ pub enum Cast {
     Unicast,
     /// To one group, and back by another.
     Multicast,
+    /// To a group, and back to one address: as replicas answer.
+    MulticastThere,
 }
 
 impl Cast {
@@ -30,6 +32,7 @@ impl Cast {
         match self {
             Self::Unicast => "unicast",
             Self::Multicast => "multicast",
+            Self::MulticastThere => "multicast there",
         }
     }
 }
@@ -58,12 +61,15 @@ pub struct EchoConfig {
     pub idle: IdleStrategy,
     /// What is made worse.
     pub faults: Faults,
+    /// Whom it asks first; its near end is this one's far end. Such an echo has no faults of its own.
+    pub onward: Option<Box<EchoConfig>>,
 }
 
 impl EchoConfig {
     /// An echo without faults that spins on this processor; over the loopback interface, if all that is given is a transport.
     pub fn new(road: impl Into<Road>, cast: Cast, core: Option<usize>) -> Self {
-        Self { road: road.into(), cast, core, idle: IdleStrategy::Spin, faults: Faults::default() }
+        let road = road.into();
+        Self { road, cast, core, idle: IdleStrategy::Spin, faults: Faults::default(), onward: None }
     }
 }
 
@@ -77,10 +83,15 @@ struct Way {
 impl Way {
     fn find(config: &EchoConfig) -> Result<Self, String> {
         let [requests, answers] = addresses::udp_ports()?;
-        let address = |port, end| match config.cast {
-            Cast::Unicast => SocketAddrV4::new(config.road.address(end), port),
-            Cast::Multicast => addresses::group_address(port),
+        let address = |port, end| SocketAddrV4::new(config.road.address(end), port);
+        let requests = match config.cast {
+            Cast::Unicast => address(requests, End::Far),
+            Cast::Multicast | Cast::MulticastThere => addresses::group_address(requests),
         };
-        Ok(Self { requests: address(requests, End::Far), answers: address(answers, End::Near) })
+        let answers = match config.cast {
+            Cast::Unicast | Cast::MulticastThere => address(answers, End::Near),
+            Cast::Multicast => addresses::group_address(answers),
+        };
+        Ok(Self { requests, answers })
     }
 }

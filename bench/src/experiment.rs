@@ -12,12 +12,13 @@ mod gets;
 mod growth;
 mod ladder;
 mod loss;
+mod replication;
 mod restart;
 mod rows;
 mod saturation;
 
 pub use bench::{Bench, Extent, interrupt, interrupted};
-pub use rows::{Draft, Figure, absolute, ratio};
+pub use rows::{Draft, Figure, absolute, beyond, ratio};
 
 use crate::measurement::{Row, Run};
 
@@ -72,6 +73,11 @@ pub const ALL: &[Experiment] = &[
         name: backends::NAME,
         what: "sockets, io_uring and AF_XDP side by side, between two hosts",
         run: backends::run,
+    },
+    Experiment {
+        name: replication::NAME,
+        what: "two nodes in sync against one, pauses while one joins, and takeovers",
+        run: replication::run,
     },
     Experiment { name: restart::NAME, what: "how quickly a journal is replayed", run: restart::run },
     Experiment {

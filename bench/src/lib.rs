@@ -5,7 +5,7 @@
 //! | [`measurement`] | what is measured, as it is kept: runs, rows, results |
 //! | [`schedule`] | open loop, closed loop, saturation: when operations are begun, and what became of them |
 //! | [`workload`] | what is sent |
-//! | [`node`], [`load`] | the system under test as a process of its own, and load on it through the client library |
+//! | [`node`], [`cluster`], [`load`] | the system under test as a process of its own, or several, and load on it through the client library |
 //! | [`experiment`] | the lines of the table of bounds, each with its runs |
 //! | [`command`] | `gds bench` |
 //! | [`echo`], [`floor`] | what the machine can do at best; the echo is also what the rig is tested against |
@@ -17,6 +17,7 @@
 //! | [`compare`] | two revisions against each other: `gds bench ab` |
 #![forbid(unsafe_code)]
 pub mod addresses;
+pub mod cluster;
 pub mod command;
 pub mod compare;
 pub mod cores;

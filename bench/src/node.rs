@@ -2,11 +2,13 @@
 //!
 //! It gets a folder, ports and groups of its own and one configuration file, and is killed when dropped. Nothing in it knows that it is
 //! being measured.
+mod configuration;
 mod pruner;
 
-use crate::addresses;
+use crate::addresses::Ports;
 use crate::guard::Guard;
 use crate::road::{End, Road};
+use configuration::configuration;
 use gds_client::Network;
 use gds_core::stages;
 use gds_nic::Transport;
@@ -16,6 +18,7 @@ use pruner::Pruner;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -39,8 +42,26 @@ pub enum Layout {
     /// The store and its acknowledgements on the first processor; what orders, keeps and publishes on the second, which it shares with the
     /// load.
     Spread(Option<usize>, Option<usize>),
+    /// What orders, stores, keeps and publishes alone on the first processor, spinning; what reads, and what takes time, on the second, in
+    /// threads that sleep when idle.
+    Apart(Option<usize>, Option<usize>),
     /// Threads that sleep when idle, wherever the kernel puts them: for tests beside others.
     Quiet,
+}
+
+/// What a node is in a cluster.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its number.
+    pub number: u8,
+    /// The others.
+    pub peers: Vec<(u8, Ipv4Addr)>,
+    /// The ports of all of them.
+    pub ports: Ports,
+    /// The register's file.
+    pub register: PathBuf,
+    /// After so much silence a node takes another for dead.
+    pub silence_ms: u64,
 }
 
 /// What a node is started with. Everything else is as in the default configuration.
@@ -66,6 +87,10 @@ pub struct Settings {
     pub loss_per_mille: u32,
     /// Oldest segments of a journal are removed above so many bytes; `None`: everything is kept.
     pub keep_bytes: Option<u64>,
+    /// A snapshot is taken when so many messages have been applied since the last; 0: none is.
+    pub snapshot_messages: u64,
+    /// What it is in a cluster; `None`: it is alone.
+    pub member: Option<Member>,
 }
 
 impl Settings {
@@ -82,6 +107,8 @@ impl Settings {
             bytes_max: 320 << 20,
             loss_per_mille: 0,
             keep_bytes: None,
+            snapshot_messages: 0,
+            member: None,
         }
     }
 }
@@ -167,6 +194,16 @@ impl Node {
         }
     }
 
+    /// `kill -9`. It can be started again.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.child.kill().expect("it is our child");
+        process.child.wait().expect("it is our child");
+    }
+
     /// Stops it in order. It can be started again.
     ///
     /// # Errors
@@ -223,6 +260,17 @@ impl Node {
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
     }
 
+    /// How long its busiest thread has waited until now for a processor that others had, ns.
+    pub fn waited_ns(&self) -> Option<u64> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.as_ref()?.child.id())).ok()?;
+        let times = |task: fs::DirEntry| {
+            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            let mut numbers = text.split_whitespace().map_while(|word| word.parse::<u64>().ok());
+            Some((numbers.next()?, numbers.next()?))
+        };
+        tasks.flatten().filter_map(times).max().map(|(_, waited_ns)| waited_ns)
+    }
+
     /// Its files in memory, which are not in its folder.
     fn files_in_memory(&self) -> Vec<PathBuf> {
         [ring_file(&self.config), stages_file(&self.config)].into_iter().flatten().collect()
@@ -266,53 +314,4 @@ fn read_lines(child: &mut Child) -> Receiver<String> {
         }
     });
     lines
-}
-
-fn configuration(settings: &Settings, folder: &Path) -> Result<String, String> {
-    let Settings { durability, records_max, bytes_max, loss_per_mille: loss, .. } = settings;
-    let [ingress, other, downstream, acknowledgement, rewinder] = addresses::udp_ports()?;
-    let query = addresses::tcp_port()?;
-    let group = addresses::group;
-    let memory = if Path::new(MEMORY).is_dir() { Path::new(MEMORY) } else { folder };
-    let (data_bytes, positions) = settings.ring;
-    let (network, tables) = settings.road.configuration();
-    Ok(format!(
-        "[stream]\ndurability = \"{durability}\"\ndirectory = '{}'\nring_directory = '{}'\n\
-         [network]\n{network}ingress_groups = [\"{}\", \"{}\"]\ningress_port = {ingress}\n\
-         downstream_group = \"{}\"\ndownstream_port = {downstream}\n\
-         acknowledgement_group = \"{}\"\nacknowledgement_port = {acknowledgement}\n\
-         rewinder_port = {rewinder}\nquery_port = {query}\n\
-         {tables}\
-         [limits]\nrecords_max = {records_max}\nbytes_max = {bytes_max}\n\
-         [ring]\ndata_bytes = {data_bytes}\npositions = {positions}\n\
-         {}\
-         [loss]\nseed = 7\ningress_per_mille = {loss}\ndownstream_per_mille = {loss}\nacknowledgement_per_mille = {loss}\n",
-        folder.join("journal").display(),
-        memory.display(),
-        group(ingress),
-        group(other),
-        group(downstream),
-        group(acknowledgement),
-        layout(settings.layout),
-    ))
-}
-
-fn layout(layout: Layout) -> String {
-    let ordering = "\"sequencer\"";
-    let answering = "\"store\", \"acknowledgement_publisher\"";
-    let keeping = "\"publisher\", \"journal\", \"acknowledgement_journal\"";
-    let reading = "\"rewinder\", \"query\"";
-    let writing = &format!("{ordering}, {answering}, {keeping}");
-    let core = |cpu: Option<usize>, idle: &str, agents: &str| {
-        let cpu = cpu.map_or("-1".to_owned(), |cpu| cpu.to_string());
-        format!("[[core]]\ncpu = {cpu}\nidle = \"{idle}\"\nidle_sleep_us = 50\nagents = [{agents}]\n")
-    };
-    match layout {
-        Layout::One(cpu) => core(cpu, "spin", &format!("{writing}, {reading}")),
-        Layout::Yielding(cpu) => core(cpu, "yield", &format!("{writing}, {reading}")),
-        Layout::Spread(one, other) => {
-            core(one, "spin", answering) + &core(other, "yield", &format!("{ordering}, {keeping}, {reading}"))
-        }
-        Layout::Quiet => core(None, "sleep", writing) + &core(None, "sleep", reading),
-    }
 }

@@ -1,9 +1,9 @@
 //! The road that packets take: by which backend, and between which two ends.
 //!
 //! Both ends are on this host, over its loopback interface, or on a host of their own each, over the virtual interfaces that join the
-//! two ([`gds_hosts`]). AF_XDP needs the latter. The far end is where the system under test is, or a floor's far side; the near end
-//! is where the load comes from.
-use gds_hosts::{ADDRESS, Hosts, INTERFACE};
+//! two, or two of many ([`gds_hosts`]). AF_XDP needs two. The far end is where the system under test is, or a floor's far side; the near
+//! end is where the load comes from.
+use gds_hosts::{ADDRESS, Hosts, INTERFACE, Mesh};
 use gds_nic::xdp::{XdpConfig, XdpMode};
 use gds_nic::{Interface, Transport, UdpConfig, UdpPort};
 use std::fmt;
@@ -28,14 +28,24 @@ pub struct Road {
     pub transport: Transport,
     /// How packets get from the interface to us, for AF_XDP.
     pub mode: XdpMode,
-    /// Where the ends are; `None`: on this host.
-    hosts: Option<Arc<Hosts>>,
+    place: Place,
+}
+
+/// Where the ends are.
+#[derive(Clone, Debug)]
+enum Place {
+    /// On this host.
+    Here,
+    /// On a host of a pair each.
+    Pair(Arc<Hosts>),
+    /// On two hosts of many, by the number of an [`End`].
+    Mesh(Arc<Mesh>, [usize; 2]),
 }
 
 impl From<Transport> for Road {
     /// Over the loopback interface.
     fn from(transport: Transport) -> Self {
-        Self { transport, mode: XdpMode::Auto, hosts: None }
+        Self { transport, mode: XdpMode::Auto, place: Place::Here }
     }
 }
 
@@ -51,7 +61,16 @@ impl fmt::Display for Road {
 impl Road {
     /// Between two hosts.
     pub fn between(hosts: &Arc<Hosts>, transport: Transport, mode: XdpMode) -> Self {
-        Self { transport, mode, hosts: Some(hosts.clone()) }
+        Self { transport, mode, place: Place::Pair(hosts.clone()) }
+    }
+
+    /// Over sockets, between two hosts of many.
+    pub fn across(mesh: &Arc<Mesh>, far: usize, near: usize) -> Self {
+        Self {
+            transport: Transport::Socket,
+            mode: XdpMode::Auto,
+            place: Place::Mesh(mesh.clone(), [far, near]),
+        }
     }
 
     /// Every backend between two hosts: sockets, io_uring, and AF_XDP with its program in the driver and in the kernel.
@@ -67,27 +86,37 @@ impl Road {
 
     /// The interface, which has the same name at both ends.
     pub fn interface(&self) -> &'static str {
-        if self.hosts.is_some() { INTERFACE } else { "lo" }
+        if self.is_here() { "lo" } else { INTERFACE }
+    }
+
+    fn is_here(&self) -> bool {
+        matches!(self.place, Place::Here)
     }
 
     /// The address of an end.
     pub fn address(&self, end: End) -> Ipv4Addr {
-        if self.hosts.is_some() { ADDRESS[end as usize] } else { Ipv4Addr::LOCALHOST }
+        match &self.place {
+            Place::Here => Ipv4Addr::LOCALHOST,
+            Place::Pair(_) => ADDRESS[end as usize],
+            Place::Mesh(mesh, hosts) => mesh.address(hosts[end as usize]),
+        }
     }
 
     /// Does `work` at an end. Ports that it opens stay there, whoever uses them.
     pub fn on<T: Send>(&self, end: End, work: impl FnOnce() -> T + Send) -> T {
-        match &self.hosts {
-            Some(hosts) => hosts.on(end as usize, work),
-            None => work(),
+        match &self.place {
+            Place::Here => work(),
+            Place::Pair(hosts) => hosts.on(end as usize, work),
+            Place::Mesh(mesh, hosts) => mesh.on(hosts[end as usize], work),
         }
     }
 
     /// A command that runs a program at an end.
     pub fn command(&self, end: End, program: &Path) -> Command {
-        match &self.hosts {
-            Some(hosts) => hosts.command(end as usize, &program.to_string_lossy()),
-            None => Command::new(program),
+        match &self.place {
+            Place::Here => Command::new(program),
+            Place::Pair(hosts) => hosts.command(end as usize, &program.to_string_lossy()),
+            Place::Mesh(mesh, hosts) => mesh.command(hosts[end as usize], &program.to_string_lossy()),
         }
     }
 
@@ -128,9 +157,9 @@ impl Road {
     /// What a node at the far end and its clients at the near end have in their configuration's `[network]`: keys, then tables of
     /// their own. On this host nothing but the backend, so that older nodes understand it, too.
     pub fn configuration(&self) -> (String, String) {
-        let Self { transport, mode, hosts } = self;
+        let Self { transport, mode, .. } = self;
         let backend = format!("transport = \"{transport}\"\n");
-        if hosts.is_none() {
+        if self.is_here() {
             return (backend, String::new());
         }
         // What leaves in a burst arrives uncut in generic mode.

@@ -98,6 +98,8 @@ pub struct Measured {
     pub latency: Histogram<u64>,
     /// How late the sender itself was; ns. Empty but for the open loop.
     pub lateness: Histogram<u64>,
+    /// The longest time in which nothing was answered, ns. Of the open loop alone.
+    pub longest_gap_ns: u64,
     /// Answers to operations that were answered before, or not begun.
     pub unexpected: u64,
 }
@@ -181,19 +183,28 @@ fn ns(duration: Duration) -> u64 {
 
 /// Sends on schedule; see the module.
 pub fn open_loop(target: &mut dyn Target, plan: &Plan) -> Measured {
+    open_loop_while(target, plan, &|| true)
+}
+
+/// The same, and no longer than `more` says.
+pub fn open_loop_while(target: &mut dyn Target, plan: &Plan, more: &dyn Fn() -> bool) -> Measured {
     assert!(plan.rate > 0.0 && plan.group > 0, "{plan:?} is no schedule");
     let count = |duration: Duration| (plan.rate * duration.as_secs_f64()).round() as u64;
     let first = count(plan.warm_up).next_multiple_of(plan.group);
-    let total = first + count(plan.duration).max(1);
+    let mut total = first + count(plan.duration).max(1);
     let start_ns = clock::monotonic_ns() + LEAD_NS;
     let spacing_ns = 1e9 / plan.rate;
     let due_ns = |number: u64| start_ns + ((number - number % plan.group) as f64 * spacing_ns) as u64;
-    let end_ns = due_ns(total - 1) + ns(GRACE);
+    let mut end_ns = due_ns(total - 1) + ns(GRACE);
     let mut measured = Measured::begin(Some(plan.rate));
     let (mut flight, mut idle) = (Flight::new(), Idle::new(plan.idle));
     let (mut now_ns, mut last_ns) = (clock::monotonic_ns(), due_ns(first));
     while (flight.next < total || flight.open_count > 0) && now_ns < end_ns + ns(PATIENCE) {
         let mut work = 0;
+        if (first + 1..total).contains(&flight.next) && !more() {
+            total = flight.next;
+            end_ns = due_ns(total - 1) + ns(GRACE);
+        }
         while flight.next < total && work < BURST && due_ns(flight.next) <= now_ns {
             if !target.submit(flight.next) {
                 break;
@@ -213,6 +224,7 @@ pub fn open_loop(target: &mut dyn Target, plan: &Plan) -> Measured {
             } else {
                 measured.late += 1
             }
+            measured.longest_gap_ns = measured.longest_gap_ns.max(now_ns.saturating_sub(last_ns));
             last_ns = now_ns;
         }
         idle.idle(work);
@@ -340,6 +352,7 @@ impl Measured {
             late: 0,
             latency: histogram(),
             lateness: histogram(),
+            longest_gap_ns: 0,
             unexpected: 0,
         }
     }

@@ -38,6 +38,10 @@ pub const VALUE_BYTES: usize = BLOCK_BYTES - 2 - 16 - KEY_BYTES;
 pub const KEY_BYTES: usize = 8;
 /// How many keys there are.
 pub const KEYS: u64 = 1_000_000;
+/// Operations of a batch: what fits a packet.
+pub const BATCH: u64 = 40;
+/// Bytes of a value in it.
+pub const SMALL_VALUE_BYTES: usize = 8;
 /// The table of the native records, as in the default configuration.
 pub const TABLE: u16 = 1;
 /// Messages of a round.
@@ -85,6 +89,29 @@ impl Workload {
             next += 1;
             next - 1
         })
+    }
+
+    /// Puts of these many keys, [`BATCH`] in each transaction, with a value of [`SMALL_VALUE_BYTES`]: what fills a large store quickly.
+    pub fn batches(keys: u64) -> Self {
+        let mut workload = Self::empty("batches");
+        let mut block = [0; mold::MAX_PAYLOAD_BYTES];
+        for first in (0..keys).step_by(BATCH as usize) {
+            let mut builder = TransactionBuilder::new(&mut block);
+            for key in first..keys.min(first + BATCH) {
+                let (key, value) = (key.to_be_bytes(), key.to_le_bytes());
+                let put = Operation {
+                    kind: OperationKind::Put,
+                    table: TABLE,
+                    key: &key,
+                    value: &value,
+                    expected: None,
+                };
+                builder.push(&put).expect("a packet holds a batch");
+            }
+            let length = builder.finish();
+            workload.push(&block[..length]);
+        }
+        workload
     }
 
     fn empty(name: &'static str) -> Self {
@@ -246,6 +273,24 @@ mod tests {
         assert_ne!(workload.block(3), Workload::named(CANONICAL, 8).unwrap().block(3));
         let distinct: BTreeSet<&[u8]> = (0..100_000).map(|number| workload.key(number)).collect();
         assert!(distinct.len() > 90_000, "{}", distinct.len());
+    }
+
+    #[test]
+    fn batches_put_every_key_once() {
+        let workload = Workload::batches(100);
+        assert_eq!(workload.messages(), 100_u64.div_ceil(BATCH));
+        let keys: Vec<Vec<u8>> = (0..workload.messages())
+            .flat_map(|number| {
+                let block = workload.block(number);
+                assert!(
+                    block.len() + mold::HEADER_BYTES + mold::BLOCK_LENGTH_BYTES <= 1400,
+                    "it fits a packet"
+                );
+                let transaction = Transaction::parse(block).unwrap();
+                transaction.operations().map(|put| put.key.to_vec()).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(keys, (0..100_u64).map(|key| key.to_be_bytes().to_vec()).collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The echo in its thread.
 use super::{EchoConfig, Faults, Way};
-use crate::road::End;
+use crate::road::{End, Road};
 use gds_nic::{Idle, LossConfig, UdpConfig, UdpPort, clock, cores};
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -19,6 +19,8 @@ pub struct Echo {
     way: Way,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    /// Whom it asks; dropped when its own thread has ended.
+    _onward: Option<Box<Echo>>,
 }
 
 impl Echo {
@@ -28,12 +30,14 @@ impl Echo {
     /// What could not be opened, or that its processor is not to be had.
     pub fn start(config: EchoConfig) -> Result<Self, String> {
         let way = Way::find(&config)?;
+        let onward = config.onward.as_deref().map(|onward| Self::start(onward.clone())).transpose()?;
+        let onward_way = onward.as_ref().map(Self::way);
         let stop = Arc::<AtomicBool>::default();
         let (ready, made) = channel();
         let (flag, settings) = (stop.clone(), config.clone());
         let thread = std::thread::Builder::new()
             .name("echo".into())
-            .spawn(move || match Ports::open(&settings, way) {
+            .spawn(move || match Ports::open(&settings, way, onward_way) {
                 Ok(mut ports) => {
                     let _ = ready.send(Ok(()));
                     ports.run(&settings, &flag);
@@ -43,7 +47,7 @@ impl Echo {
                 }
             })
             .map_err(|error| format!("cannot start a thread: {error}"))?;
-        let echo = Self { config, way, stop, thread: Some(thread) };
+        let echo = Self { config, way, stop, thread: Some(thread), _onward: onward.map(Box::new) };
         made.recv().unwrap_or_else(|_| Err("the echo died at its start".into()))?;
         Ok(echo)
     }
@@ -74,10 +78,25 @@ struct Ports {
     requests: UdpPort,
     answers: UdpPort,
     way: Way,
+    onward: Option<Onward>,
+}
+
+/// The way to the one who is asked first.
+struct Onward {
+    requests: UdpPort,
+    answers: UdpPort,
+    to: SocketAddrV4,
+}
+
+impl Onward {
+    fn open(road: &Road, way: Way) -> Result<Self, String> {
+        let requests = road.open(End::Near, road.sending(End::Near))?;
+        Ok(Self { requests, answers: road.open(End::Near, road.receiving(way.answers))?, to: way.requests })
+    }
 }
 
 impl Ports {
-    fn open(config: &EchoConfig, way: Way) -> Result<Self, String> {
+    fn open(config: &EchoConfig, way: Way, onward: Option<Way>) -> Result<Self, String> {
         if let Some(core) = config.core {
             cores::pin(core).map_err(|error| error.to_string())?;
         }
@@ -87,10 +106,12 @@ impl Ports {
             send_per_mille: config.faults.loss_per_mille,
         });
         let road = &config.road;
+        let onward = config.onward.as_deref().zip(onward);
         Ok(Self {
             requests: road.open(End::Far, road.receiving(way.requests))?,
             answers: road.open(End::Far, UdpConfig { loss, ..road.sending(End::Far) })?,
             way,
+            onward: onward.map(|(config, way)| Onward::open(&config.road, way)).transpose()?,
         })
     }
 
@@ -110,7 +131,16 @@ impl Ports {
     }
 
     fn lap(&mut self, faults: &Faults, held: &mut Held) -> usize {
-        let Self { requests, answers, way } = self;
+        let Self { requests, answers, way, onward } = self;
+        if let Some(onward) = onward {
+            let asked = requests.receive(DATAGRAMS_PER_LAP, &mut |_, datagram| {
+                onward.requests.send(onward.to, datagram);
+            });
+            let answered = onward.answers.receive(DATAGRAMS_PER_LAP, &mut |_, datagram| {
+                answers.send(way.answers, datagram);
+            });
+            return asked + answered;
+        }
         if faults.delay.is_zero() {
             return requests.receive(DATAGRAMS_PER_LAP, &mut |_, datagram| {
                 answers.send(way.answers, datagram);

@@ -127,7 +127,10 @@ impl Bench<'_> {
     }
 
     /// Are more runs wanted?
-    fn go_on() -> Result<(), String> {
+    ///
+    /// # Errors
+    /// That they are not.
+    pub fn go_on() -> Result<(), String> {
         if interrupted() { Err("interrupted".into()) } else { Ok(()) }
     }
 

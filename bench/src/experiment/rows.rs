@@ -134,13 +134,37 @@ pub fn ratio(
     system: Which<'_>,
     floor: Which<'_>,
 ) -> Row {
-    let values = pairs(runs, system, floor)
-        .filter_map(|(system, floor)| {
-            Some(figure.of(system)? / figure.of(floor).filter(|value| *value > 0.0)?)
-        })
+    let over = |system: f64, floor: f64| (floor > 0.0).then(|| system / floor);
+    compared(what, bound, runs, figure, [system, floor], "over", &over)
+}
+
+/// One line of the table: for each repetition, by how much the figure of one run is above that of the other; 0 where it is not.
+pub fn beyond(
+    what: &str,
+    bound: Bound,
+    runs: &[Run],
+    figure: Figure,
+    system: Which<'_>,
+    quiet: Which<'_>,
+) -> Row {
+    let above = |system: f64, quiet: f64| Some((system - quiet).max(0.0));
+    compared(what, bound, runs, figure, [system, quiet], "beyond", &above)
+}
+
+fn compared(
+    what: &str,
+    bound: Bound,
+    runs: &[Run],
+    figure: Figure,
+    [one, other]: [Which<'_>; 2],
+    word: &str,
+    value: &dyn Fn(f64, f64) -> Option<f64>,
+) -> Row {
+    let values = pairs(runs, one, other)
+        .filter_map(|(one, other)| value(figure.of(one)?, figure.of(other)?))
         .collect();
-    let sides: Vec<String> = [system, floor].iter().filter_map(|which| side(runs, figure, *which)).collect();
-    row(what, bound, runs, values, sides.join(" over "), &|run| system(run) || floor(run))
+    let sides: Vec<String> = [one, other].iter().filter_map(|which| side(runs, figure, *which)).collect();
+    row(what, bound, runs, values, sides.join(&format!(" {word} ")), &|run| one(run) || other(run))
 }
 
 /// One line of the table: the figure of each run itself.
@@ -199,6 +223,7 @@ mod tests {
             late: 0,
             latency,
             lateness: histogram(),
+            longest_gap_ns: 0,
             unexpected: 0,
         };
         Draft::new("e", name, Subject::System, repetition).measured(&measured)

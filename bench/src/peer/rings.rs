@@ -251,6 +251,7 @@ fn measured(count: u64, rate: f64, latency: hdrhistogram::Histogram<u64>) -> Mea
         late: 0,
         latency,
         lateness: histogram(),
+        longest_gap_ns: 0,
         unexpected: 0,
     }
 }

@@ -47,6 +47,33 @@ fn it_writes_a_report() {
 }
 
 #[test]
+fn it_measures_two_nodes_where_hosts_can_be_had() {
+    let place = Place::new(&Settings::default());
+    let out = place.folder().join("report");
+    let out = out.to_str().expect("the path is text");
+    let ran =
+        bench(&["all", "--quick", "--repetitions", "1", "--only", "replication", "--out", out]).succeeded();
+    let results = std::fs::read_to_string(format!("{out}/results.json")).expect("it is there");
+    let results: serde_json::Value = serde_json::from_str(&results).expect("it is JSON");
+    let rows = results["rows"].as_array().expect("a list");
+    if rows.is_empty() {
+        let why = results["skipped"][0].as_str().expect("what is left out is told");
+        assert!(why.contains("no hosts"), "{why}");
+        return println!("skipped: {why}");
+    }
+    // On a busy machine a run at a rate may fail; round trips do not.
+    for row in &rows[..3] {
+        assert_eq!(row["values"].as_array().map(Vec::len), Some(1), "{row}, {ran:?}");
+    }
+    for part in ["while a replica joins", "death"] {
+        assert!(
+            rows.iter().any(|row| row["what"].as_str().is_some_and(|what| what.contains(part))),
+            "{part}: {rows:?}"
+        );
+    }
+}
+
+#[test]
 fn stages_tell_where_the_time_of_a_running_node_goes() {
     let place = Place::new(&Settings::default());
     let node = Node::start(&place);

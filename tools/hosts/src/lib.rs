@@ -94,13 +94,7 @@ impl Hosts {
 
     /// Runs `work` on one of the hosts, in a thread of its own. What it opens there stays there.
     pub fn on<T: Send>(&self, host: usize, work: impl FnOnce() -> T + Send) -> T {
-        std::thread::scope(|scope| {
-            let entered = scope.spawn(move || {
-                self.enter(host).unwrap_or_else(|why| panic!("{why}"));
-                work()
-            });
-            entered.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        on(&self.names[host], work)
     }
 
     /// Moves this thread, and those it starts from now on, to one of the hosts.
@@ -159,6 +153,17 @@ fn enter(name: &str) -> Result<(), String> {
     let namespace = File::open(format!("/run/netns/{name}")).map_err(|error| failed(&error))?;
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
         .map_err(|error| failed(&error))
+}
+
+/// Runs `work` on a host, in a thread of its own.
+fn on<T: Send>(name: &str, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let entered = scope.spawn(move || {
+            enter(name).unwrap_or_else(|why| panic!("{why}"));
+            work()
+        });
+        entered.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Runs the test `name` of this test binary on host 1 of a new pair, in a process of its own, with these environment variables, and

@@ -12,7 +12,7 @@
 //! On each host a bridge joins the ends of its lines to one interface, so that a host sends and joins multicast once, as on a switch; its
 //! ports are isolated from each other, so that nothing goes round. A cut line carries nothing in either direction, neither to an address nor
 //! to a group, and neither host is told: the others hear everything as before.
-use crate::{INTERFACE, PREFIX, enter, ip, ip_batch, names, remove_leftovers};
+use crate::{INTERFACE, PREFIX, enter, ip, ip_batch, names, on, remove_leftovers};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -134,6 +134,11 @@ impl Mesh {
         command
     }
 
+    /// Runs `work` on one of the hosts, in a thread of its own. What it opens there stays there.
+    pub fn on<T: Send>(&self, host: usize, work: impl FnOnce() -> T + Send) -> T {
+        on(&self.names[host], work)
+    }
+
     /// Moves this thread, and those it starts from now on, to one of the hosts.
     ///
     /// # Errors
@@ -159,21 +164,9 @@ mod tests {
     const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
     const PORT: u16 = 9;
 
-    /// Works on a host, in a thread of its own.
-    fn on<T: Send>(mesh: &Mesh, host: usize, work: impl FnOnce() -> T + Send) -> T {
-        std::thread::scope(|scope| {
-            let entered = scope.spawn(|| {
-                mesh.enter(host).expect("it can be entered");
-                work()
-            });
-            entered.join().expect("it ends")
-        })
-    }
-
     /// Who of the others hears a word to the group, and who a word to its own address.
     fn heard(mesh: &Mesh, ears: &[UdpSocket], from: usize) -> (Vec<usize>, Vec<usize>) {
-        let mouth =
-            on(mesh, from, || UdpSocket::bind((mesh.address(from), 0)).expect("the address is there"));
+        let mouth = mesh.on(from, || UdpSocket::bind((mesh.address(from), 0)).expect("the address is there"));
         // Both on one socket, told apart by their text, and a word of each twice: the first may be lost to an address that is being asked for.
         for _ in 0..2 {
             mouth.send_to(b"group", (GROUP, PORT)).expect("the interface is up");
@@ -204,7 +197,7 @@ mod tests {
         };
         let ears: Vec<UdpSocket> = (0..4)
             .map(|host| {
-                on(&mesh, host, || {
+                mesh.on(host, || {
                     let ear = UdpSocket::bind(("0.0.0.0", PORT)).expect("the port is free");
                     ear.join_multicast_v4(&GROUP, &mesh.address(host)).expect("it joins");
                     ear.set_read_timeout(Some(Duration::from_millis(60))).expect("a time");
