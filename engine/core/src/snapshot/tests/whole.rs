@@ -185,7 +185,7 @@ fn should_wait_for_room_in_the_image_for_what_was_declared_since() {
 /// On threads of their own, as fast as they go: the store rewrites and undoes, the writer reads along.
 #[test]
 fn should_show_one_moment_of_a_store_on_another_thread() {
-    let limits = Limits { records_max: 500, bytes_max: 100_000, horizon_messages: 200, ..limits() };
+    let limits = Limits { records_max: 500, bytes_max: 600_000, horizon_messages: 200, ..limits() };
     let mut bench = Bench::new(limits);
     let mut camera = Camera::new(&bench.store);
     let (wanted, desk) = std::sync::mpsc::sync_channel::<Box<StoreImage>>(1);
@@ -199,7 +199,7 @@ fn should_show_one_moment_of_a_store_on_another_thread() {
                 let digest = bench.store.digest();
                 while !bench.store.go_on_with_image(&mut image) {}
                 made.send((image, digest)).unwrap();
-                for _ in 0..3_000 {
+                for _ in 0..1_000 {
                     number += 1;
                     let key = |salt: u64| (number * salt % 400).to_be_bytes();
                     let last = if number.is_multiple_of(3) {
@@ -211,12 +211,14 @@ fn should_show_one_moment_of_a_store_on_another_thread() {
                 }
             }
         });
-        let (mut taken, mut image) = (0, Box::<StoreImage>::default());
-        for round in 0..100 {
+        // How many are given up depends on how the machine shares its processors.
+        let (mut taken, mut round, mut image) = (0, 0, Box::<StoreImage>::default());
+        while taken < 50 && round < 10_000 {
+            round += 1;
             image.clear(room);
             wanted.send(image).unwrap();
             let (made, digest) = images.recv().unwrap();
-            camera.writer.begin(made, 1 + round * 10);
+            camera.writer.begin(made, round * 10);
             image = loop {
                 match camera.writer.duty(&mut camera.disk, true) {
                     Writing::Going(_) => {}
@@ -234,8 +236,8 @@ fn should_show_one_moment_of_a_store_on_another_thread() {
             };
         }
         drop(wanted);
-        assert!(taken > 10, "{taken} of 100 snapshots were taken");
-        println!("{taken} of 100 snapshots were taken, the others given up for want of room");
+        assert!(taken == 50, "{taken} of {round} snapshots were taken");
+        println!("{taken} of {round} snapshots were taken, the others given up for want of room");
     });
 }
 
