@@ -199,7 +199,7 @@ fn should_show_one_moment_of_a_store_on_another_thread() {
                 let digest = bench.store.digest();
                 while !bench.store.go_on_with_image(&mut image) {}
                 made.send((image, digest)).unwrap();
-                for _ in 0..1_000 {
+                for _ in 0..300 {
                     number += 1;
                     let key = |salt: u64| (number * salt % 400).to_be_bytes();
                     let last = if number.is_multiple_of(3) {
