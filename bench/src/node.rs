@@ -16,6 +16,7 @@ use gds_node::config::Config;
 use gds_node::surroundings::{read_stages, ring_file, stages_file};
 use pruner::Pruner;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
@@ -260,15 +261,16 @@ impl Node {
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
     }
 
-    /// How long its busiest thread has waited until now for a processor that others had, ns.
-    pub fn waited_ns(&self) -> Option<u64> {
+    /// What each of its threads has had of processors until now, by its number (the kernel's `schedstat`).
+    pub fn thread_times(&self) -> Option<ThreadTimes> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.process.as_ref()?.child.id())).ok()?;
         let times = |task: fs::DirEntry| {
             let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
             let mut numbers = text.split_whitespace().map_while(|word| word.parse::<u64>().ok());
-            Some((numbers.next()?, numbers.next()?))
+            let number = task.file_name().to_str()?.parse().ok()?;
+            Some((number, ThreadTime { ran_ns: numbers.next()?, waited_ns: numbers.next()? }))
         };
-        tasks.flatten().filter_map(times).max().map(|(_, waited_ns)| waited_ns)
+        Some(ThreadTimes(tasks.flatten().filter_map(times).collect()))
     }
 
     /// Its files in memory, which are not in its folder.
@@ -287,6 +289,28 @@ impl Node {
     pub fn stages(&self) -> Option<Vec<(stages::Stage, stages::StageCounts)>> {
         let found = read_stages(&self.config).ok()?;
         Some(stages::Stage::ALL.iter().map(|stage| (*stage, found.read(*stage))).collect())
+    }
+}
+
+/// Of one thread: how long it ran, and how long it stood ready while others had the processor.
+#[derive(Clone, Copy, Debug)]
+struct ThreadTime {
+    ran_ns: u64,
+    waited_ns: u64,
+}
+
+/// Of all threads of a process.
+#[derive(Clone, Debug)]
+pub struct ThreadTimes(BTreeMap<u32, ThreadTime>);
+
+impl ThreadTimes {
+    /// How long the thread that ran most since `earlier` has waited for a processor meanwhile, ns.
+    pub fn busiest_waited_ns(&self, earlier: &Self) -> Option<u64> {
+        let since = |(number, now): (&u32, &ThreadTime)| {
+            let before = earlier.0.get(number)?;
+            Some((now.ran_ns.checked_sub(before.ran_ns)?, now.waited_ns.checked_sub(before.waited_ns)?))
+        };
+        self.0.iter().filter_map(since).max().map(|(_, waited_ns)| waited_ns)
     }
 }
 

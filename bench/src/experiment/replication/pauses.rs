@@ -224,7 +224,7 @@ impl Under<'_> {
     ) -> Result<Run, String> {
         let more = Arc::new(AtomicBool::new(true));
         let ended = |_| "the load has ended".to_owned();
-        let waited = self.cluster.node(NODE_1).waited_ns();
+        let before = self.cluster.node(NODE_1).thread_times();
         self.orders.send((plan, more.clone())).map_err(|_| ended(()))?;
         let happened = happens(self.cluster);
         if plan.duration == PATIENCE {
@@ -233,7 +233,8 @@ impl Under<'_> {
         }
         let measured = self.results.recv().map_err(|_| ended(()))?;
         happened?;
-        let waited = self.cluster.node(NODE_1).waited_ns().zip(waited).map(|(now, then)| now - then);
+        let now = self.cluster.node(NODE_1).thread_times();
+        let waited = now.zip(before).and_then(|(now, before)| now.busiest_waited_ns(&before));
         let draft = draft
             .figure("longest_gap_us", measured.longest_gap_ns as f64 / 1e3)
             .figure("node_waited_for_processor_ms", waited.unwrap_or(0) as f64 / 1e6);
