@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// What no run here was ever broken by within the bounds below: the model catches it (`engine/model/tests/mutations.rs`).
 const ONLY_IN_THE_MODEL: [Mutation; 1] = [Mutation::EpochForgotten];
 /// A mutation must be caught within so many seeds...
-const SEEDS_MAX: u64 = 500;
+const SEEDS_MAX: u64 = 2_000;
 /// ... and so much time.
 const TIME_MAX: Duration = Duration::from_secs(180);
 /// Mutations run at the same time.
