@@ -75,9 +75,19 @@ pub const ALL: &[Experiment] = &[
         run: backends::run,
     },
     Experiment {
-        name: replication::NAME,
-        what: "two nodes in sync against one, pauses while one joins, and takeovers",
-        run: replication::run,
+        name: replication::round_trip::NAME,
+        what: "two nodes in sync against one, one message at a time",
+        run: replication::round_trip::run,
+    },
+    Experiment {
+        name: replication::pauses::NAME,
+        what: "acknowledgement while a large store is written to a snapshot, and while a replica joins",
+        run: replication::pauses::run,
+    },
+    Experiment {
+        name: replication::takeovers::NAME,
+        what: "how long nothing is acknowledged when the leader is killed",
+        run: replication::takeovers::run,
     },
     Experiment { name: restart::NAME, what: "how quickly a journal is replayed", run: restart::run },
     Experiment {

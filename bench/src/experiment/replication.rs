@@ -3,17 +3,14 @@
 //!
 //! The first node's agents have the system's processor, spinning. Everything else, the second node, the load and what reads, shares the other one: this
 //! way a machine with two processors has the least hand-overs.
-mod pauses;
-mod round_trip;
-mod takeovers;
+pub mod pauses;
+pub mod round_trip;
+pub mod takeovers;
 
 use super::{Bench, Found};
 use crate::measurement::Row;
 use gds_hosts::Mesh;
 use std::sync::Arc;
-
-/// Its name, and that of the round trips.
-pub const NAME: &str = "replication";
 
 /// Hosts: of two nodes, and of the load.
 const NODE_1: usize = 0;
@@ -23,17 +20,12 @@ const LOAD: usize = 2;
 /// After so much silence a node takes another for dead, where none is to die: processors are shared.
 const PATIENT_MS: u64 = 2_000;
 
-/// Round trips, pauses, takeovers.
-pub fn run(bench: &Bench<'_>) -> Found {
+/// Makes the hosts, and what is measured on them.
+fn on_hosts(name: &str, measure: impl FnOnce(&Arc<Mesh>, &mut Found)) -> Found {
     let mut found = Found::default();
     match Mesh::new(LOAD + 1) {
-        Ok(mesh) => {
-            let mesh = Arc::new(mesh);
-            round_trip::run(bench, &mesh, &mut found);
-            pauses::run(bench, &mesh, &mut found);
-            takeovers::run(bench, &mesh, &mut found);
-        }
-        Err(why) => found.skipped.push(format!("{NAME}: no hosts on this machine: {why}")),
+        Ok(mesh) => measure(&Arc::new(mesh), &mut found),
+        Err(why) => found.skipped.push(format!("{name}: no hosts on this machine: {why}")),
     }
     found
 }

@@ -51,8 +51,11 @@ fn it_measures_two_nodes_where_hosts_can_be_had() {
     let place = Place::new(&Settings::default());
     let out = place.folder().join("report");
     let out = out.to_str().expect("the path is text");
-    let ran =
-        bench(&["all", "--quick", "--repetitions", "1", "--only", "replication", "--out", out]).succeeded();
+    let mut arguments = vec!["all", "--quick", "--repetitions", "1", "--out", out];
+    arguments.extend(
+        ["replication", "replication_pauses", "replication_takeovers"].iter().flat_map(|name| ["--only", name]),
+    );
+    let ran = bench(&arguments).succeeded();
     let results = std::fs::read_to_string(format!("{out}/results.json")).expect("it is there");
     let results: serde_json::Value = serde_json::from_str(&results).expect("it is JSON");
     let rows = results["rows"].as_array().expect("a list");

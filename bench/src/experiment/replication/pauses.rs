@@ -3,7 +3,7 @@
 //! One node leads a cluster of two, the other of which does not run yet, and is filled. Then the load comes at a steady rate, in three runs: nothing
 //! else happens; a snapshot is taken; the second node joins with an empty directory, and is in sync at the end. The load sleeps between its messages, and
 //! has its processor at once when it wakes (SCHED_FIFO, where that is allowed): what it sees late was acknowledged late.
-use super::{NAME, NODE_1, NODE_2, PATIENT_MS, cores, noted};
+use super::{NODE_1, NODE_2, PATIENT_MS, cores, noted, on_hosts};
 use crate::cluster::{Cluster, folder_bytes, wait};
 use crate::cores::{become_urgent, on_core};
 use crate::experiment::{Bench, Draft, Extent, Figure, Found, beyond, interrupted};
@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// The experiment of the runs.
-pub const PAUSES: &str = "replication_pauses";
+/// Its name.
+pub const NAME: &str = "replication_pauses";
 
 const QUIET: &str = "nothing else";
 const SNAPSHOT: &str = "a snapshot is taken";
@@ -39,7 +39,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The snapshot becomes due so long after its run began to count.
 const SNAPSHOT_AFTER: Duration = Duration::from_millis(500);
 
-pub fn run(bench: &Bench<'_>, mesh: &Arc<Mesh>, found: &mut Found) {
+/// Three runs on a new cluster, again and again.
+pub fn run(bench: &Bench<'_>) -> Found {
+    on_hosts(NAME, |mesh, found| pauses(bench, mesh, found))
+}
+
+fn pauses(bench: &Bench<'_>, mesh: &Arc<Mesh>, found: &mut Found) {
     let (records, repetitions) = match bench.extent {
         Extent::Full => (10_000_000, 3),
         Extent::Quick => (100_000, 1),
@@ -64,7 +69,7 @@ pub fn run(bench: &Bench<'_>, mesh: &Arc<Mesh>, found: &mut Found) {
 }
 
 fn draft(name: &str, repetition: u32, records: u64) -> Draft {
-    let draft = Draft::new(PAUSES, name, Subject::System, repetition).workload(CANONICAL);
+    let draft = Draft::new(NAME, name, Subject::System, repetition).workload(CANONICAL);
     draft
         .with("transport", Transport::Socket)
         .with("store", format!("{} records", numbers::count(records as f64)))

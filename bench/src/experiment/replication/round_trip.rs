@@ -3,7 +3,7 @@
 //! ```text
 //!  two nodes  load ─▶ node 1 ─▶ node 2 ─▶ node 1 ─▶ load      one  load ─▶ node 1 ─▶ load
 //! ```
-use super::{LOAD, NAME, NODE_1, NODE_2, PATIENT_MS, cores, noted};
+use super::{LOAD, NODE_1, NODE_2, PATIENT_MS, cores, noted, on_hosts};
 use crate::cluster::Cluster;
 use crate::cores::on_core;
 use crate::echo::{Cast, EchoConfig};
@@ -18,6 +18,9 @@ use gds_nic::{IdleStrategy, Transport};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Its name.
+pub const NAME: &str = "replication";
+
 const TWO: &str = "gds, two nodes";
 const ONE: &str = "gds, one node";
 const ECHO_TWO: &str = "echo by way of another";
@@ -26,7 +29,12 @@ const ECHO_ONE: &str = "echo";
 /// How long until both are in sync.
 const IN_SYNC: Duration = Duration::from_secs(60);
 
-pub fn run(bench: &Bench<'_>, mesh: &Arc<Mesh>, found: &mut Found) {
+/// Interleaved pairs of both, and of their echoes.
+pub fn run(bench: &Bench<'_>) -> Found {
+    on_hosts(NAME, |mesh, found| round_trips(bench, mesh, found))
+}
+
+fn round_trips(bench: &Bench<'_>, mesh: &Arc<Mesh>, found: &mut Found) {
     // The load shares its processor with node 2.
     let plan = Plan { idle: IdleStrategy::Yield, ..bench.plan(3.0) };
     let mut runs = Vec::new();

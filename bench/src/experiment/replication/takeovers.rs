@@ -1,14 +1,15 @@
 //! How long nothing is acknowledged when the node that leads is killed.
-use super::{NAME, NODE_1, NODE_2, cores, noted};
+use super::{NODE_1, NODE_2, cores, noted, on_hosts};
 use crate::cluster::{Cluster, wait};
 use crate::cores::{become_urgent, on_core};
 use crate::experiment::{Bench, Draft, Extent, Figure, Found, absolute, interrupted};
 use crate::load::Transactions;
 use crate::measurement::{Bound, Run, Subject, histogram};
 use crate::node::{Layout, Settings};
+use crate::report::numbers;
 use crate::road::{End, Road};
 use crate::schedule::{Measured, Plan, Target, open_loop_while};
-use crate::workload::{CANONICAL, Workload};
+use crate::workload::{BLOCK_BYTES, CANONICAL, Workload};
 use gds_client::Network;
 use gds_hosts::Mesh;
 use gds_nic::{IdleStrategy, Transport, clock};
@@ -17,12 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The experiment of the run.
-pub const TAKEOVERS: &str = "replication_takeovers";
+/// Its name.
+pub const NAME: &str = "replication_takeovers";
 
 const RATE: f64 = 5_000.0;
 /// A node that starts again goes on from its newest snapshot; without, each start would take longer than the one before.
 const SNAPSHOT_MESSAGES: u64 = 20_000;
+/// Few records: a node's start is mostly its memory's first touch, which is not what is measured.
+const RECORDS: u64 = 10_000;
 /// A node is taken for dead after so much silence: what two processors that all of it shares allow.
 const SILENCE_MS: u64 = 60;
 /// Acknowledgements that go on after so long a time are another node's.
@@ -34,12 +37,18 @@ const IN_SYNC: Duration = Duration::from_secs(60);
 /// How long nothing may be acknowledged.
 const TAKEN_OVER: Duration = Duration::from_secs(30);
 
-pub fn run(bench: &Bench<'_>, mesh: &Arc<Mesh>, found: &mut Found) {
+/// One run of so many kills.
+pub fn run(bench: &Bench<'_>) -> Found {
+    on_hosts(NAME, |mesh, found| takeovers(bench, mesh, found))
+}
+
+fn takeovers(bench: &Bench<'_>, mesh: &Arc<Mesh>, found: &mut Found) {
     let kills = if bench.extent == Extent::Full { 100 } else { 3 };
     (bench.tell)(&format!("{NAME}: the leader is killed {kills} times"));
-    let draft = Draft::new(TAKEOVERS, "gds, the leader killed", Subject::System, 1)
+    let draft = Draft::new(NAME, "gds, the leader killed", Subject::System, 1)
         .workload(CANONICAL)
         .with("transport", Transport::Socket)
+        .with("store", format!("{} records", numbers::count(RECORDS as f64)))
         .with("silence_ms", SILENCE_MS);
     let run = measure(bench, mesh, kills)
         .map_or_else(|why| draft.clone().failed(why), |times| told(draft.clone(), &times));
@@ -58,8 +67,16 @@ pub fn run(bench: &Bench<'_>, mesh: &Arc<Mesh>, found: &mut Found) {
 
 /// One takeover: until the next acknowledgement, and its steps.
 struct Time {
+    /// Until all was well, before it.
+    ready_ns: u64,
     whole_ns: u64,
     steps: Takeover,
+}
+
+fn progress(number: usize, of: u32, time: &Time) -> String {
+    let whole = numbers::time(time.whole_ns as f64);
+    let ready = numbers::time(time.ready_ns as f64);
+    format!("{NAME}: kill {number} of {of}, acknowledgements went on after {whole}; all had been well after {ready}")
 }
 
 fn told(mut draft: Draft, times: &[Time]) -> Run {
@@ -85,6 +102,8 @@ fn measure(bench: &Bench<'_>, mesh: &Arc<Mesh>, kills: u32) -> Result<Vec<Time>,
     let on = |core| Settings {
         layout: Layout::Yielding(core),
         snapshot_messages: SNAPSHOT_MESSAGES,
+        records_max: RECORDS,
+        bytes_max: RECORDS * 2 * BLOCK_BYTES as u64,
         ..bench.node()
     };
     let (first, second) = (on(bench.cores.system), on(bench.cores.load));
@@ -94,7 +113,7 @@ fn measure(bench: &Bench<'_>, mesh: &Arc<Mesh>, kills: u32) -> Result<Vec<Time>,
     cluster.start(NODE_2)?;
     cluster.await_leader(NODE_1, 2, IN_SYNC)?;
     let (road, network) = (cluster.node(NODE_1).road().clone(), cluster.node(NODE_1).network()?);
-    let (workload, core) = (bench.workload(CANONICAL), bench.cores.load);
+    let (workload, core) = (Arc::new(Workload::filling(RECORDS)), bench.cores.load);
     let (over, resumed_ns) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let load = scope.spawn(|| on_core(core, || load(&road, &network, &workload, &over, &resumed_ns)));
@@ -104,29 +123,37 @@ fn measure(bench: &Bench<'_>, mesh: &Arc<Mesh>, kills: u32) -> Result<Vec<Time>,
             && !interrupted()
         {
             match kill(&mut cluster, &resumed_ns) {
-                Ok(time) => made.push(time),
+                Ok(time) => {
+                    made.push(time);
+                    (bench.tell)(&progress(made.len(), kills, &made[made.len() - 1]));
+                }
                 Err(why) => times = Err(why),
             }
         }
         over.store(true, Ordering::Release);
         let ended = load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        ended.and(times)
+        // What went wrong with a kill is why the load lost answers, never the other way round.
+        times.and_then(|times| ended.map(|()| times))
     })
 }
 
 /// Kills the leader, sees what comes of it, starts it again, and waits until all is well.
 fn kill(cluster: &mut Cluster, resumed_ns: &AtomicU64) -> Result<Time, String> {
+    let begun_ns = clock::monotonic_ns();
     let leader = cluster.await_health(IN_SYNC)?;
     let successor = NODE_1 + NODE_2 - leader;
     let resumed = || resumed_ns.load(Ordering::Acquire);
     let killed_ns = clock::monotonic_ns();
+    let ready_ns = killed_ns - begun_ns;
     cluster.node(leader).kill();
-    wait("nothing is acknowledged", TAKEN_OVER, || resumed() > killed_ns + STRAGGLERS_NS)?;
+    let acknowledged = || resumed() > killed_ns + STRAGGLERS_NS;
+    wait("nothing is acknowledged", TAKEN_OVER, acknowledged)
+        .map_err(|why| format!("{why}; node {} says {:?}", successor + 1, cluster.standing(successor)))?;
     let whole_ns = resumed() - killed_ns;
     let standing = cluster.standing(successor);
     let steps = standing.and_then(|standing| standing.takeover).ok_or("the successor tells no takeover")?;
     cluster.start(leader)?;
-    Ok(Time { whole_ns, steps })
+    Ok(Time { ready_ns, whole_ns, steps })
 }
 
 /// Keeps the rate until it is over.
