@@ -6,6 +6,7 @@ mod configuration;
 mod pruner;
 
 use crate::addresses::Ports;
+use crate::cores::favour;
 use crate::guard::Guard;
 use crate::road::{End, Road};
 use configuration::configuration;
@@ -46,7 +47,7 @@ pub enum Layout {
     /// What orders, stores, keeps and publishes alone on the first processor, spinning; what reads, and what takes time, on the second, in
     /// threads that sleep when idle.
     Apart(Option<usize>, Option<usize>),
-    /// Threads that sleep when idle, wherever the kernel puts them: for tests beside others.
+    /// The same two threads, which sleep when idle, wherever the kernel puts them: beside others.
     Quiet,
 }
 
@@ -271,6 +272,15 @@ impl Node {
             Some((number, ThreadTime { ran_ns: numbers.next()?, waited_ns: numbers.next()? }))
         };
         Some(ThreadTimes(tasks.flatten().filter_map(times).collect()))
+    }
+
+    /// Lets its threads run before others of their processor, as if they had it for themselves; the kernel still takes the urgent first.
+    ///
+    /// # Errors
+    /// That the kernel does not allow it.
+    pub fn favour(&self) -> Result<(), String> {
+        let process = self.process.as_ref().ok_or("it does not run")?;
+        favour(process.child.id())
     }
 
     /// Its files in memory, which are not in its folder.

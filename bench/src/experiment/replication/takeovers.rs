@@ -76,7 +76,9 @@ struct Time {
 fn progress(number: usize, of: u32, time: &Time) -> String {
     let whole = numbers::time(time.whole_ns as f64);
     let ready = numbers::time(time.ready_ns as f64);
-    format!("{NAME}: kill {number} of {of}, acknowledgements went on after {whole}; all had been well after {ready}")
+    format!(
+        "{NAME}: kill {number} of {of}, acknowledgements went on after {whole}; all had been well after {ready}"
+    )
 }
 
 fn told(mut draft: Draft, times: &[Time]) -> Run {
