@@ -119,6 +119,7 @@ impl Cluster {
         let leads = |standing: &Standing| standing.role == Role::Leads && standing.in_sync == in_sync;
         let what = format!("node {} does not lead with {in_sync} in sync", number(place));
         wait(&what, patience, || self.standing(place).is_some_and(|standing| leads(&standing)))
+            .map_err(|why| self.explain(&why))
     }
 
     /// Waits until a node leads with all in sync, and tells its place.
@@ -132,8 +133,18 @@ impl Cluster {
         wait(&format!("no node leads with all {all} in sync"), patience, || {
             leader = (0..self.nodes.len()).find(|place| self.standing(*place).is_some_and(well));
             leader.is_some()
-        })?;
+        })
+        .map_err(|why| self.explain(&why))?;
         Ok(leader.expect("it was waited for"))
+    }
+
+    /// Why something did not come to pass, with what each node says of itself.
+    pub fn explain(&self, why: &str) -> String {
+        let said = (0..self.nodes.len()).map(|place| match self.standing(place) {
+            Some(standing) => format!("node {}: {standing:?}", number(place)),
+            None => format!("node {} does not answer", number(place)),
+        });
+        format!("{why}; {}", said.collect::<Vec<_>>().join("; "))
     }
 
     /// The folder of a node's snapshots.

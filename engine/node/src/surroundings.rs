@@ -101,17 +101,17 @@ impl<'a> Place<'a> {
     pub fn ring_memory(&mut self, config: &Config) -> Result<StartMemory, Fault> {
         let bytes = |ring: &RingConfig| Ring::words_needed(ring) * WORD_BYTES;
         let ring_bytes = bytes(&settings::ring(config));
-        let (ring, ring_existed) = match self.durability {
-            Durability::Fsync => (self.memory(ring_bytes)?, false),
+        let (ring, ring_existed, ring_name) = match self.durability {
+            Durability::Fsync => (self.memory(ring_bytes)?, false, String::new()),
             Durability::Memory => {
                 let path = ring_file(config)?;
                 let pages = Pages::file(&path, ring_bytes, PagePolicy::default()).map_err(Fault::from)?;
                 let existed = pages.existed();
-                (self.words(pages), existed)
+                (self.words(pages), existed, path.display().to_string())
             }
         };
         let acknowledgement_ring = self.memory(bytes(&settings::acknowledgement_ring()))?;
-        Ok(StartMemory { ring, ring_existed, acknowledgement_ring })
+        Ok(StartMemory { ring, ring_existed, ring_name, acknowledgement_ring })
     }
 
     /// Memory for the stages: a file beside the ring's, which anybody may read while the node runs.

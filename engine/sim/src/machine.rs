@@ -184,8 +184,12 @@ impl Machine {
             death.borrow_mut().arm(operations);
         }
         let words = Ring::words_needed(&self.config.acknowledgement_ring);
-        let memory =
-            StartMemory { ring: ring.clone(), ring_existed, acknowledgement_ring: HeapWords::shared(words) };
+        let memory = StartMemory {
+            ring: ring.clone(),
+            ring_existed,
+            ring_name: "the ring".into(),
+            acknowledgement_ring: HeapWords::shared(words),
+        };
         let mut around = Around {
             clock: self.clock.clone(),
             time: self.time.clone(),

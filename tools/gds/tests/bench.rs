@@ -53,7 +53,9 @@ fn it_measures_two_nodes_where_hosts_can_be_had() {
     let out = out.to_str().expect("the path is text");
     let mut arguments = vec!["all", "--quick", "--repetitions", "1", "--out", out];
     arguments.extend(
-        ["replication", "replication_pauses", "replication_takeovers"].iter().flat_map(|name| ["--only", name]),
+        ["replication", "replication_pauses", "replication_takeovers"]
+            .iter()
+            .flat_map(|name| ["--only", name]),
     );
     let ran = bench(&arguments).succeeded();
     let results = std::fs::read_to_string(format!("{out}/results.json")).expect("it is there");

@@ -30,8 +30,9 @@ const RECORDS: u64 = 10_000;
 const SILENCE_MS: u64 = 60;
 /// Acknowledgements that go on after so long a time are another node's.
 const PAUSE_NS: u64 = SILENCE_MS * 1_000_000 / 3;
-/// What the dead node has sent is heard by then, and its successor does nothing yet.
-const STRAGGLERS_NS: u64 = 5_000_000;
+/// What is heard sooner was sent by the dead node: nobody takes over before it has been silent for [`SILENCE_MS`], and it was heard at most a heartbeat
+/// before it died.
+const STRAGGLERS_NS: u64 = SILENCE_MS * 1_000_000 / 2;
 /// How long both may take until they are in sync.
 const IN_SYNC: Duration = Duration::from_secs(60);
 /// How long nothing may be acknowledged.
@@ -149,8 +150,7 @@ fn kill(cluster: &mut Cluster, resumed_ns: &AtomicU64) -> Result<Time, String> {
     let ready_ns = killed_ns - begun_ns;
     cluster.node(leader).kill();
     let acknowledged = || resumed() > killed_ns + STRAGGLERS_NS;
-    wait("nothing is acknowledged", TAKEN_OVER, acknowledged)
-        .map_err(|why| format!("{why}; node {} says {:?}", successor + 1, cluster.standing(successor)))?;
+    wait("nothing is acknowledged", TAKEN_OVER, acknowledged).map_err(|why| cluster.explain(&why))?;
     let whole_ns = resumed() - killed_ns;
     let standing = cluster.standing(successor);
     let steps = standing.and_then(|standing| standing.takeover).ok_or("the successor tells no takeover")?;

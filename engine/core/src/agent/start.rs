@@ -40,7 +40,9 @@ use crate::bus::sequencer::{Sequencer, SequencerConfig, SequencerError};
 use crate::bus::stream_reader::StreamReader;
 use crate::cursor::Progress;
 use crate::disk::{Disk, DiskError};
-use crate::journal::{JournalConfig, JournalReader, JournalWriter, Recovered, TornTail, recover};
+use crate::journal::{
+    JournalConfig, JournalError, JournalReader, JournalWriter, Recovered, TornTail, recover,
+};
 use crate::memory::ring::{Ring, RingConfig};
 use crate::memory::words::SharedWords;
 use crate::replication::Life;
@@ -89,6 +91,8 @@ pub struct StartMemory {
     pub ring: SharedWords,
     /// These words were there before this process.
     pub ring_existed: bool,
+    /// Where they lie, as a person would look for them.
+    pub ring_name: String,
     /// For the acknowledgement ring.
     pub acknowledgement_ring: SharedWords,
 }
@@ -216,11 +220,12 @@ pub fn start<S: Surroundings>(
     memory: StartMemory,
     around: &mut S,
 ) -> Result<Started<S::Disk>, Fault> {
-    let StartMemory { ring: ring_words, ring_existed, acknowledgement_ring } = memory;
+    let StartMemory { ring: ring_words, ring_existed, ring_name, acknowledgement_ring } = memory;
     let began_ns = around.now().monotonic_ns;
     let old_ring = OldRing::open(ring_words.clone(), ring_existed, config)?;
     let mut declarations = Declarations::default();
-    let Log { old_ring, disk, recovered, session } = find_log(config, old_ring, &mut declarations, around)?;
+    let Log { old_ring, disk, recovered, session } =
+        find_log(config, (old_ring, &ring_name), &mut declarations, around)?;
     let lost = loss(config, &old_ring, &recovered)?;
     let life = config.cluster.map(|cluster| begin_life(&cluster, lost.is_none(), around)).transpose()?;
     let acknowledged = recover_acknowledgements(session, lost.as_ref().map(|_| recovered.last), around)?;
@@ -306,7 +311,7 @@ struct Log<D> {
 
 fn find_log<S: Surroundings>(
     config: &StartConfig,
-    mut old_ring: OldRing,
+    (mut old_ring, ring_name): (OldRing, &str),
     declarations: &mut Declarations,
     around: &mut S,
 ) -> Result<Log<S::Disk>, Fault> {
@@ -319,9 +324,23 @@ fn find_log<S: Surroundings>(
     }
     let known_last = old_ring.known_last();
     let recovered = recover(&mut disk, config.stream, known_last, &mut |group| declarations.of_group(group))
-        .map_err(Fault::from)?;
+        .map_err(|error| without_journal(error, known_last, ring_name))?;
     let session = name_of(config, &recovered, &old_ring)?;
     Ok(Log { old_ring, disk, recovered, session })
+}
+
+/// A fault of recovery. Where there is no journal at all, its directory was taken away and the ring was not.
+fn without_journal(error: JournalError, known_last: u64, ring_name: &str) -> Fault {
+    match &error {
+        JournalError::Damage(damage) if damage.sequence == 1 && damage.durable == known_last => {
+            Fault(format!(
+                "{ring_name} is the ring of a stream whose journal has everything up to message {known_last}, and there is no journal in {}: \
+             restore it; or if it was removed on purpose, remove the ring, too",
+                damage.file
+            ))
+        }
+        _ => Fault::from(error),
+    }
 }
 
 /// Why messages may have been lost. A lone node that had any does not go on.

@@ -126,7 +126,8 @@ impl Home {
         let ring = self.ring.get_or_insert_with(|| words(self.config.ring)).clone();
         let acknowledgement_ring = words(self.config.acknowledgement_ring);
         let config = self.config.clone();
-        let memory = StartMemory { ring, ring_existed, acknowledgement_ring };
+        let memory =
+            StartMemory { ring, ring_existed, ring_name: "the ring file".into(), acknowledgement_ring };
         let started = start(&config, memory, self).inspect_err(|_| self.power_stays())?;
         Ok(Process::of(started))
     }
@@ -386,4 +387,24 @@ fn a_member_refuses_another_stream() {
     assert!(fault.contains("belongs to stream 1700000000, not to 1800000000"), "{fault}");
     home.config.stream = Some(STREAM);
     assert_eq!(home.start().expect("nothing was cut").log(), (10, 10));
+}
+
+#[test]
+fn a_ring_without_its_journal_is_named() {
+    let mut home = Home::new(Durability::Memory);
+    let mut process = home.start().expect("a new member");
+    for _ in 0..30 {
+        process.append(&[1; 10]);
+        process.write_journal();
+        process.commit(process.log().1);
+    }
+    drop(process);
+    home.power_stays();
+    home.bus = Handle(Rc::new(RefCell::new(MemoryDisk::new())));
+    let fault = home.start().err().expect("the ring begins far behind an empty journal");
+    assert!(
+        fault.0.starts_with("the ring file is the ring of a stream whose journal has everything"),
+        "{fault}"
+    );
+    assert!(fault.0.ends_with("remove the ring, too"), "{fault}");
 }
