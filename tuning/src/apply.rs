@@ -22,7 +22,7 @@ pub enum Event<'a> {
     Refused(&'a Setting, String),
     /// Somebody else has set it since: it was left alone. `now` is what they set it to, `wanted` what was there at first.
     Foreign(&'a Setting),
-    /// It is not there any more: nothing to undo.
+    /// It is not there any more: nothing to make or undo.
     Gone(&'a Knob),
 }
 
@@ -86,6 +86,7 @@ fn change(
     // An earlier change of the same item may have changed it: what counts is what is there now.
     let now = match setting.knob.read(host) {
         Ok(now) => now,
+        Err(error) if gone(&error) => return Ok(watch(&Event::Gone(&setting.knob))),
         Err(error) => {
             tally.refused += 1;
             return Ok(watch(&Event::Refused(setting, error.to_string())));
@@ -101,23 +102,32 @@ fn change(
     if watch(&Event::Recorded(&setting)).is_break() {
         return Ok(ControlFlow::Break(()));
     }
-    Ok(match write(host, &setting.knob, &setting.wanted) {
+    Ok(make(host, &setting, watch, tally))
+}
+
+/// Sets it, and tells what came of it.
+fn make(host: &Host, setting: &Setting, watch: &mut Watch<'_>, tally: &mut Tally) -> ControlFlow<()> {
+    match write(host, &setting.knob, &setting.wanted) {
         Ok(()) => {
             tally.made += 1;
-            watch(&Event::Made(&setting))
+            watch(&Event::Made(setting))
+        }
+        // A kernel thread may end at any time.
+        Err(_) if setting.knob.read(host).is_err_and(|error| gone(&error)) => {
+            watch(&Event::Gone(&setting.knob))
         }
         Err(why) => {
             tally.refused += 1;
-            watch(&Event::Refused(&setting, why))
+            watch(&Event::Refused(setting, why))
         }
-    })
+    }
 }
 
 /// Sets it, and looks whether it took.
 fn write(host: &Host, knob: &Knob, value: &str) -> Result<(), String> {
     knob.write(host, value).map_err(|error| error.to_string())?;
     match knob.read(host) {
-        Ok(now) if knob.same(&now, value) => Ok(()),
+        Ok(now) if knob.took(host, value, &now) => Ok(()),
         Ok(now) => Err(format!("asked for {value}, got {now}")),
         Err(error) => Err(error.to_string()),
     }
@@ -174,7 +184,7 @@ pub fn revert(
         };
         let setting = Setting { knob: changed.knob.clone(), now, wanted: changed.first.clone() };
         let ours = changed.ours.iter().any(|ours| setting.knob.same(ours, &setting.now));
-        if !setting.is_right() && !ours && foreign != Foreign::Restore {
+        if !is_back(host, &setting) && !ours && foreign != Foreign::Restore {
             tally.foreign += 1;
             if watch(&Event::Foreign(&setting)).is_break() {
                 return Ok(Tally { stopped: true, ..tally });
@@ -194,19 +204,12 @@ pub fn revert(
 }
 
 fn undo(host: &Host, setting: &Setting, watch: &mut Watch<'_>, tally: &mut Tally) -> ControlFlow<()> {
-    if setting.is_right() {
-        return ControlFlow::Continue(());
-    }
-    match write(host, &setting.knob, &setting.wanted) {
-        Ok(()) => {
-            tally.made += 1;
-            watch(&Event::Made(setting))
-        }
-        Err(why) => {
-            tally.refused += 1;
-            watch(&Event::Refused(setting, why))
-        }
-    }
+    if is_back(host, setting) { ControlFlow::Continue(()) } else { make(host, setting, watch, tally) }
+}
+
+/// Is it what it was at first, as far as the kernel gives it back?
+fn is_back(host: &Host, setting: &Setting) -> bool {
+    setting.knob.took(host, &setting.wanted, &setting.now)
 }
 
 /// Undoing one may have changed another that was undone before: a card that gets its ring back may put its interrupts elsewhere.
@@ -215,13 +218,13 @@ fn second_look(host: &Host, restored: &[Setting], watch: &mut Watch<'_>, tally: 
         let Ok(now) = setting.knob.read(host) else { continue };
         let again = Setting { now, ..setting.clone() };
         let _ = undo(host, &again, watch, &mut Tally::default());
-        if setting.knob.read(host).is_ok_and(|now| !setting.knob.same(&now, &setting.wanted)) {
+        if setting.knob.read(host).is_ok_and(|now| !setting.knob.took(host, &setting.wanted, &now)) {
             tally.refused += 1;
         }
     }
 }
 
-/// The interface, the queue or the interrupt is not there any more.
+/// The interface, the queue, the interrupt or the thread is not there any more.
 fn gone(error: &HostError) -> bool {
     error.is_absent() || error.to_string().contains("No such device")
 }

@@ -66,7 +66,8 @@ impl fmt::Display for HostError {
             ),
             Self::Failed { path, cause } => write!(f, "{path}: {cause}"),
             Self::NotInstalled { program } => {
-                write!(f, "{program} is not installed: apt install {program} (or dnf install {program})")
+                let package = if program == "taskset" { "util-linux" } else { program };
+                write!(f, "{program} is not installed: apt install {package} (or dnf install {package})")
             }
             Self::Refused { command, says } => write!(f, "{command}: {says}"),
         }

@@ -2,6 +2,7 @@
 use crate::cores::Cores;
 use crate::ethtool::{self, Family};
 use crate::host::{Host, HostError};
+use crate::threads::{self, Thread};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -46,6 +47,15 @@ pub enum Knob {
     Service {
         /// Its name, which is that of its process, too.
         name: String,
+    },
+    /// The processors that a kernel thread may run on. Another thread that has its number later is not it.
+    Thread {
+        /// Its number.
+        id: u32,
+        /// Its name.
+        name: String,
+        /// When it was started, in ticks since the host was.
+        start_ticks: u64,
     },
 }
 
@@ -99,6 +109,11 @@ impl Knob {
         Self::Card { interface: interface.to_owned(), family, name: name.to_owned() }
     }
 
+    /// Where a kernel thread runs.
+    pub fn thread(thread: &Thread) -> Self {
+        Self::Thread { id: thread.id, name: thread.name.clone(), start_ticks: thread.start_ticks }
+    }
+
     /// What it is set to.
     pub fn read(&self, host: &Host) -> Result<String, HostError> {
         match self {
@@ -114,6 +129,10 @@ impl Knob {
                 Ok(self.rule(host)?.map_or(NONE.to_owned(), |rule| rule.queue.to_string()))
             }
             Self::Service { name } => Ok(if host.runs(name) { RUNNING } else { STOPPED }.to_owned()),
+            Self::Thread { id, .. } => match Thread::of(host, *id) {
+                Some(thread) if Self::thread(&thread) == *self => threads::affinity(host, *id),
+                _ => Err(HostError::Absent { path: self.to_string() }),
+            },
         }
     }
 
@@ -141,7 +160,18 @@ impl Knob {
     pub fn same(&self, one: &str, other: &str) -> bool {
         match self {
             Self::File { shape, .. } => shape.same(one, other),
+            Self::Thread { .. } => Shape::List.same(one, other),
             _ => one == other,
+        }
+    }
+
+    /// Is `now` what the kernel makes of `asked`? Some kernels leave processors that are off line out of a thread's affinity.
+    pub fn took(&self, host: &Host, asked: &str, now: &str) -> bool {
+        let Self::Thread { .. } = self else { return self.same(asked, now) };
+        let online = host.read("/sys/devices/system/cpu/online").unwrap_or_default();
+        match (online.parse::<Cores>(), asked.parse::<Cores>(), now.parse::<Cores>()) {
+            (Ok(online), Ok(asked), Ok(now)) => asked.and(&online) == now.and(&online),
+            _ => self.same(asked, now),
         }
     }
 
@@ -149,8 +179,13 @@ impl Knob {
     pub fn command(&self, value: &str) -> String {
         match self {
             Self::File { path, .. } => format!("echo {} > {path}", quoted(value)),
-            _ => self.words(value).iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+            Self::Thread { name, .. } => format!("{}  # {}", self.line(value), name.escape_debug()),
+            _ => self.line(value),
         }
+    }
+
+    fn line(&self, value: &str) -> String {
+        self.words(value).iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 
     /// Program and arguments that set it; for a file there are none.
@@ -165,6 +200,9 @@ impl Knob {
             }
             Self::Service { name } => {
                 vec!["systemctl", if value == RUNNING { "start" } else { "stop" }, name]
+            }
+            Self::Thread { id, .. } => {
+                return ["taskset", "-cp", value, &id.to_string()].map(str::to_owned).to_vec();
             }
         };
         words.into_iter().map(str::to_owned).collect()
@@ -188,6 +226,7 @@ impl fmt::Display for Knob {
                 write!(f, "steering of {group}:{port} on {interface}")
             }
             Self::Service { name } => write!(f, "service {name}"),
+            Self::Thread { id, name, .. } => write!(f, "kernel thread {name} ({id})"),
         }
     }
 }
@@ -226,5 +265,8 @@ mod tests {
             "ethtool -N eth0 flow-type udp4 dst-ip 239.192.7.1 dst-port 26400 action 0"
         );
         assert_eq!(Knob::Service { name: "irqbalance".into() }.command(STOPPED), "systemctl stop irqbalance");
+        let thread = |name: &str| Knob::Thread { id: 77, name: name.into(), start_ticks: 170 };
+        assert_eq!(thread("kdamond.0").command("0,2-3"), "taskset -cp 0,2-3 77  # kdamond.0");
+        assert_eq!(thread("a\nb").command("0"), "taskset -cp 0 77  # a\\nb");
     }
 }

@@ -13,7 +13,7 @@
 //! | [`state`] | what was there before, on disk before the change is made |
 //! | [`measure`](mod@measure) | how long a pinned thread is kept from running, and by which interrupts |
 //! | [`files`] | what to install for the next start of the host |
-//! | [`cores`], [`interrupts`], [`ethtool`] | what the kernel and ethtool print, read |
+//! | [`cores`], [`interrupts`], [`threads`], [`ethtool`] | what the kernel and ethtool print, read |
 //!
 //! The plan is what is applied: both walk over [`Report::changes`]. Nothing here prints; `gds tune` does.
 pub mod apply;
@@ -30,6 +30,7 @@ pub mod measure;
 pub mod plan;
 pub mod profile;
 pub mod state;
+pub mod threads;
 pub mod wanted;
 
 pub use check::{Report, check};

@@ -73,8 +73,8 @@ fn bare_metal_as_installed_has_much_to_change() {
         &[
             (
                 "wrong",
-                "isolated_cores tickless_cores rcu_callbacks smt_siblings irqbalance interrupts kernel_workers governor sleep_states \
-                 hugepages transparent_hugepages swappiness nmi_watchdog clock_source rings coalescing flow_control receive_offloads \
+                "isolated_cores tickless_cores rcu_callbacks smt_siblings irqbalance interrupts kernel_workers kernel_threads governor \
+                 sleep_states hugepages transparent_hugepages swappiness nmi_watchdog clock_source rings coalescing flow_control receive_offloads \
                  channels steering card_interrupts receive_steering busy_polling socket_buffers reverse_path_filter locked_memory",
             ),
             (
@@ -97,8 +97,8 @@ fn a_cloud_machine_that_was_started_with_isolated_cores_has_little() {
             ("wrong", "hugepages clock_source coalescing card_interrupts socket_buffers locked_memory"),
             (
                 "right",
-                "isolated_cores tickless_cores rcu_callbacks smt_siblings irqbalance interrupts kernel_workers gigantic_pages \
-                 transparent_hugepages realtime_throttling mitigations rings receive_offloads receive_steering deferred_interrupts \
+                "isolated_cores tickless_cores rcu_callbacks smt_siblings irqbalance interrupts kernel_workers kernel_threads \
+                 gigantic_pages transparent_hugepages realtime_throttling mitigations rings receive_offloads receive_steering deferred_interrupts \
                  flush_timeout igmp_limits reverse_path_filter multicast time",
             ),
             ("irrelevant", "numa_node swappiness"),
@@ -117,7 +117,7 @@ fn a_small_machine_without_ethtool_says_what_cannot_be_told_and_why() {
         &[
             (
                 "wrong",
-                "isolated_cores rcu_callbacks interrupts kernel_workers hugepages card_interrupts locked_memory time",
+                "isolated_cores rcu_callbacks interrupts kernel_workers kernel_threads hugepages card_interrupts locked_memory time",
             ),
             (
                 "right",
@@ -184,6 +184,9 @@ fn a_plan_is_a_script_that_a_shell_can_read() {
         "ethtool -C eth0 adaptive-rx off",
         "echo 6-7,12-15 > /proc/irq/120/smp_affinity_list",
         "echo 0-3,6-15 > /proc/irq/30/smp_affinity_list",
+        "# kernel threads: now 4 of 5 may run on pinned cores, busiest: kdamond.0, rcu_preempt, kthreadd,",
+        "taskset -cp 0-3,6-15 77  # kdamond.0",
+        "taskset -cp 6-7,12-15 62  # kswapd1",
         "echo 2 > /proc/sys/net/ipv4/conf/eth0/rp_filter",
         "#   -> kernel command line: nohz_full=4-5",
     ] {
@@ -293,6 +296,73 @@ fn what_is_gone_needs_no_undoing() {
     tree.remove("ethtool/eth0");
     assert_eq!(revert(&tree, Foreign::Keep).refused, 0);
     assert!(!tree.state().exists());
+}
+
+/// A profile of this item alone.
+fn threads() -> Profile {
+    Profile::parse("mine", "about = \"\"\n[item.kernel_threads]\napply = true\n").expect("right")
+}
+
+#[test]
+fn a_kernel_thread_whose_number_another_has_is_told_as_gone_and_the_other_is_left_alone() {
+    let tree = metal();
+    assert_eq!(apply(&tree, &threads(), ALL).0.made, 4);
+    tree.remove("proc/62");
+    let stat = tree.text("proc/77/stat");
+    for (id, other) in [
+        (77, stat.replace(" 0 77 0 0", " 0 9999 0 0")),
+        (17, stat.replace("77 (kdamond.0)", "17 (kdamond.0)")),
+    ] {
+        tree.file(&format!("proc/{id}/stat"), &other);
+    }
+    let state = State::open(&tree.state(), &tree.host(), "").expect("the state can be read");
+    let mut gone = Vec::new();
+    let mut watch = |event: &Event<'_>| {
+        if let Event::Gone(knob) = event {
+            gone.push(knob.to_string());
+        }
+        ControlFlow::Continue(())
+    };
+    let tally = apply::revert(&tree.host(), state, Foreign::Keep, &mut watch).expect("the state is kept");
+    assert_eq!(tally, Tally { made: 1, ..Tally::default() });
+    assert_eq!(
+        gone,
+        ["kernel thread kdamond.0 (77)", "kernel thread kswapd1 (62)", "kernel thread rcu_preempt (17)"]
+    );
+    assert!(tree.text("proc/77/status").ends_with("0-3,6-15"), "it is another thread's");
+    assert!(!tree.state().exists());
+}
+
+#[test]
+fn kernel_threads_that_cannot_be_seen_or_moved_are_told_so() {
+    let tree = small();
+    tree.remove("bin/taskset");
+    let mut state = State::open(&tree.state(), &tree.host(), "mine").expect("the state can be kept");
+    let mut whys = Vec::new();
+    let mut watch = |event: &Event<'_>| {
+        if let Event::Refused(_, why) = event {
+            whys.push(why.clone());
+        }
+        ControlFlow::Continue(())
+    };
+    let tally = apply::apply(&tree.host(), &threads(), &tree.wanted, &mut state, &mut watch);
+    assert_eq!(tally.expect("the state is kept").refused, 3);
+    assert!(whys.iter().all(|why| why.contains("apt install util-linux")), "{whys:?}");
+    for id in [2, 40, 77, 78] {
+        tree.remove(&format!("proc/{id}"));
+    }
+    assert_eq!(verdicts(&tree, &threads())["kernel_threads"], "unknown");
+}
+
+#[test]
+fn a_kernel_that_forgets_processors_off_line_gives_back_what_it_can() {
+    let tree = small();
+    tree.thread(79, "hwrng", 1, "0-7");
+    assert_eq!(apply(&tree, &threads(), ALL).0.made, 4);
+    assert!(tree.text("proc/79/status").ends_with("\t0"));
+    tree.file("kernel/forgets", "0-7 0-1");
+    assert_eq!(revert(&tree, Foreign::Keep), Tally { made: 4, ..Tally::default() });
+    assert!(tree.text("proc/79/status").ends_with("\t0-1") && !tree.state().exists());
 }
 
 #[test]

@@ -3,6 +3,7 @@ use super::{card, interface, nodes, others, pinned};
 use crate::cores::Cores;
 use crate::item::{Family, Item, Judgement, Look, Setting, Shown, Takes, Verdict, Way};
 use crate::knob::{Knob, RUNNING, STOPPED, Shape};
+use crate::threads::Thread;
 
 /// irqbalance
 pub static BALANCER: Item = Item {
@@ -50,7 +51,7 @@ pub static CARD: Item = Item {
     judge: card_interrupts,
 };
 
-/// Kernel threads
+/// Unbound workqueues
 pub static WORKERS: Item = Item {
     key: "kernel_workers",
     title: "kernel workers",
@@ -64,12 +65,64 @@ pub static WORKERS: Item = Item {
         let others = others(look)?;
         let path = "/sys/devices/virtual/workqueue/cpumask";
         let now = Cores::from_mask(&look.host.read(path)?)?;
-        let wanted = Some(now.and(&others)).filter(|left| !left.is_empty()).unwrap_or(others);
+        let wanted = left(&now, &others);
         let knob = Knob::File { path: path.into(), shape: Shape::Mask };
         let setting = super::setting(look, knob, wanted.to_mask())?;
         Ok(Judgement::by_settings(format!("on {now}"), format!("on {wanted}"), vec![setting]))
     },
 };
+
+/// Kernel threads that can be moved one by one
+pub static THREADS: Item = Item {
+    key: "kernel_threads",
+    title: "kernel threads",
+    family: Family::Interrupts,
+    why: "Kernel threads that belong to no processor (kdamond, kswapd, kcompactd, khugepaged, rcu_preempt, jbd2) run wherever they find \
+          room, on a pinned processor too.",
+    cost: "The pinned thread waits until one has done its work: with a busy one 1 % of its time, up to 8 ms at once.",
+    shown: Shown::Measured(
+        "in a virtual machine a spinning thread stood ready without its processor for 103 ms in 10 s, with kdamond.0 elsewhere for 10 ms",
+    ),
+    way: Way::Running,
+    takes: Takes::Nothing,
+    judge: kernel_threads,
+};
+
+/// Kernel threads told by name at most.
+const NAMES_MAX: usize = 3;
+
+/// Those of `now` that are left for everything else; all that are, when `now` has none of them.
+fn left(now: &Cores, others: &Cores) -> Cores {
+    Some(now.and(others)).filter(|left| !left.is_empty()).unwrap_or_else(|| others.clone())
+}
+
+fn kernel_threads(look: &Look<'_>) -> Result<Judgement, Verdict> {
+    let (pinned, others) = (pinned(look)?, others(look)?);
+    let movable = Thread::movable(look.host);
+    if movable.is_empty() {
+        return Err(Verdict::Unknown(
+            "no kernel thread can be seen here: look from outside of the container".into(),
+        ));
+    }
+    let (mut settings, mut found) = (Vec::new(), Vec::new());
+    for thread in &movable {
+        let knob = Knob::thread(thread);
+        // It may have ended meanwhile.
+        let Ok(now) = knob.read(look.host) else { continue };
+        let allowed: Cores = now.parse()?;
+        if !allowed.and(pinned).is_empty() {
+            settings.push(Setting { knob, now, wanted: left(&allowed, &others).to_string() });
+            found.push(thread);
+        }
+    }
+    found.sort_by_key(|thread| std::cmp::Reverse(thread.busy_ticks));
+    let mut now = format!("{} of {} may run on pinned cores", found.len(), movable.len());
+    if !found.is_empty() {
+        let busiest: Vec<&str> = found.iter().take(NAMES_MAX).map(|thread| &*thread.name).collect();
+        now += &format!(", busiest: {}", busiest.join(", "));
+    }
+    Ok(Judgement::by_settings(now, "none", settings))
+}
 
 /// The interrupts of the card, by number.
 fn of_card(look: &Look<'_>, card: &str) -> Vec<u32> {
@@ -111,8 +164,8 @@ impl Moves {
                 moves.held += usize::from(!effective.and(pinned).is_empty());
                 continue;
             }
-            let wanted = Some(now.and(to)).filter(|left| !left.is_empty()).unwrap_or_else(|| to.clone());
-            moves.settings.push(super::setting(look, Knob::File { path, shape: Shape::List }, wanted)?);
+            let knob = Knob::File { path, shape: Shape::List };
+            moves.settings.push(super::setting(look, knob, left(&now, to))?);
         }
         Ok(moves)
     }

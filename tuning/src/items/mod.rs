@@ -17,7 +17,7 @@ use crate::item::{Item, Judgement, Look, Setting, Verdict};
 use crate::knob::Knob;
 
 /// All of them.
-pub static ITEMS: [&Item; 37] = [
+pub static ITEMS: [&Item; 38] = [
     &cores::ISOLATED,
     &cores::TICKLESS,
     &cores::CALLBACKS,
@@ -26,6 +26,7 @@ pub static ITEMS: [&Item; 37] = [
     &interrupts::BALANCER,
     &interrupts::OTHERS,
     &interrupts::WORKERS,
+    &interrupts::THREADS,
     &power::GOVERNOR,
     &power::SLEEP,
     &memory::HUGEPAGES,

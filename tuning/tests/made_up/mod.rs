@@ -1,4 +1,5 @@
-//! Made-up hosts: trees with the files of three kinds of host, and stand-ins for ethtool and systemctl that keep their state in the tree.
+//! Made-up hosts: trees with the files of three kinds of host, and stand-ins for ethtool, systemctl and taskset that keep their
+//! state in the tree.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 use gds_tuning::{Host, Wanted};
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ impl Tree {
         let tree = Self { root, state, wanted };
         tree.program("ethtool", include_str!("ethtool.sh"));
         tree.program("systemctl", include_str!("systemctl.sh"));
+        tree.program("taskset", include_str!("taskset.sh"));
         tree.file("proc/sys/kernel/random/boot_id", "made-up");
         tree
     }
@@ -110,6 +112,22 @@ impl Tree {
         let path = self.root.path().join(format!("proc/irq/{number}/smp_affinity_list"));
         fs::set_permissions(path, fs::Permissions::from_mode(0o444)).expect("read-only");
         self.file(&format!("proc/irq/{number}/effective_affinity_list"), effective);
+    }
+
+    /// A thread that the kernel lets be moved, and how much processor time it has had.
+    pub fn thread(&self, id: u32, name: &str, busy_ticks: u32, cores: &str) {
+        self.task(id, name, 0x0020_8040, busy_ticks, cores);
+    }
+
+    /// A thread of the kernel that belongs to one processor.
+    fn bound(&self, id: u32, name: &str, core: &str) {
+        self.task(id, name, 0x0420_8040, 5_000, core);
+    }
+
+    fn task(&self, id: u32, name: &str, flags: u32, busy_ticks: u32, cores: &str) {
+        let stat = format!("{id} ({name}) S 2 0 0 0 -1 {flags} 0 0 0 0 0 {busy_ticks} 0 0 20 0 1 0 {id} 0 0");
+        self.file(&format!("proc/{id}/stat"), &stat);
+        self.file(&format!("proc/{id}/status"), &format!("Name:\t{name}\nCpus_allowed_list:\t{cores}"));
     }
 
     fn queues(&self, interface: &str, queues: u32, mask: &str) {
@@ -236,6 +254,15 @@ pub fn metal() -> Tree {
     // Nobody takes it: it is left alone.
     tree.file("proc/irq/2/smp_affinity_list", "0-15");
     tree.queues("eth0", 8, "00000000,0000ffff");
+    tree.thread(2, "kthreadd", 6, "0-15");
+    tree.thread(17, "rcu_preempt", 900, "0-15");
+    tree.bound(40, "ksoftirqd/4", "4");
+    tree.thread(61, "kswapd0", 3, "0-3,8-11");
+    tree.thread(62, "kswapd1", 2, "4-7,12-15");
+    tree.thread(77, "kdamond.0", 60_000, "0-15");
+    // It goes where its interrupt goes.
+    tree.thread(90, "irq/120-eth0-Tx", 20, "4");
+    tree.task(640, "chronyd", 0x0040_0100, 70_000, "0-15");
     tree
 }
 
@@ -286,6 +313,9 @@ pub fn cloud() -> Tree {
     tree.interrupts(20..=21, "nvme0q", "0-1,6-7");
     tree.held(22, "nvme0q", "0-7", "0");
     tree.queues("ens5", 2, "0");
+    tree.thread(2, "kthreadd", 6, "0-1,6-7");
+    tree.thread(17, "rcuop/2", 900, "0-1,6-7");
+    tree.bound(40, "ksoftirqd/2", "2");
     tree
 }
 
@@ -324,6 +354,11 @@ pub fn small() -> Tree {
     tree.interrupts(24..=25, "virtio1-req.0", "0-1");
     tree.held(26, "virtio3-req.0", "0-1", "1");
     tree.queues("eth0", 1, "0");
+    tree.thread(2, "kthreadd", 6, "0-1");
+    tree.thread(77, "kdamond.0", 60_000, "0-1");
+    // Somebody has put it there.
+    tree.thread(78, "kcompactd0", 20, "1");
+    tree.bound(40, "ksoftirqd/1", "1");
     tree.remove("bin/ethtool");
     tree
 }
