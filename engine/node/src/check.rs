@@ -274,6 +274,13 @@ fn sizes(config: &Config, found: &mut Findings) {
         keep,
         "needs snapshots (snapshot.every_messages above 0): without one a start needs the whole journal",
     );
+    let hold = config.journal.rewinder_hold_bytes;
+    found.unless(
+        hold == 0 || hold >= config.journal.segment_bytes || config.network.rewinders.is_empty(),
+        "journal.rewinder_hold_bytes",
+        hold,
+        "must be 0 (segments wait for no rewinder) or at least journal.segment_bytes",
+    );
     found.range(
         "rewinder.requester_bytes_per_second",
         config.rewinder.requester_bytes_per_second,
@@ -475,6 +482,11 @@ mod tests {
         refused("[stream]\nsession = \"much-too-long\"", "stream.session", "ten");
         refused("[ring]\npositions = 1000", "ring.positions = 1000", "power of two");
         refused("[journal]\nsegment_bytes = 5000000", "journal.segment_bytes", "4096");
+        refused(
+            "[network]\nrewinders = [\"10.0.1.9:26403\"]\n[journal]\nrewinder_hold_bytes = 4096",
+            "journal.rewinder_hold_bytes = 4096",
+            "at least",
+        );
         refused("[loss]\ningress_per_mille = 1000", "loss.ingress_per_mille", "0 to 999");
         refused("[[table]]\nid = 0\nname = \"x\"", "table.id = 0", "1 to 65535");
         refused(

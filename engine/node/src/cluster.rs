@@ -9,6 +9,7 @@
 //! | does not answer | | asked again for a while, and then a fault: who does not know the epoch follows nobody |
 use crate::config::Config;
 use crate::settings;
+use crate::step::{Step, Watcher};
 use gds_core::agent::Fault;
 use gds_core::replication::{NodeId, RegisterState, RegisterValue, Set};
 use gds_register::{Keeper, KeeperPort, Register, SwapAnswer};
@@ -31,14 +32,19 @@ pub struct Enrolment {
 
 impl Enrolment {
     /// Reads the register, and names the stream if nobody has. `new_stream` is its name where the configuration has none; `is_empty`: the
-    /// node has no message of any stream.
+    /// node has no message of any stream. `watcher` is asked while the register does not answer.
     ///
     /// # Errors
     /// When it does not answer, or holds nothing and the node's journal does.
-    pub fn of(config: &Config, new_stream: Session, is_empty: bool) -> Result<Self, Fault> {
+    pub fn of(
+        config: &Config,
+        new_stream: Session,
+        is_empty: bool,
+        watcher: &mut Watcher<'_>,
+    ) -> Result<Self, Fault> {
         let asked = settings::register(config).expect("the check has seen it");
         let mut register = gds_register::open(&asked).map_err(Fault::from)?;
-        let mut state = answer(|| register.read())?;
+        let mut state = answer(watcher, || register.read())?;
         if state.value.is_none() {
             if !is_empty {
                 return Err(Fault(format!(
@@ -51,7 +57,7 @@ impl Enrolment {
             let stream =
                 Session::padded(&config.stream.session).filter(|name| !name.is_blank()).unwrap_or(new_stream);
             let value = RegisterValue { stream, epoch: 0, leader: NodeId(0), set: Set::default() };
-            state = match answer(|| register.swap(state.revision, &value))? {
+            state = match answer(watcher, || register.swap(state.revision, &value))? {
                 SwapAnswer::Swapped(revision) => RegisterState { revision, value: Some(value) },
                 SwapAnswer::Holds(state) => state,
             };
@@ -70,13 +76,18 @@ impl Enrolment {
     }
 }
 
-/// Asks until there is an answer, for a while. A swap without an answer may have happened; asked for again it is refused, and what is held is told.
-fn answer<T>(mut ask: impl FnMut() -> Result<T, gds_register::RegisterError>) -> Result<T, Fault> {
+/// Asks until there is an answer, for a while, or until the start is to stop. A swap without an answer may have happened; asked for again it is refused, and what is held is told.
+fn answer<T>(
+    watcher: &mut Watcher<'_>,
+    mut ask: impl FnMut() -> Result<T, gds_register::RegisterError>,
+) -> Result<T, Fault> {
     let began = Instant::now();
     loop {
         match ask() {
             Ok(answer) => return Ok(answer),
-            Err(error) if began.elapsed() >= ANSWER_MAX => return Err(Fault::from(error)),
+            Err(error) if began.elapsed() >= ANSWER_MAX || watcher(Step::Wait).is_break() => {
+                return Err(Fault::from(error));
+            }
             Err(_) => std::thread::sleep(AGAIN),
         }
     }

@@ -257,6 +257,8 @@ pub struct Journal {
     pub linger_us: u64,
     /// Newest messages that segments are kept for; 0: all.
     pub keep_messages: u64,
+    /// Bytes of older segments held until the rewinders named have their messages; 0: none are.
+    pub rewinder_hold_bytes: u64,
 }
 
 /// `[snapshot]`

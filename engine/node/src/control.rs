@@ -15,7 +15,7 @@
 //! Beside it lies `control.lock`. A node holds it for as long as it lives, from before it looks at its journals, and so does a command that changes what
 //! the next start finds: there is one of them at a time ([`DirectoryLock`]). The lock goes with the process, however that ends, so a socket
 //! that is there without it is a dead process's, and is replaced.
-use crate::standing::Standing;
+use crate::standing::{self, Standing};
 use gds_core::agent::{Fault, SequencerOrders};
 use gds_core::query::CounterSets;
 use gds_core::replication::{Leadership, NodeId};
@@ -283,10 +283,7 @@ impl Server {
     }
 
     fn standing(&self) -> Standing {
-        let mut values = Vec::new();
-        for (set, counters) in &self.node.counters {
-            counters.for_each(&mut |name, _, value| values.push((format!("{set}.{name}"), value)));
-        }
+        let values = standing::values(&self.node.counters);
         Standing::of(self.node.member.map_or(0, |node| node.0), &values)
     }
 

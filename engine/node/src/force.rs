@@ -17,6 +17,7 @@ use crate::config::{Config, Durability};
 use crate::control::DirectoryLock;
 use crate::learning::arrival;
 use crate::ports::Files;
+use crate::step::unwatched;
 use crate::surroundings::{Place, read_words, ring_file};
 use crate::{clocks, life, settings};
 use gds_core::agent::Fault;
@@ -90,8 +91,8 @@ impl Remains {
         if self.is_whole {
             return Ok(());
         }
-        let mut nothing = |_| {};
-        let mut place = Place::open(config, &mut nothing)?;
+        let mut watcher = unwatched;
+        let mut place = Place::open(config, &mut watcher)?;
         let mut disk = place.writer(JournalName::Acknowledgements).map_err(Fault::from)?;
         cut(&mut disk, Some(acknowledgement_session(self.stream)), 0, self.last).map_err(Fault::from)?;
         let identity = RingIdentity { stream: self.stream, boot_id: place.boot_id() };

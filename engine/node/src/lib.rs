@@ -8,7 +8,9 @@
 //! | [`life`] | the file in which a member of a cluster keeps which life it lives |
 //! | [`cluster`] | a member's way into its cluster |
 //! | [`learning`] | snapshots from one node to another |
+//! | [`step`] | what a start does that takes long, and how it is told to stop |
 //! | [`standing`] | how a member stands in it, from what it counts |
+//! | [`holding`] | which rewinders hold up its journal segments, from what it counts |
 //! | [`force`] | making a node lead next that cannot know that it may |
 //! | [`control`] | the socket over which a person's commands reach a running node |
 //! | [`ports`] | the engine's ports and disks over `nic` |
@@ -23,6 +25,7 @@ pub mod config;
 pub mod control;
 pub mod crew;
 pub mod force;
+pub mod holding;
 pub mod learning;
 pub mod life;
 pub mod load;
@@ -31,4 +34,5 @@ pub mod ports;
 pub mod rewind;
 pub mod settings;
 pub mod standing;
+pub mod step;
 pub mod surroundings;

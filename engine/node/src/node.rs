@@ -1,9 +1,9 @@
 //! A node: started from a configuration, run on its cores, stopped in order.
 //!
 //! ```no_run
-//! use gds_node::{config::Config, node::Node};
+//! use gds_node::{config::Config, node::Node, step::unwatched};
 //!
-//! let node = Node::start(&Config::default(), &mut |_| {}).expect("the ports are free");
+//! let node = Node::start(&Config::default(), &mut unwatched).expect("the ports are free");
 //! println!("stream {} on {}", node.stream().session, node.addresses().query);
 //! node.stop().expect("nothing failed");
 //! ```
@@ -15,16 +15,17 @@ use crate::learning::arrival;
 use crate::learning::fetch::Learner;
 use crate::learning::giver::{Giver, Member, Shelf};
 use crate::ports::{Datagrams, Files, Streams};
-use crate::surroundings::{Place, ReplayProgress, keep_awake, stages_file};
-use crate::{check, settings};
+use crate::step::{StartError, Watcher};
+use crate::surroundings::{Place, keep_awake, stages_file};
+use crate::{check, holding, settings, standing};
 use gds_core::agent::start::{
     self, ClusterStart, JournalName, StartConfig, StartReport, Started, Stream, Surroundings,
 };
 use gds_core::agent::{
-    Agent, Fault, Membership, PublisherAgent, QueryAgent, ReplicaRewinderAgent, RewinderAgent,
+    Agent, Fault, Membership, PublisherAgent, QueryAgent, ReplicaRewinderAgent, RewinderAgent, SegmentHold,
     SequencerAgent, SequencerOrders, SnapshotAgent, SnapshotDisks, SnapshotOrders,
 };
-use gds_core::bus::{Publisher, PublisherConfig, RewindSource, Rewinder};
+use gds_core::bus::{FarRewinders, Publisher, PublisherConfig, RewindSource, Rewinder};
 use gds_core::counters::CounterSet;
 use gds_core::cursor::{Cursor, Progress};
 use gds_core::query::node_source::NodeSource;
@@ -111,30 +112,37 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node: recovers, replays, opens its ports, and puts its agents on their cores. `replay` is told how far
-    /// the replay has come.
-    pub fn start(config: &Config, replay: &mut ReplayProgress<'_>) -> Result<Self, Fault> {
-        Self::start_cut(config, None, replay)
+    /// Starts a node: recovers, replays, opens its ports, and puts its agents on their cores. `watcher` is told what takes long of it, and
+    /// may end it.
+    pub fn start(config: &Config, watcher: &mut Watcher<'_>) -> Result<Self, StartError> {
+        Self::start_cut(config, None, watcher)
     }
 
     /// The same for a member of a cluster whose log must first be cut back after a message, as [`Node::cut_after`] said of its last life.
     pub fn start_cut(
         config: &Config,
         cut_after: Option<u64>,
-        replay: &mut ReplayProgress<'_>,
-    ) -> Result<Self, Fault> {
+        watcher: &mut Watcher<'_>,
+    ) -> Result<Self, StartError> {
         let findings = check::findings(config);
         if !findings.is_empty() {
-            return Err(Fault(findings.join("\n")));
+            return Err(StartError::Fault(Fault(findings.join("\n"))));
         }
-        let mut place = Place::open(config, replay)?;
+        let mut place = Place::open(config, watcher).map_err(StartError::Fault)?;
+        Self::start_at(config, cut_after, &mut place).map_err(|fault| match place.is_stopped() {
+            true => StartError::Stopped,
+            false => StartError::Fault(fault),
+        })
+    }
+
+    fn start_at(config: &Config, cut_after: Option<u64>, place: &mut Place<'_>) -> Result<Self, Fault> {
         let socket = ControlSocket::open(&config.stream.directory)?;
         let interface = settings::interface(config).resolve().map_err(Fault::from)?;
         let mut ports = Ports::open(config, &Addresses::of(config, interface.address), interface.address)?;
-        let (start_config, enrolment) = enrol(config, interface.address, cut_after, &mut place)?;
+        let (start_config, enrolment) = enrol(config, interface.address, cut_after, place)?;
         let memory = place.ring_memory(config)?;
         let stages = place.stages(config)?;
-        let mut started = start::start(&start_config, memory, &mut place)?;
+        let mut started = start::start(&start_config, memory, place)?;
         let membership = enrolment
             .map(|enrolment| ports.membership(config, interface.address, enrolment, &mut started))
             .transpose()?;
@@ -159,7 +167,7 @@ impl Node {
         }
         let mut assembly = Assembly {
             config,
-            place: &mut place,
+            place,
             orders: &orders,
             snapshot_orders: &snapshot_orders,
             leadership: &leadership,
@@ -238,6 +246,11 @@ impl Node {
     /// Whether the leader keeps no more what it needs next: then it stops by itself, and is started again, which takes another node's snapshot.
     pub fn must_relearn(&self) -> bool {
         self.leadership.must_relearn()
+    }
+
+    /// What an operator should see to while the node goes on; empty: nothing.
+    pub fn troubles(&self) -> Vec<String> {
+        holding::findings(&standing::values(&self.counters))
     }
 
     /// What is wrong with the register, if it did not answer when it was last asked.
@@ -349,7 +362,8 @@ fn enrol(
     let mut start = settings::start(config, place.boot_id(), new_stream);
     let Some(node) = settings::cluster_node(config) else { return Ok((start, None)) };
     arrival::settle(config)?;
-    let enrolment = Enrolment::of(config, new_stream, place.is_empty()?)?;
+    let is_empty = place.is_empty()?;
+    let enrolment = Enrolment::of(config, new_stream, is_empty, &mut |step| place.watch(step))?;
     let relearned = relearn(config, own, node, &enrolment.value, place)?;
     let cluster = ClusterStart::of(node, &enrolment.value, place.life()?, place.now());
     start.stream = Some(enrolment.value.stream);
@@ -367,15 +381,18 @@ fn relearn(
     place: &mut Place<'_>,
 ) -> Result<bool, Fault> {
     if register.epoch == 0 || is_counted_on(register, node, place.life()?) {
-        return Ok(false);
+        return arrival::discard(config).map(|()| false);
     }
     let (stream, committed) = (register.stream, place.committed(register.stream)?);
-    match (Learner { config, own, stream, leader: Some(register.leader), committed }).fetch() {
-        Ok(None) => Ok(false),
+    let learner = Learner { config, own, stream, leader: Some(register.leader), committed };
+    match learner.fetch(&mut |step| place.watch(step)) {
+        Ok(None) => arrival::discard(config).map(|()| false),
         Ok(Some(fetched)) => {
             place.note(fetched.to_string());
             arrival::settle(config)
         }
+        Err(why) if place.is_stopped() => Err(Fault(why)),
+        // What has come of it is there for the next start.
         Err(why) => {
             place.note(why);
             Ok(false)
@@ -586,19 +603,25 @@ impl Assembly<'_, '_> {
         mut udp: BTreeMap<AgentName, Datagrams>,
         membership: Option<Membership<Datagrams>>,
     ) -> Result<Agents, Fault> {
-        let mut port = |name| udp.remove(&name).expect("every UDP agent has its port");
+        let port = |udp: &mut BTreeMap<AgentName, Datagrams>, name| {
+            udp.remove(&name).expect("every UDP agent has its port")
+        };
         let mut agents = Agents::new();
         let (bus, acknowledgements) = (started.bus.clone(), started.acknowledgements.clone());
         let publisher = self.publisher(&bus, AgentName::Publisher);
         let disk = self.disk(JournalName::Bus)?;
         let publisher =
-            PublisherAgent::new(publisher, port(AgentName::Publisher), disk, bus.progress.clone());
+            PublisherAgent::new(publisher, port(&mut udp, AgentName::Publisher), disk, bus.progress.clone());
         agents.insert(AgentName::Publisher, Box::new(publisher.led_by(self.leadership.clone())));
         let publisher = self.publisher(&acknowledgements, AgentName::AcknowledgementPublisher);
         let disk = self.disk(JournalName::Acknowledgements)?;
         let progress = acknowledgements.progress.clone();
-        let publisher =
-            PublisherAgent::new(publisher, port(AgentName::AcknowledgementPublisher), disk, progress);
+        let publisher = PublisherAgent::new(
+            publisher,
+            port(&mut udp, AgentName::AcknowledgementPublisher),
+            disk,
+            progress,
+        );
         agents.insert(
             AgentName::AcknowledgementPublisher,
             Box::new(publisher.ending_with(bus.progress.clone()).led_by(self.leadership.clone())),
@@ -606,11 +629,14 @@ impl Assembly<'_, '_> {
 
         let rewinder = self.rewinder(&bus, &acknowledgements);
         let disks = (self.disk(JournalName::Bus)?, self.disk(JournalName::Acknowledgements)?);
-        let rewinder = RewinderAgent::new(rewinder, port(AgentName::Rewinder), disks.0, disks.1);
+        let rewinder = RewinderAgent::new(rewinder, port(&mut udp, AgentName::Rewinder), disks.0, disks.1);
         agents.insert(AgentName::Rewinder, Box::new(rewinder));
 
         if settings::is_there(self.config, AgentName::Snapshots) {
-            let snapshots = self.snapshots(&mut started, [&bus, &acknowledgements])?;
+            let mut snapshots = self.snapshots(&mut started, [&bus, &acknowledgements])?;
+            if let Some(port) = udp.remove(&AgentName::Snapshots) {
+                snapshots = snapshots.holding(self.hold([&bus, &acknowledgements], port)?);
+            }
             agents.insert(AgentName::Snapshots, Box::new(snapshots));
         }
 
@@ -619,11 +645,12 @@ impl Assembly<'_, '_> {
         agents.insert(AgentName::Query, Box::new(query));
 
         let mut sequencer =
-            SequencerAgent::new(started.sequencer, port(AgentName::Sequencer), self.orders.clone());
+            SequencerAgent::new(started.sequencer, port(&mut udp, AgentName::Sequencer), self.orders.clone());
         if let Some(membership) = membership {
             let disk = self.disk(JournalName::Bus)?;
             let rewinder = self.replica_rewinder(&bus, &membership);
-            let rewinder = ReplicaRewinderAgent::new(rewinder, port(AgentName::ReplicaRewinder), disk);
+            let rewinder =
+                ReplicaRewinderAgent::new(rewinder, port(&mut udp, AgentName::ReplicaRewinder), disk);
             agents.insert(AgentName::ReplicaRewinder, Box::new(rewinder));
             sequencer = sequencer.with_membership(membership);
         }
@@ -658,6 +685,17 @@ impl Assembly<'_, '_> {
         );
         self.count(AgentName::Snapshots.as_str(), agent.counters().clone());
         Ok(agent)
+    }
+
+    /// For whom old segments are held.
+    fn hold(&mut self, streams: [&Stream; 2], port: Datagrams) -> Result<SegmentHold, Fault> {
+        let interface = settings::interface(self.config).resolve().map_err(Fault::from)?;
+        let far = settings::segments_wait_for(self.config, interface.address);
+        let rewinders = FarRewinders::new(&far, streams.map(|stream| stream.session), Box::new(port));
+        for (address, counters) in rewinders.counters() {
+            self.counters.push((holding::set_of(address), counters.clone()));
+        }
+        Ok(SegmentHold { rewinders, bytes_max: self.config.journal.rewinder_hold_bytes })
     }
 
     fn publisher(&mut self, stream: &Stream, name: AgentName) -> Publisher {

@@ -22,6 +22,7 @@ use crate::control::DirectoryLock;
 use crate::crew::{CoreCounters, CorePlan, Crew, Seat};
 use crate::node::{Addresses, Ports, STREAM_READERS, open};
 use crate::ports::{Datagrams, Files, Streams};
+use crate::step::unwatched;
 use crate::surroundings::Place;
 use crate::{check, settings};
 use early::Early;
@@ -83,8 +84,8 @@ impl RewindNode {
         let interface = settings::interface(config).resolve().map_err(Fault::from)?.address;
         let addresses = Addresses::of(config, interface);
         let rewinders = others(config, addresses.rewinder)?;
-        let mut nothing_replayed = |_| {};
-        let mut place = Place::open(config, &mut nothing_replayed)?;
+        let mut watcher = unwatched;
+        let mut place = Place::open(config, &mut watcher)?;
         let lock = DirectoryLock::take(&config.stream.directory, LOCK_WAIT)?;
         let groups = [addresses.downstream, addresses.acknowledgements];
         let mut early = Early { config, interface, rewinders: &rewinders, waiting };

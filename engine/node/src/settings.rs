@@ -283,12 +283,17 @@ pub fn udp_ports(config: &Config, own: Ipv4Addr) -> Vec<(AgentName, UdpConfig)> 
         loss: loss(config, 4, lost.rewinder_per_mille, lost.rewinder_per_mille),
         ..udp(config, SocketAddrV4::new(own, network.rewinder_port), &[])
     };
-    vec![
+    let mut ports = vec![
         (AgentName::Sequencer, ingress),
         (AgentName::Publisher, downstream),
         (AgentName::AcknowledgementPublisher, acknowledgements),
         (AgentName::Rewinder, rewinder),
-    ]
+    ];
+    if !segments_wait_for(config, own).is_empty() {
+        // A few small packets now and then.
+        ports.push((AgentName::Snapshots, UdpConfig { transport: Transport::Socket, ..drawn() }));
+    }
+    ports
 }
 
 /// The ports of a member of a cluster: its own, the group's, and the one where replicas ask for older messages; `own` is the interface's address.
@@ -376,15 +381,31 @@ pub fn senders(config: &Config) -> Vec<Ipv4Addr> {
 
 /// Where missed messages are asked for, nearest first: the rewinders named, then that of the node at this address and those of its cluster.
 pub fn rewinders(config: &Config, node: Ipv4Addr) -> Vec<SocketAddrV4> {
-    let peers = if cluster_node(config).is_some() { peers(config) } else { Vec::new() };
-    let nodes = std::iter::once(node).chain(peers.into_iter().map(|(_, address)| address));
     let mut rewinders = config.network.rewinders.clone();
-    for own in nodes.map(|node| SocketAddrV4::new(node, config.network.rewinder_port)) {
+    for own in rewinders_of_nodes(config, node) {
         if !rewinders.contains(&own) {
             rewinders.push(own);
         }
     }
     rewinders
+}
+
+/// The rewinders that old journal segments wait for: those named, but for the node's own (`own` is its interface's address) and its cluster's, since nodes let
+/// go of segments themselves and have snapshots. None where segments do not go, or wait for nobody.
+pub fn segments_wait_for(config: &Config, own: Ipv4Addr) -> Vec<SocketAddrV4> {
+    let held = is_there(config, AgentName::Snapshots)
+        && config.journal.keep_messages > 0
+        && config.journal.rewinder_hold_bytes > 0;
+    let nodes = rewinders_of_nodes(config, own);
+    let named = config.network.rewinders.iter().filter(|named| held && !nodes.contains(named));
+    named.copied().collect()
+}
+
+/// Where the nodes themselves are asked: the one at this address, and those of its cluster.
+fn rewinders_of_nodes(config: &Config, node: Ipv4Addr) -> Vec<SocketAddrV4> {
+    let peers = if cluster_node(config).is_some() { peers(config) } else { Vec::new() };
+    let nodes = std::iter::once(node).chain(peers.into_iter().map(|(_, address)| address));
+    nodes.map(|node| SocketAddrV4::new(node, config.network.rewinder_port)).collect()
 }
 
 /// Where clients on other hosts find the node.
@@ -446,6 +467,34 @@ mod tests {
         };
         let text: String = rules.iter().map(rule).collect();
         senders(&Config::parse(&text, "node.toml").expect(&text))
+    }
+
+    #[test]
+    fn segments_wait_for_the_rewinders_named_and_for_no_node() {
+        let named =
+            "rewinders = [\"10.0.1.9:26403\", \"10.0.0.1:26403\", \"10.0.0.2:26403\", \"10.0.0.1:26413\"]";
+        let peer = "[[cluster.peer]]\nnode = 2\naddress = \"10.0.0.2\"";
+        let text = |keep: u64, hold: u64, node: u8| {
+            format!(
+                "[network]\n{named}\n[journal]\nkeep_messages = {keep}\nrewinder_hold_bytes = {hold}\n[snapshot]\nevery_messages = 10\n\
+                 [cluster]\nnode = {node}\nregister = \"file:x\"\n{peer}\n"
+            )
+        };
+        let waited_for = |keep, hold, node| {
+            let config = Config::parse(&text(keep, hold, node), "node.toml").expect("possible");
+            segments_wait_for(&config, Ipv4Addr::new(10, 0, 0, 1))
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(waited_for(5, 1 << 30, 1), ["10.0.1.9:26403", "10.0.0.1:26413"]);
+        assert_eq!(
+            waited_for(5, 1 << 30, 0),
+            ["10.0.1.9:26403", "10.0.0.2:26403", "10.0.0.1:26413"],
+            "alone"
+        );
+        assert!(waited_for(0, 1 << 30, 1).is_empty(), "nothing goes");
+        assert!(waited_for(5, 0, 1).is_empty(), "told not to wait");
     }
 
     #[test]

@@ -1,6 +1,17 @@
 //! How a member stands in its cluster, from what it counts. A node tells it on its control socket; from its counters, which it tells on the query port, anybody
 //! else sees the same.
+use crate::learning::transfer::Transfer;
+use gds_core::query::CounterSets;
 use serde::{Deserialize, Serialize};
+
+/// The values of all counters now, each `set.name`.
+pub fn values(counters: &CounterSets) -> Vec<(String, u64)> {
+    let mut values = Vec::new();
+    for (set, counters) in counters {
+        counters.for_each(&mut |name, _, value| values.push((format!("{set}.{name}"), value)));
+    }
+    values
+}
 
 /// A member's part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +54,37 @@ pub struct Standing {
     pub stepped_down: u64,
     /// While it leads: what it knows of the others.
     pub replicas: Vec<Replica>,
+    /// The snapshot that it gives another node, if it gives one.
+    pub gives: Option<Gives>,
     /// Requests to the register that got no answer, in all.
     pub register_silent: u64,
+}
+
+/// A snapshot that a member gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gives {
+    /// The node that learns.
+    pub to: u8,
+    /// How far it is.
+    pub transfer: Transfer,
+}
+
+impl Gives {
+    /// From a node's counters, as `find` finds them.
+    fn of(find: impl Fn(&str) -> Option<u64>) -> Option<Self> {
+        let of = |name: &str| find(&format!("snapshot_giver.{name}")).unwrap_or(0);
+        let to = u8::try_from(of("giving_to")).ok().filter(|to| *to > 0)?;
+        let chunks = |name| u32::try_from(of(name)).unwrap_or(u32::MAX);
+        let transfer = Transfer {
+            sequence: of("giving"),
+            chunks: chunks("giving_chunks"),
+            there: chunks("giving_there"),
+            before: chunks("giving_before"),
+            bytes: of("giving_bytes"),
+            took_ns: of("giving_ns"),
+        };
+        Some(Self { to, transfer })
+    }
 }
 
 /// How long each step of a takeover took.
@@ -122,6 +162,7 @@ impl Standing {
             takeover: (takeover.count > 0).then_some(takeover),
             stepped_down: of("stepped_down"),
             replicas: counters.iter().filter(|_| role == Role::Leads).filter_map(replica).collect(),
+            gives: Gives::of(find),
             register_silent: find("register.silent").unwrap_or(0) + find("register.idle_silent").unwrap_or(0),
         }
     }
@@ -139,6 +180,25 @@ mod tests {
     fn a_node_without_replication_is_alone() {
         let standing = Standing::of(0, &counters(&[("ingress.packets", 7)]));
         assert_eq!((standing.role, standing.leader, standing.takeover), (Role::Alone, None, None));
+    }
+
+    #[test]
+    fn a_giver_says_whom_it_gives_what() {
+        let mut of = counters(&[
+            ("replication.leads", 0),
+            ("snapshot_giver.giving", 81_200),
+            ("snapshot_giver.giving_to", 3),
+            ("snapshot_giver.giving_chunks", 120),
+            ("snapshot_giver.giving_there", 37),
+            ("snapshot_giver.giving_before", 7),
+            ("snapshot_giver.giving_bytes", 4_096),
+            ("snapshot_giver.giving_ns", 1_000),
+        ]);
+        let transfer =
+            Transfer { sequence: 81_200, chunks: 120, there: 37, before: 7, bytes: 4_096, took_ns: 1_000 };
+        assert_eq!(Standing::of(1, &of).gives, Some(Gives { to: 3, transfer }));
+        of[2].1 = 0;
+        assert_eq!(Standing::of(1, &of).gives, None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::config::{Config, Durability};
 use crate::life;
 use crate::ports::{Files, PageWords};
 use crate::settings;
+use crate::step::{Step, Watcher};
 use gds_core::agent::Fault;
 use gds_core::agent::start::{JournalName, StartMemory, Surroundings, acknowledgement_session};
 use gds_core::disk::{Disk, DiskError};
@@ -18,28 +19,18 @@ use gds_nic::{Backend, Directory, DirectoryConfig, HugePages, PagePolicy, Pages}
 use gds_wire::session::Session;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// Is told how far a replay has come.
-pub type ReplayProgress<'a> = dyn FnMut(Replayed) + 'a;
-
-/// How far a replay has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Replayed {
-    /// Messages applied.
-    pub applied: u64,
-    /// Messages there are.
-    pub of: u64,
-}
 
 /// One node's place on this machine.
 pub struct Place<'a> {
     directory: PathBuf,
     durability: Durability,
     boot_id: [u8; 16],
-    replay: &'a mut ReplayProgress<'a>,
+    watcher: &'a mut Watcher<'a>,
+    is_stopped: bool,
     notices: Vec<String>,
     /// Memory that should have been on hugepages.
     ordinary_bytes: usize,
@@ -47,14 +38,27 @@ pub struct Place<'a> {
 
 impl<'a> Place<'a> {
     /// Makes the directory if need be.
-    pub fn open<'r: 'a>(config: &Config, replay: &'a mut ReplayProgress<'r>) -> Result<Self, Fault> {
+    pub fn open<'r: 'a>(config: &Config, watcher: &'a mut Watcher<'r>) -> Result<Self, Fault> {
         let directory = config.stream.directory.clone();
         fs::create_dir_all(&directory).map_err(|error| {
             Fault(format!("stream.directory = {}: cannot be made: {error}", directory.display()))
         })?;
         let boot_id = gds_nic::boot_id().map_err(Fault::from)?;
         let durability = config.stream.durability;
-        Ok(Self { directory, durability, boot_id, replay, notices: Vec::new(), ordinary_bytes: 0 })
+        let notices = Vec::new();
+        Ok(Self { directory, durability, boot_id, watcher, is_stopped: false, notices, ordinary_bytes: 0 })
+    }
+
+    /// Tells whoever starts the node what is done, and is told whether to go on.
+    pub fn watch(&mut self, step: Step) -> ControlFlow<()> {
+        let flow = (self.watcher)(step);
+        self.is_stopped |= flow.is_break();
+        flow
+    }
+
+    /// Whether whoever starts the node has said that it is to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
     }
 
     fn folder(&self, journal: JournalName) -> PathBuf {
@@ -282,7 +286,7 @@ impl Surroundings for Place<'_> {
         clocks::now()
     }
 
-    fn replayed(&mut self, applied: u64, of: u64) {
-        (self.replay)(Replayed { applied, of });
+    fn replayed(&mut self, applied: u64, of: u64) -> ControlFlow<()> {
+        self.watch(Step::Replay { applied, of })
     }
 }

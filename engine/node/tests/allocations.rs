@@ -194,7 +194,7 @@ fn prove_of(core: &str, transport: &str, durability: &str, place: u16, replicate
         Config::parse(&(text(node) + snapshots + &cluster), "allocations").expect("a good configuration")
     };
     let (replica_config, config) = (config(2), config(1));
-    let node = match Node::start(&config, &mut |_| {}) {
+    let node = match Node::start(&config, &mut gds_node::step::unwatched) {
         Ok(node) => node,
         Err(fault) if transport == "io_uring" => {
             println!("skipped: {fault}");
@@ -208,7 +208,8 @@ fn prove_of(core: &str, transport: &str, durability: &str, place: u16, replicate
     // Its first core has the same name: both are watched.
     let replica = replicated.then(|| {
         wait_for(node, "replication.leads", 1);
-        let replica = Node::start(&replica_config, &mut |_| {}).expect("the replica starts");
+        let replica =
+            Node::start(&replica_config, &mut gds_node::step::unwatched).expect("the replica starts");
         wait_for(node, "replication.in_sync", 2);
         let ring = gds_node::surroundings::ring_file(&replica_config).expect("the folder is there");
         Running { node: Some(replica), ring }

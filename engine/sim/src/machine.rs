@@ -20,6 +20,7 @@ use gds_core::store::{StoreCapacity, StoreMemory};
 use gds_core::time::{MILLISECOND_NS, SECOND_NS, Time};
 use gds_wire::session::Session;
 use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -412,5 +413,7 @@ impl Surroundings for Around {
         self.time.time()
     }
 
-    fn replayed(&mut self, _applied: u64, _of: u64) {}
+    fn replayed(&mut self, _applied: u64, _of: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 }

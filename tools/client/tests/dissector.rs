@@ -136,7 +136,7 @@ struct Day {
 impl Day {
     /// Runs a node from its first message to the end of its stream.
     fn live(config: &Config) -> Self {
-        let node = Node::start(config, &mut |_| {}).expect("the node starts");
+        let node = Node::start(config, &mut gds_node::step::unwatched).expect("the node starts");
         let network = Network::of(config).expect("loopback is there");
         let lossy = ListenerConfig { loss_per_mille: 100, ..ListenerConfig::bus(&network) };
         let mut listener = Listener::open(&network, lossy).expect("a listener");

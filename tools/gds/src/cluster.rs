@@ -9,8 +9,8 @@ use gds_client::{ClientError, Network, Reader};
 use gds_core::replication::RegisterState;
 use gds_node::config::Config;
 use gds_node::control::{self, Answer, Order};
-use gds_node::settings;
-use gds_node::standing::{Role, Standing};
+use gds_node::standing::{Gives, Role, Standing};
+use gds_node::{holding, settings};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -58,6 +58,8 @@ pub struct Said {
     pub committed: u64,
     /// How it stands in the cluster.
     pub standing: Standing,
+    /// What is wrong with the rewinders that its journal segments wait for.
+    pub holding: Vec<String>,
 }
 
 /// Shows it.
@@ -154,6 +156,13 @@ impl Picture {
         self.nodes.iter().filter_map(|view| view.said.as_ref().ok().map(|said| (view, said)))
     }
 
+    /// Which node gives this one a snapshot, and how far that is: it answers nothing before it has it.
+    pub fn teacher(&self, node: u8) -> Option<(u8, Gives)> {
+        self.said().find_map(|(view, said)| {
+            said.standing.gives.filter(|gives| gives.to == node).map(|gives| (view.node, gives))
+        })
+    }
+
     /// The node that leads; of several that say so, that of the newest epoch.
     pub fn leader(&self) -> Option<(&NodeView, &Said)> {
         let leads = self.said().filter(|(_, said)| said.standing.role == Role::Leads);
@@ -200,5 +209,6 @@ fn ask_node(node: u8, server: SocketAddrV4, login: &ClusterLogin, timeout: Durat
         applied: report.status.applied,
         committed: report.status.committed,
         standing: Standing::of(node, &report.counters),
+        holding: holding::findings(&report.counters),
     })
 }

@@ -17,6 +17,7 @@ mod rewind;
 mod run;
 mod stages;
 mod text;
+mod trouble;
 mod tune;
 mod write;
 mod xdp;

@@ -163,6 +163,9 @@ fn print_status(report: &StatusReport) {
         number(status.bytes)
     );
     println!("digest      {:032x}", status.digest);
+    for finding in gds_node::holding::findings(&report.counters) {
+        println!("! {finding}");
+    }
     let mut set = "";
     for (name, value) in report.counters.iter().filter(|(_, value)| *value > 0) {
         // A set may be named after an address.

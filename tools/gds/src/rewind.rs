@@ -3,6 +3,7 @@ use crate::arguments::Rewind;
 use crate::config;
 use crate::exit::{Failure, Outcome};
 use crate::text;
+use crate::trouble::{TROUBLE_LOOK, Told};
 use crate::tune;
 use gds_node::rewind::RewindNode;
 use serde_json::json;
@@ -10,9 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often it is asked whether it still runs, and whether all is well.
+/// How often it is asked whether it still runs.
 const LOOK: Duration = Duration::from_millis(20);
-const TROUBLE_LOOK: Duration = Duration::from_secs(1);
 
 /// Starts a rewinder, says where it is, tells what troubles it, and stops it in order.
 pub fn run(arguments: &Rewind) -> Outcome {
@@ -21,7 +21,7 @@ pub fn run(arguments: &Rewind) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Release)).map_err(Failure::failed)?;
-    let mut told = Told { json: arguments.json, last: String::new() };
+    let mut told = Told::new(arguments.json);
     let mut waiting = |why: &str| {
         told.tell(why);
         !stop.load(Ordering::Acquire)
@@ -49,26 +49,6 @@ pub fn run(arguments: &Rewind) -> Outcome {
         println!("stopped in order: {} of stream {} is kept", text::grouped(last), stream.session);
     }
     Ok(())
-}
-
-/// Tells each trouble once, and that it is over.
-struct Told {
-    json: bool,
-    last: String,
-}
-
-impl Told {
-    fn tell(&mut self, trouble: &str) {
-        if trouble == self.last {
-            return;
-        }
-        match (self.json, trouble.is_empty()) {
-            (true, _) => println!("{}", json!({ "trouble": trouble })),
-            (false, false) => println!("! {trouble}"),
-            (false, true) => println!("all is well again"),
-        }
-        trouble.clone_into(&mut self.last);
-    }
 }
 
 fn tell_json(node: &RewindNode) {

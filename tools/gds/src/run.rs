@@ -1,16 +1,20 @@
 //! `gds run`: a node, until it is told to stop.
+mod starting;
+
 use crate::arguments::Run;
 use crate::config;
 use crate::exit::{Failure, Outcome};
-use crate::progress::Progress;
 use crate::text;
+use crate::trouble::{TROUBLE_LOOK, Told};
 use crate::tune;
 use gds_node::config::Config;
 use gds_node::node::Node;
+use gds_node::step::StartError;
 use serde_json::json;
+use starting::Starting;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the node is asked whether it still runs.
 const LOOK: Duration = Duration::from_millis(20);
@@ -24,15 +28,16 @@ pub fn run(arguments: &Run) -> Outcome {
     ctrlc::set_handler(move || flag.store(true, Ordering::Release)).map_err(Failure::failed)?;
     let mut cut_after = None;
     let node = loop {
-        let node = start(&config, cut_after)?;
+        let Some(node) = start(&config, cut_after, &stop)? else {
+            tell_early_end(arguments.json);
+            return Ok(());
+        };
         if arguments.json {
             tell_json(&node)
         } else {
             tell(&node, &config)
         }
-        while !stop.load(Ordering::Acquire) && node.fault().is_none() {
-            std::thread::sleep(LOOK);
-        }
+        run_on(&node, &stop, arguments.json);
         cut_after = node.cut_after();
         if stop.load(Ordering::Acquire) || cut_after.is_none() && !node.must_relearn() {
             break node;
@@ -54,17 +59,36 @@ pub fn run(arguments: &Run) -> Outcome {
     Ok(())
 }
 
-/// Starts the node, with its log cut back first where a leader said so.
-fn start(config: &Config, cut_after: Option<u64>) -> Result<Node, Failure> {
-    let mut bar: Option<Progress> = None;
-    let node = Node::start_cut(config, cut_after, &mut |replayed| {
-        bar.get_or_insert_with(|| Progress::new(Some(replayed.of), "messages replayed"))
-            .set(replayed.applied);
-    });
-    if let Some(bar) = bar {
-        bar.finish();
+/// Waits until it is told to stop or stops by itself, and tells what troubles it meanwhile.
+fn run_on(node: &Node, stop: &AtomicBool, json: bool) {
+    let (mut told, mut looked) = (Told::new(json), Instant::now());
+    while !stop.load(Ordering::Acquire) && node.fault().is_none() {
+        std::thread::sleep(LOOK);
+        if looked.elapsed() >= TROUBLE_LOOK {
+            looked = Instant::now();
+            told.tell(&node.troubles().join("; "));
+        }
     }
-    node.map_err(Failure::failed)
+}
+
+/// Starts the node, with its log cut back first where a leader said so; `None`: it was told to stop before it ran.
+fn start(config: &Config, cut_after: Option<u64>, stop: &AtomicBool) -> Result<Option<Node>, Failure> {
+    let mut starting = Starting::new(stop);
+    let node = Node::start_cut(config, cut_after, &mut |step| starting.watch(step));
+    starting.finish();
+    match node {
+        Ok(node) => Ok(Some(node)),
+        Err(StartError::Stopped) => Ok(None),
+        Err(StartError::Fault(fault)) => Err(Failure::failed(fault)),
+    }
+}
+
+fn tell_early_end(json: bool) {
+    if json {
+        println!("{}", json!({ "stopped": true, "ready": false }));
+    } else {
+        println!("stopped in order, before it ran; the next start goes on where this one ended");
+    }
 }
 
 /// Why it starts again: its log is to be cut back, or it needs a snapshot of another node.

@@ -1,4 +1,5 @@
-//! Keys and values as people write and read them.
+//! Keys, values and amounts as people write and read them.
+use gds_node::learning::transfer::Transfer;
 
 /// What a key or value on the command line means.
 ///
@@ -79,6 +80,40 @@ pub fn duration(ns: u64) -> String {
     }
 }
 
+/// Bytes with a unit a person reads at a glance.
+pub fn bytes(count: u64) -> String {
+    match count {
+        0..1_024 => format!("{count} B"),
+        1_024..1_048_576 => format!("{:.1} KiB", count as f64 / 1_024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+        _ => format!("{:.2} GiB", count as f64 / 1_073_741_824.0),
+    }
+}
+
+/// How far a snapshot is on its way.
+pub fn transfer(transfer: &Transfer) -> String {
+    let Transfer { sequence, chunks, there, before, bytes: gone, .. } = *transfer;
+    let mut text = format!("{there} of {chunks} chunks of the snapshot at message {}", grouped(sequence));
+    if before > 0 {
+        text += &format!(" ({before} were there before)");
+    }
+    if let Some(left_ns) = transfer.left_ns() {
+        let (gone, rate) = (bytes(gone), bytes(transfer.bytes_per_second()));
+        text += &format!(", {gone} at {rate}/s, {} to go", minutes(left_ns));
+    }
+    text
+}
+
+/// A time that may be long, in whole seconds.
+fn minutes(ns: u64) -> String {
+    let seconds = ns.div_ceil(1_000_000_000);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +134,24 @@ mod tests {
         assert_eq!(grouped(1_234_567), "1 234 567");
         assert_eq!(grouped(12), "12");
         assert_eq!(duration(1_500), "1.5 µs");
+        assert_eq!(
+            (bytes(1_023), bytes(1_536), bytes(3 << 29)),
+            ("1023 B".into(), "1.5 KiB".into(), "1.50 GiB".into())
+        );
+    }
+
+    #[test]
+    fn a_transfer_says_how_far_it_is_and_how_long_it_takes_still() {
+        let mut on_its_way =
+            Transfer { sequence: 81_200, chunks: 120, there: 7, before: 7, ..Transfer::default() };
+        let begun = "7 of 120 chunks of the snapshot at message 81 200 (7 were there before)";
+        assert_eq!(transfer(&on_its_way), begun);
+        on_its_way =
+            Transfer { there: 40, before: 0, bytes: 10 << 20, took_ns: 40_000_000_000, ..on_its_way };
+        assert_eq!(
+            transfer(&on_its_way),
+            "40 of 120 chunks of the snapshot at message 81 200, 10.0 MiB at 256.0 KiB/s, 1 min 20 s to go"
+        );
+        assert_eq!((minutes(1), minutes(7_260_000_000_000)), ("1 s".into(), "2 h 01 min".into()));
     }
 }

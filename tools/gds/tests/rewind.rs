@@ -8,6 +8,7 @@ use gds_client::{Listener, ListenerConfig, Network, Reader};
 use gds_core::port::DatagramPort;
 use gds_core::random::Random;
 use gds_node::config::Config;
+use gds_node::settings;
 use gds_wire::mold::{Packet, REQUEST_BYTES, Request};
 use gds_wire::query::Key;
 use gds_wire::session::Session;
@@ -334,13 +335,7 @@ fn receivers_ask_the_nearest_and_the_next_while_it_is_gone() {
 
 #[test]
 fn it_begins_with_the_first_message_that_anybody_has() {
-    let mut place = Place::new(&settings());
-    let more = "[snapshot]\nevery_messages = 2000\nsegment_bytes = 1048576\n".to_owned();
-    place.configure(&Settings { more, ..settings() });
-    let text = fs::read_to_string(place.node_file()).expect("written");
-    let text = text.replace("[journal]\n", "[journal]\nkeep_messages = 1000\n");
-    let text = text.replace("\"replica_rewinder\"]", "\"replica_rewinder\", \"snapshots\"]");
-    fs::write(place.node_file(), text).expect("the test's folder can be written");
+    let place = letting_go(false, 0);
     let node = Node::start(&place);
     let mut load = Load::open(&place, WRITERS, 1_000_000, 0);
     load.until("removed segments", &mut |load| {
@@ -374,6 +369,129 @@ fn it_begins_with_the_first_message_that_anybody_has() {
     let refused = rewinding.reader().get_all(&[key], 0, 0).expect_err("it has no records");
     assert!(refused.to_string().contains("ask a node"), "{refused}");
     rewinding.stop();
+    node.stop();
+}
+
+/// Where a node takes snapshots and lets go of old segments; of those that the rewinder of [`config_of`] lacks, if it waits for that one, when they have
+/// more than so many bytes.
+fn letting_go(waits: bool, hold_bytes: u64) -> Place {
+    let mut place = Place::new(&settings());
+    let more = "[snapshot]\nevery_messages = 2000\nsegment_bytes = 1048576\n".to_owned();
+    place.configure(&Settings { more, ..settings() });
+    let far = if waits { format!("\"{}\"", far_of(&place)) } else { String::new() };
+    let text = fs::read_to_string(place.node_file()).expect("written");
+    let text = text.replace("[network]\n", &format!("[network]\nrewinders = [{far}]\n"));
+    let journal = format!("[journal]\nkeep_messages = 1000\nrewinder_hold_bytes = {hold_bytes}\n");
+    let text = text.replace("[journal]\n", &journal);
+    fs::write(place.node_file(), text).expect("the test's folder can be written");
+    place
+}
+
+/// Where the rewinder of [`config_of`] will be asked.
+fn far_of(place: &Place) -> SocketAddrV4 {
+    let interface = settings::interface(place.config()).resolve().expect("the interface is there");
+    SocketAddrV4::new(interface.address, place.config().network.rewinder_port + 2)
+}
+
+/// Goes on with the load until the node has counted so much.
+fn until_counted(place: &Place, load: &mut Load, name: &str, at_least: u64) {
+    let mut looked = Instant::now();
+    load.until(name, &mut |_| {
+        looked.elapsed() > Duration::from_millis(100) && {
+            looked = Instant::now();
+            counter(&place.status(0), name) >= at_least
+        }
+    });
+}
+
+#[test]
+fn a_node_keeps_old_segments_until_the_rewinder_has_their_messages() {
+    let place = letting_go(true, 1 << 30);
+    let node = Node::start(&place);
+    let mut load = Load::open(&place, WRITERS, 1_000_000, 0);
+    load.until("a beginning", &mut |load| load.seen.len() > 200);
+    let (file, far) = (config_of(&place, 0), far_of(&place));
+    let rewinding = Rewinding::start(&file);
+    assert_eq!(rewinding.address("rewinder"), far);
+    load.until("more", &mut |load| load.seen.len() > 1_000);
+    rewinding.status(1_000);
+    // `kill -9`
+    drop(rewinding);
+
+    until_counted(&place, &mut load, "snapshots.segments_held", 3);
+    load.clients.iter_mut().for_each(|client| client.left = 0);
+    load.finish();
+    let last = place.settled().applied;
+    let trouble = node.wait_for("trouble")["trouble"].as_str().expect("text").to_owned();
+    assert!(trouble.contains(&format!("rewinder {far} does not answer")), "{trouble}");
+    let shown = place.gds(&["status", "--timeout", "10"]).succeeded();
+    assert!(shown.out.contains(&format!("! rewinder {far} does not answer")), "{}", shown.out);
+    let held = place.status(0);
+    let lacks = counter(&held, &format!("far_rewinder_{far}.lacks"));
+    assert!(lacks > 0 && counter(&held, "snapshots.held_bytes") >= 3 << 20, "{held:?}");
+    assert_eq!(counter(&held, "snapshots.segments_not_fetched"), 0);
+
+    let rewinding = Rewinding::start(&file);
+    let had = rewinding.number("journalled");
+    println!(
+        "{had} of {last} messages kept when it died; the node keeps those from {} on, and {} segments for it",
+        held.status.first_kept,
+        counter(&held, "snapshots.segments_held")
+    );
+    assert!(held.status.first_kept <= had + 1 && had < last, "it went though it was lacked");
+    rewinding.status(last);
+    let deadline = Instant::now() + PATIENCE;
+    let went = loop {
+        let status = place.status(0);
+        if counter(&status, "snapshots.segments_held") == 0
+            && counter(&status, "snapshots.segments_pruned") >= 3
+        {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "they do not go: {status:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(went.status.first_kept > had && went.status.first_kept > held.status.first_kept, "{went:?}");
+    assert_eq!(counter(&went, "snapshots.segments_not_fetched"), 0);
+    assert_eq!(counter(&went, &format!("far_rewinder_{far}.lacks")), 0);
+    assert_eq!(node.wait_for("trouble")["trouble"], "", "all is well again");
+    assert_eq!(rewinding.stop()["last"], last);
+    // It has what the node has let go.
+    let folder = format!("{}-far/rewinder", place.config().stream.directory.display());
+    for journal in ["bus", "acknowledgements"] {
+        let ran = gds().args(["journal", "verify", "--json"]).arg(format!("{folder}/{journal}")).output();
+        let verified = common::Ran::from(ran.expect("the binary runs")).succeeded().json();
+        assert_eq!(
+            (&verified["first"], &verified["last"]),
+            (&Value::from(1), &Value::from(last)),
+            "{verified}"
+        );
+    }
+    node.stop();
+}
+
+#[test]
+fn a_node_keeps_no_more_for_a_rewinder_that_stays_away_than_it_may() {
+    let most = 3 << 20;
+    let place = letting_go(true, most);
+    let node = Node::start(&place);
+    let mut load = Load::open(&place, WRITERS, 1_000_000, 0);
+    until_counted(&place, &mut load, "snapshots.segments_not_fetched", 1);
+    load.clients.iter_mut().for_each(|client| client.left = 0);
+    load.finish();
+    // It is said as soon as it is silent, and more urgently when its segments go.
+    loop {
+        let trouble = node.wait_for("trouble")["trouble"].as_str().expect("text").to_owned();
+        if trouble.contains("Some have gone without it already") {
+            break;
+        }
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while counter(&place.status(0), "snapshots.held_bytes") > most {
+        assert!(Instant::now() < deadline, "too much stays held: {:?}", place.status(0));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(place.status(0).status.first_kept > 1);
     node.stop();
 }
 

@@ -19,6 +19,7 @@
 mod images;
 mod journal;
 mod listener;
+mod pruner;
 mod publisher;
 mod query;
 mod replica_rewinder;
@@ -31,6 +32,7 @@ mod store;
 pub use images::ImagePort;
 pub use journal::JournalAgent;
 pub use listener::{ListenerAgent, ListenerBounds, ListenerCounters};
+pub use pruner::SegmentHold;
 pub use publisher::PublisherAgent;
 pub use query::QueryAgent;
 pub use replica_rewinder::ReplicaRewinderAgent;

@@ -1,9 +1,10 @@
 //! Takes snapshots of the store beside it, keeps the newest two, and lets go of what the journals need no more.
 use super::images::{ImageOrders, ImagePort, Made};
+use super::pruner::{Pruner, SegmentHold};
 use super::{Agent, Fault};
 use crate::counter_set;
 use crate::cursor::Progress;
-use crate::disk::{Disk, DiskError};
+use crate::disk::Disk;
 use crate::journal::JournalReader;
 use crate::snapshot::{GivenUp, Snapshot, SnapshotWriter, Survey, Writing};
 use crate::store::{ImageRoom, StoreImage};
@@ -68,6 +69,14 @@ counter_set! {
         not_removed,
         /// Journal segments removed because nobody needs their messages any more.
         segments_pruned,
+        /// Journal segments that no start needs, held because a rewinder (network.rewinders) lacks messages of them.
+        segments_held,
+        /// Their length, in bytes.
+        held_bytes,
+        /// Bytes of such segments that are held at most (journal.rewinder_hold_bytes).
+        held_bytes_max,
+        /// Of those removed, the ones that a rewinder lacked messages of: more bytes were held than may be, or a disk was full.
+        segments_not_fetched,
     }
 }
 
@@ -79,22 +88,6 @@ pub struct SnapshotDisks<D> {
     pub bus: D,
     /// The acknowledgements' journal's.
     pub acknowledgements: D,
-}
-
-/// A stream and its journal, as far as the agent is concerned.
-struct Journal<D> {
-    progress: Arc<Progress>,
-    reader: JournalReader,
-    disk: D,
-}
-
-impl<D: Disk> Journal<D> {
-    /// Removes the first segment if all its messages are below `sequence`. False when there is none such.
-    fn prune(&mut self, sequence: u64) -> Result<bool, DiskError> {
-        self.reader.refresh(&mut self.disk)?;
-        let Some(segment) = self.reader.first_segment_below(sequence) else { return Ok(false) };
-        self.disk.remove(segment).map(|()| true)
-    }
 }
 
 enum Phase {
@@ -111,7 +104,9 @@ pub struct SnapshotAgent<D> {
     room: ImageRoom,
     writer: SnapshotWriter,
     disk: D,
-    journals: [Journal<D>; 2],
+    /// How far the stream and its acknowledgements are.
+    progress: [Arc<Progress>; 2],
+    pruner: Pruner<D>,
     phase: Phase,
     /// Whole snapshots, the newest last.
     kept: VecDeque<Snapshot>,
@@ -119,8 +114,6 @@ pub struct SnapshotAgent<D> {
     strays: VecDeque<u64>,
     /// The next snapshot's first segment.
     next_segment: u64,
-    /// What the journals have below may go; 0: nothing. The message itself is kept: it is where a start goes on behind.
-    prune_below: u64,
     began_ns: u64,
     retry_at_ns: u64,
     counters: Arc<SnapshotCounters>,
@@ -140,11 +133,11 @@ impl<D: Disk> SnapshotAgent<D> {
         let (images, room, walk) = port.split();
         let [bus, acknowledgements] = streams;
         let writer = SnapshotWriter::new(bus.0, config.segment_bytes, walk);
-        let journal = |(session, progress): (Session, Arc<Progress>), disk| Journal {
-            progress,
-            reader: JournalReader::new(session),
-            disk,
-        };
+        let counters = Arc::<SnapshotCounters>::default();
+        let journals = [
+            (JournalReader::new(bus.0), disks.bus),
+            (JournalReader::new(acknowledgements.0), disks.acknowledgements),
+        ];
         let last = found.whole.last().map(|snapshot| snapshot.last_segment);
         let mut image = Box::<StoreImage>::default();
         image.clear(room);
@@ -155,18 +148,24 @@ impl<D: Disk> SnapshotAgent<D> {
             room,
             writer,
             disk: disks.snapshots,
-            journals: [journal(bus, disks.bus), journal(acknowledgements, disks.acknowledgements)],
+            progress: [bus.1, acknowledgements.1],
+            pruner: Pruner::new(journals, counters.clone()),
             phase: Phase::Waiting(image),
             next_segment: last.max(found.strays.last().copied()).map_or(1, |last| last + 1),
             kept: found.whole.into(),
             strays: found.strays.into(),
-            prune_below: 0,
             began_ns: 0,
             retry_at_ns: 0,
-            counters: Arc::default(),
+            counters,
         };
         agent.keep_newest();
         agent
+    }
+
+    /// Holds journal segments that others need, too.
+    pub fn holding(mut self, hold: SegmentHold) -> Self {
+        self.pruner.hold(hold);
+        self
     }
 
     /// What it counts.
@@ -175,7 +174,7 @@ impl<D: Disk> SnapshotAgent<D> {
     }
 
     fn applied(&self) -> u64 {
-        self.journals[0].progress.applied.get()
+        self.progress[0].applied.get()
     }
 
     /// Whether a snapshot is to be begun now.
@@ -211,7 +210,7 @@ impl<D: Disk> SnapshotAgent<D> {
     fn write(&mut self, now: Time) -> usize {
         let sequence = self.counters.taking.get();
         // What a start goes on with from the snapshot must be there after it, whatever happens to the snapshot's node meanwhile.
-        let journalled = self.journals.iter().all(|journal| journal.progress.durable.get() >= sequence);
+        let journalled = self.progress.iter().all(|progress| progress.durable.get() >= sequence);
         match self.writer.duty(&mut self.disk, journalled) {
             Writing::Going(done) => {
                 self.counters.left_bytes.set(self.writer.left_bytes());
@@ -264,32 +263,19 @@ impl<D: Disk> SnapshotAgent<D> {
         }
         self.counters.newest.set(self.kept.back().map_or(0, |snapshot| snapshot.sequence));
         if let (Some(keep), true) = (self.config.keep_messages, self.kept.len() >= KEPT) {
-            self.prune_below = self.kept[0].sequence.min(self.applied().saturating_sub(keep));
+            self.pruner.may_go(self.kept[0].sequence.min(self.applied().saturating_sub(keep)));
         }
     }
 
     /// Removes one segment that nobody needs, if there is one. What cannot be removed stays: the node goes on without it.
-    fn clear_away(&mut self) -> bool {
-        if let Some(segment) = self.strays.pop_front() {
-            if self.disk.remove(segment).is_err() {
-                self.counters.not_removed.increment();
-            }
-            return true;
+    fn clear_away(&mut self, now: Time) -> bool {
+        let Some(segment) = self.strays.pop_front() else {
+            let is_full = self.progress.iter().any(|progress| progress.full.get() > 0);
+            return self.pruner.duty(now, is_full);
+        };
+        if self.disk.remove(segment).is_err() {
+            self.counters.not_removed.increment();
         }
-        if self.prune_below == 0 {
-            return false;
-        }
-        for journal in &mut self.journals {
-            match journal.prune(self.prune_below) {
-                Ok(true) => {
-                    self.counters.segments_pruned.increment();
-                    return true;
-                }
-                Ok(false) => {}
-                Err(_) => self.counters.not_removed.increment(),
-            }
-        }
-        self.prune_below = 0;
         true
     }
 }
@@ -306,7 +292,7 @@ impl<D: Disk> Agent for SnapshotAgent<D> {
             }
             Phase::Waiting(_) => {}
         }
-        if self.clear_away() {
+        if self.clear_away(now) {
             return Ok(1);
         }
         if !self.is_due(now) {

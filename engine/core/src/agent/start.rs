@@ -56,6 +56,7 @@ use gds_wire::session::Session;
 use member::{begin_life, cut_back, loss_of_life, read_tail};
 use old_ring::{OldRing, name_of};
 use restored::{Base, base};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// What a start needs to know.
@@ -135,8 +136,8 @@ pub trait Surroundings {
     /// The time now; called again and again while the start waits.
     fn now(&mut self) -> Time;
 
-    /// So many of so many messages have been replayed.
-    fn replayed(&mut self, applied: u64, of: u64);
+    /// So many of so many messages have been replayed. On a break the start is a fault, and the journals are closed in order first.
+    fn replayed(&mut self, applied: u64, of: u64) -> ControlFlow<()>;
 }
 
 /// What a start found, for people.
@@ -247,7 +248,12 @@ pub fn start<S: Surroundings>(
 
     let mut store = open_store(store, history, &bus, &acknowledgements);
     let began_ns = around.now().monotonic_ns;
-    replay(&mut store, &mut acknowledgement_journal, bus.progress.committed.get(), around)?;
+    let committed = bus.progress.committed.get();
+    if replay(&mut store, &mut acknowledgement_journal, committed, around)?.is_break() {
+        journal.close(around.now())?;
+        acknowledgement_journal.close(around.now())?;
+        return Err(Fault("the start was told to stop".into()));
+    }
     let replay_ns = around.now().monotonic_ns - began_ns;
     let tail = read_tail(&bus, &store, &mut around.disk(JournalName::Bus).map_err(Fault::from)?)?;
 
@@ -324,19 +330,19 @@ fn find_log<S: Surroundings>(
     }
     let known_last = old_ring.known_last();
     let recovered = recover(&mut disk, config.stream, known_last, &mut |group| declarations.of_group(group))
-        .map_err(|error| without_journal(error, known_last, ring_name))?;
+        .map_err(|error| without_journal(error, &mut disk, ring_name))?;
     let session = name_of(config, &recovered, &old_ring)?;
     Ok(Log { old_ring, disk, recovered, session })
 }
 
 /// A fault of recovery. Where there is no journal at all, its directory was taken away and the ring was not.
-fn without_journal(error: JournalError, known_last: u64, ring_name: &str) -> Fault {
+fn without_journal(error: JournalError, disk: &mut dyn Disk, ring_name: &str) -> Fault {
     match &error {
-        JournalError::Damage(damage) if damage.sequence == 1 && damage.durable == known_last => {
+        JournalError::Damage(damage) if disk.segments().is_ok_and(|segments| segments.is_empty()) => {
             Fault(format!(
-                "{ring_name} is the ring of a stream whose journal has everything up to message {known_last}, and there is no journal in {}: \
-             restore it; or if it was removed on purpose, remove the ring, too",
-                damage.file
+                "{ring_name} is the ring of a stream whose journal has everything up to message {}, and there is no journal: restore {}; or \
+                 if it was removed on purpose, remove the ring, too",
+                damage.durable, damage.file
             ))
         }
         _ => Fault::from(error),
@@ -450,14 +456,16 @@ fn replay<S: Surroundings>(
     acknowledgement_journal: &mut JournalAgent<S::Disk>,
     last: u64,
     around: &mut S,
-) -> Result<(), Fault> {
+) -> Result<ControlFlow<()>, Fault> {
     while store.store().applied() < last {
         let now = around.now();
         store.duty(now)?;
         acknowledgement_journal.duty(now)?;
-        around.replayed(store.store().applied(), last);
+        if around.replayed(store.store().applied(), last).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
 fn declare<S: Surroundings>(

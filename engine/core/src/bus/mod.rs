@@ -15,10 +15,12 @@
 //! | [`stream_reader`] | reads a stream from ring, then journal |
 //! | [`publisher`] | sends a stream downstream |
 //! | [`rewinder`] | answers request packets |
+//! | [`far_rewinders`] | asks rewinders elsewhere what they keep |
 //! | [`receiver`] | receives a stream, filling gaps |
 //! | [`submitter`] | submits a client's blocks until they are acknowledged |
 pub mod admission;
 pub(crate) mod burst;
+pub mod far_rewinders;
 mod held;
 pub mod ingress;
 mod missing;
@@ -37,6 +39,7 @@ pub mod submitter;
 pub(crate) mod tests;
 
 pub use admission::{AdmissionRule, GapPolicy, Rerequest, StartAt};
+pub use far_rewinders::{FarRewinderCounters, FarRewinders};
 pub use ingress::{Hold, Ingress, IngressConfig, IngressCounters, IngressSink, Standing};
 pub use nearest::AskedCounters;
 pub use publisher::{Publisher, PublisherConfig, PublisherCounters, PublisherError};

@@ -63,7 +63,7 @@ mod tests;
 pub use config::{Durability, JournalConfig, JournalCounters, JournalFault};
 pub use cut::cut;
 pub use group::{GROUP_BYTES_MAX, Group, MESSAGE_BYTES_MAX, Message, Messages};
-pub use reader::{JournalRead, JournalReader};
+pub use reader::{JournalRead, JournalReader, OldSegments};
 pub use recovery::{Recovered, recover};
 pub use single::begin_with;
 pub use walk::{JournalDamage, JournalError, Position, TornTail, Walk, walk};

@@ -30,6 +30,21 @@ pub enum JournalRead {
     },
 }
 
+/// The oldest segments of a journal: at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OldSegments {
+    /// Number of the first of them.
+    pub first: u64,
+    /// The last message in it.
+    pub first_ends_with: u64,
+    /// The last message in the last of them.
+    pub end_with: u64,
+    /// How many they are.
+    pub count: u64,
+    /// Their length together.
+    pub bytes: u64,
+}
+
 #[derive(Clone, Copy)]
 struct Segment {
     number: u64,
@@ -90,12 +105,19 @@ impl JournalReader {
         self.segments.first().map(|segment| segment.first)
     }
 
-    /// The first segment, if another follows it and all its messages are below `sequence`. As of the last refresh or read.
-    pub fn first_segment_below(&self, sequence: u64) -> Option<u64> {
-        match &self.segments[..] {
-            [first, second, ..] if second.first <= sequence => Some(first.number),
-            _ => None,
-        }
+    /// The oldest segments, as many as hold only messages below `sequence` and have another behind them; `None`: there is none such. As of the
+    /// last refresh or read.
+    pub fn segments_below(&self, sequence: u64) -> Option<OldSegments> {
+        // A segment ends where the next one begins.
+        let begin_below = self.segments.partition_point(|segment| segment.first <= sequence);
+        let count = begin_below.checked_sub(1).filter(|count| *count > 0)?;
+        Some(OldSegments {
+            first: self.segments[0].number,
+            first_ends_with: self.segments[1].first - 1,
+            end_with: self.segments[count].first - 1,
+            count: count as u64,
+            bytes: self.segments[..count].iter().map(|segment| segment.bytes).sum(),
+        })
     }
 
     /// Looks which segments there are. Reads do so themselves when they need to.

@@ -4,7 +4,9 @@ use super::chunk::{CHUNK_BYTES, Chunk, ChunkBuffer, ChunkError, ChunkKind, Frame
 use super::entries::{ClientEntry, End, EndedEntry, Head, SchemaEntry, TableEntry, declared, split_version};
 use crate::bus::sessions::SessionImage;
 use crate::disk::{BLOCK_BYTES, Block, Disk, DiskError};
-use crate::store::{Declared, RestoreError, Restoring, Store, StoreConfig, StoreImage, StoreMemory};
+use crate::store::{
+    Declared, Recount, RestoreError, Restoring, Store, StoreConfig, StoreImage, StoreMemory, VersionEntry,
+};
 use gds_wire::session::Session;
 use std::fmt;
 use std::sync::Arc;
@@ -203,6 +205,12 @@ impl<'d> OpenSnapshot<'d> {
             Err(problem) => Err(reader.error(problem)),
         }
     }
+
+    /// Reads all of it, and says whether it is what it should be, its digest included; makes no store, and needs no memory for one.
+    pub fn verify(self) -> Result<(), SnapshotError> {
+        let Self { mut reader, image, digest } = self;
+        reader.verify(image, digest).map_err(|problem| reader.error(problem))
+    }
 }
 
 /// Reads chunk after chunk.
@@ -321,37 +329,52 @@ impl<'d> ChunkReader<'d> {
         digest: u128,
     ) -> Result<Store, SnapshotProblem> {
         let mut restoring = Restoring::begin(config, memory, image).map_err(SnapshotProblem::Restore)?;
+        self.versions(digest, &mut |entry| restoring.push(entry))?;
+        let mut store = restoring.finish().map_err(SnapshotProblem::Restore)?;
+        let restored = store.digest();
+        same(restored, digest).map(|()| store)
+    }
+
+    /// Whether a store can come of it, as far as can be told without one.
+    fn verify(&mut self, image: StoreImage, digest: u128) -> Result<(), SnapshotProblem> {
+        let mut recount = Recount::begin(image).map_err(SnapshotProblem::Restore)?;
+        self.versions(digest, &mut |entry| recount.push(entry))?;
+        same(recount.finish().map_err(SnapshotProblem::Restore)?, digest)
+    }
+
+    /// All record versions, and the end mark.
+    fn versions(&mut self, digest: u128, push: &mut Push<'_>) -> Result<(), SnapshotProblem> {
         let mut versions = 0;
         loop {
             let chunk = self.chunk()?;
             match chunk.kind {
-                ChunkKind::Versions => versions += push_versions(&chunk, &mut restoring)?,
+                ChunkKind::Versions => versions += push_versions(&chunk, push)?,
                 ChunkKind::End => {
                     let end = End::read_from_bytes(chunk.body).map_err(|_| SnapshotProblem::Entries)?;
                     if chunk.entries != 1 || end.versions.get() != versions || end.digest.get() != digest {
                         return Err(SnapshotProblem::Entries);
                     }
-                    break;
+                    return Ok(());
                 }
                 _ => return Err(SnapshotProblem::Entries),
             }
             self.go_on()?;
         }
-        let mut store = restoring.finish().map_err(SnapshotProblem::Restore)?;
-        let restored = store.digest();
-        if restored == digest {
-            Ok(store)
-        } else {
-            Err(SnapshotProblem::Digest { restored, expected: digest })
-        }
     }
 }
 
-fn push_versions(chunk: &Chunk<'_>, restoring: &mut Restoring) -> Result<u64, SnapshotProblem> {
+/// Takes a record version.
+type Push<'a> = dyn FnMut(&VersionEntry<'_>) -> Result<(), RestoreError> + 'a;
+
+fn same(restored: u128, expected: u128) -> Result<(), SnapshotProblem> {
+    if restored == expected { Ok(()) } else { Err(SnapshotProblem::Digest { restored, expected }) }
+}
+
+fn push_versions(chunk: &Chunk<'_>, push: &mut Push<'_>) -> Result<u64, SnapshotProblem> {
     let (mut rest, mut count) = (chunk.body, 0);
     while !rest.is_empty() {
         let (entry, behind) = split_version(rest).ok_or(SnapshotProblem::Entries)?;
-        restoring.push(&entry).map_err(SnapshotProblem::Restore)?;
+        push(&entry).map_err(SnapshotProblem::Restore)?;
         rest = behind;
         count += 1;
     }

@@ -1,7 +1,8 @@
 //! Snapshots on their way to another node: chunks as they lie on one disk, put on another one as they come.
 //!
 //! Chunks say where they belong and what came before them, so the receiver takes nothing that it has not checked, a chunk of another snapshot least of
-//! all. They keep the numbers of their segments: a snapshot lies in the learner's folder as it lay in the giver's.
+//! all. They keep the numbers of their segments: a snapshot lies in the learner's folder as it lay in the giver's. What has come so far is told from the
+//! disk alone, so that another process goes on behind it.
 use super::Snapshot;
 use super::chunk::{CHUNK_BYTES, Chunk, ChunkBuffer, ChunkError, ChunkKind, Frame};
 use super::reader::Places;
@@ -76,6 +77,37 @@ impl Arrival {
         Self { stream, sequence, chunks, segment_bytes, frame: None, made: None }
     }
 
+    /// The same, of one of which a process that has ended took a part, or nothing, on this disk: goes on behind the last chunk that is there, whole and
+    /// in its place. From the return on these would survive a power cut.
+    pub fn resume(self, disk: &mut dyn Disk) -> Result<Self, DiskError> {
+        let mut arrival = self;
+        let segments = disk.segments()?;
+        let Some(&first) = segments.first() else { return Ok(arrival) };
+        let places = Places::new(first, arrival.segment_bytes);
+        let mut bytes = vec![0; CHUNK_BYTES];
+        let mut last = None;
+        while !arrival.is_whole() {
+            let (segment, offset) = places.at(arrival.next());
+            if !segments.contains(&segment) || disk.length(segment)? != arrival.segment_bytes {
+                break;
+            }
+            let read = disk.read(segment, offset, &mut bytes)?;
+            let length = Chunk::parse(&bytes[..read]).map_or(0, |chunk| chunk.length());
+            let Ok((frame, chunk)) = arrival.check(&bytes[..length]) else { break };
+            if frame.segment != first {
+                break;
+            }
+            arrival.frame = Some(frame.next(chunk.checksum));
+            last = Some(segment);
+        }
+        arrival.made = segments.last().copied();
+        if let Some(segment) = last {
+            // Those before it were on the disk for good when it began.
+            finish(disk, DiskWrite { segment, offset: 0, blocks: Vec::new(), count: 0, sync: true })?;
+        }
+        Ok(arrival)
+    }
+
     /// The message of the snapshot.
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -96,6 +128,15 @@ impl Arrival {
     /// # Errors
     /// When these bytes are not that chunk, and nothing is changed then; or when they cannot be written.
     pub fn take(&mut self, disk: &mut dyn Disk, bytes: &[u8]) -> Result<(), TransferError> {
+        let (frame, chunk) = self.check(bytes)?;
+        let last = frame.number + 1 == self.chunks;
+        self.write(disk, &frame, bytes, last).map_err(TransferError::Disk)?;
+        self.frame = Some(frame.next(chunk.checksum));
+        Ok(())
+    }
+
+    /// These bytes as the next chunk, which they must be, and where it belongs.
+    fn check<'b>(&self, bytes: &'b [u8]) -> Result<(Frame, Chunk<'b>), TransferError> {
         let number = self.next();
         let chunk = Chunk::parse(bytes).map_err(|error| TransferError::Chunk(number, error))?;
         let segment = self.frame.map_or(chunk.frame.segment, |frame| frame.segment);
@@ -109,9 +150,7 @@ impl Arrival {
         if number >= self.chunks || last != (chunk.kind == ChunkKind::End) {
             return Err(TransferError::End(number));
         }
-        self.write(disk, &frame, bytes, last).map_err(TransferError::Disk)?;
-        self.frame = Some(frame.next(chunk.checksum));
-        Ok(())
+        Ok((frame, chunk))
     }
 
     fn write(
@@ -123,17 +162,22 @@ impl Arrival {
     ) -> Result<(), DiskError> {
         let places = Places::new(frame.segment, self.segment_bytes);
         let (segment, offset) = places.at(frame.number);
-        if self.made != Some(segment) {
+        if self.made < Some(segment) {
             disk.create(segment, self.segment_bytes)?;
             self.made = Some(segment);
         }
         let mut blocks = ChunkBuffer::blocks();
         blocks.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
         let sync = last || offset + 2 * CHUNK_BYTES as u64 > self.segment_bytes;
-        disk.submit(DiskWrite { segment, offset, blocks, count: bytes.len().div_ceil(BLOCK_BYTES), sync });
-        match disk.wait() {
-            Some((_, result)) => result,
-            None => Err(DiskError::Failed("the disk lost track of a write".into())),
-        }
+        finish(disk, DiskWrite { segment, offset, blocks, count: bytes.len().div_ceil(BLOCK_BYTES), sync })
+    }
+}
+
+/// Writes, and waits for the disk.
+fn finish(disk: &mut dyn Disk, write: DiskWrite) -> Result<(), DiskError> {
+    disk.submit(write);
+    match disk.wait() {
+        Some((_, result)) => result,
+        None => Err(DiskError::Failed("the disk lost track of a write".into())),
     }
 }

@@ -71,7 +71,7 @@ pub use counters::StoreCounters;
 pub use declared::Declared;
 pub use image::{EndedGeneration, ImageRoom, StoreImage, TableImage};
 pub use reader::{ReadBuffer, ReadError, Reading, StoreReader};
-pub use restore::{RestoreError, Restoring};
+pub use restore::{Recount, RestoreError, Restoring};
 pub use status::StoreStatus;
 pub use tables::RETIRING_MAX;
 pub use tally::Tally;

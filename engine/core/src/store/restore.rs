@@ -189,6 +189,39 @@ impl Restoring {
     }
 }
 
+/// Counts the versions of an image, and makes no store of them: whether they are all that the image says, digests included.
+pub struct Recount {
+    image: StoreImage,
+    census: Census,
+    versions: u64,
+}
+
+impl Recount {
+    /// Nothing is counted yet.
+    pub fn begin(image: StoreImage) -> Result<Self, RestoreError> {
+        check_tables(&image)?;
+        let mut census = Census::new();
+        census.begin(&image);
+        Ok(Self { image, census, versions: 0 })
+    }
+
+    /// Counts the next version.
+    pub fn push(&mut self, entry: &VersionEntry<'_>) -> Result<(), RestoreError> {
+        let of = self.census.generation(&self.image, entry.table, entry.generation);
+        let generation = of.filter(|generation| *generation != Generation::Dead);
+        let generation = generation.ok_or(RestoreError::Version { after: self.versions })?;
+        self.census.count(generation, entry);
+        self.versions += 1;
+        Ok(())
+    }
+
+    /// All versions have come: the digest of the store that they make.
+    pub fn finish(self) -> Result<u128, RestoreError> {
+        self.census.check(&self.image).map_err(|miscount| RestoreError::Count(Box::new(miscount)))?;
+        Ok(self.image.digest())
+    }
+}
+
 /// What can be said without the versions.
 fn check_tables(image: &StoreImage) -> Result<(), RestoreError> {
     let limits = image.declared().largest_limits().ok_or(RestoreError::Tables)?;

@@ -2,16 +2,19 @@
 //!
 //! Every peer is asked what it has. If a snapshot is to be taken ([`choose`]), it is fetched chunk by chunk: over a new connection from the first chunk on that
 //! is not there, where one breaks; from whoever offers one then, where the giver has it no more. A start that gets none goes on with what it has, and says
-//! so: where that does not do, it is sent here again once it runs ([`giver`](super::giver)).
-use super::arrival::{Arriving, Landing};
+//! so: where that does not do, it is sent here again once it runs ([`giver`](super::giver)). One that ends before all has come leaves it for the next, which
+//! goes on with it if its giver has the snapshot still, a newer one or not.
+use super::arrival::{self, Arriving, Landing, Parcel};
 use super::link::Link;
+use super::transfer::Transfer;
 use crate::config::Config;
 use crate::settings;
+use crate::step::{Step, Watcher, unwatched};
 use gds_core::agent::Fault;
 use gds_core::replication::NodeId;
 use gds_core::replication::learner::{Stock, choose};
 use gds_wire::session::Session;
-use gds_wire::snapshot::{Frame, Offer, SnapshotRefusal};
+use gds_wire::snapshot::{Frame, SnapshotRefusal};
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -26,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 20;
 /// Between two attempts.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How often whoever waits between two looks whether to go on.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A node that may need a snapshot.
 pub struct Learner<'a> {
@@ -41,25 +46,11 @@ pub struct Learner<'a> {
     pub committed: u64,
 }
 
-/// What a peer offers.
+/// What a peer has.
 struct Offered {
-    peer: NodeId,
     address: SocketAddrV4,
     first_kept: u64,
-    chunks: u32,
-    landing: Landing,
-}
-
-impl Offered {
-    fn of(peer: NodeId, address: SocketAddrV4, offer: &Offer<'_>) -> Self {
-        let landing = Landing {
-            sequence: offer.sequence,
-            epoch: offer.epoch,
-            message: offer.message.to_vec(),
-            acknowledgement: offer.acknowledgement.to_vec(),
-        };
-        Self { peer, address, first_kept: offer.first_kept, chunks: offer.chunks, landing }
-    }
+    parcel: Parcel,
 }
 
 /// A snapshot that was taken.
@@ -69,9 +60,11 @@ pub struct Fetched {
     pub from: NodeId,
     /// Its message.
     pub sequence: u64,
-    /// Its chunks, and their bytes.
+    /// Its chunks.
     pub chunks: u32,
-    /// Bytes that came, those that came twice included.
+    /// Of these, those that an earlier start had taken.
+    pub before: u32,
+    /// Bytes that came.
     pub bytes: u64,
     /// How long it took.
     pub took: Duration,
@@ -79,13 +72,12 @@ pub struct Fetched {
 
 impl fmt::Display for Fetched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { from, sequence, chunks, bytes, took } = self;
-        write!(
-            f,
-            "began with the snapshot at message {sequence} of node {from}: {chunks} chunks, {} KiB, {} ms",
-            bytes.div_ceil(1024),
-            took.as_millis()
-        )
+        let Self { from, sequence, chunks, before, bytes, took } = self;
+        write!(f, "began with the snapshot at message {sequence} of node {from}: {chunks} chunks, ")?;
+        if *before > 0 {
+            write!(f, "{before} of them from an earlier start, ")?;
+        }
+        write!(f, "{} KiB, {} ms", bytes.div_ceil(1024), took.as_millis())
     }
 }
 
@@ -96,6 +88,17 @@ enum Trouble {
     Refused(SnapshotRefusal),
     /// What came is not what was offered, or cannot be kept.
     Useless(Fault),
+    /// What came is what was offered, and no store with its digest.
+    Wrong(Fault),
+    /// The start is to end.
+    Stopped,
+}
+
+impl Trouble {
+    /// Whether the same snapshot may come later.
+    fn passes(&self) -> bool {
+        matches!(self, Self::Link(_) | Self::Refused(SnapshotRefusal::Busy) | Self::Stopped)
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -103,112 +106,199 @@ impl fmt::Display for Trouble {
         match self {
             Self::Link(error) => error.fmt(f),
             Self::Refused(reason) => reason.fmt(f),
-            Self::Useless(fault) => fault.fmt(f),
+            Self::Useless(fault) | Self::Wrong(fault) => fault.fmt(f),
+            Self::Stopped => f.write_str("the start was told to stop"),
         }
     }
+}
+
+/// Says that it waits, for a while; whether it is to go on.
+fn pause(watcher: &mut Watcher<'_>) -> bool {
+    let until = Instant::now() + AGAIN;
+    while Instant::now() < until {
+        if watcher(Step::Wait).is_break() {
+            return false;
+        }
+        thread::sleep(LOOK);
+    }
+    true
 }
 
 impl Learner<'_> {
     /// Whether the leader's journal, as it says itself, begins too late for this node, and it has a snapshot.
     pub fn is_left_behind(&self) -> bool {
-        self.chosen(u64::MAX, |peer| Some(peer) == self.leader).is_some()
+        let offers = self.offers(|peer| Some(peer) == self.leader, &mut unwatched);
+        self.chosen(&offers, u64::MAX).is_some()
     }
 
     /// Takes a snapshot if one is to be taken: it has arrived then, and is to be [settled](super::arrival::settle). `Ok(None)`: there is none to be taken.
     ///
     /// # Errors
-    /// In words, why none came though one was to be taken.
-    pub fn fetch(&self) -> Result<Option<Fetched>, String> {
-        let began = Instant::now();
-        let mut bytes = 0;
+    /// In words, why none came though one was to be taken. What has come of one is kept, for the next start to go on with.
+    pub fn fetch(&self, watcher: &mut Watcher<'_>) -> Result<Option<Fetched>, String> {
         let mut last = String::new();
+        let mut wrong: Vec<Parcel> = Vec::new();
         for _ in 0..ATTEMPTS {
-            let Some(offered) = self.chosen(self.config.cluster.snapshot_behind_messages, |_| true) else {
+            let mut offers = self.offers(|_| true, watcher);
+            offers.retain(|offered| !wrong.contains(&offered.parcel));
+            let chosen = self.chosen(&offers, self.config.cluster.snapshot_behind_messages);
+            let Some((giver, parcel)) = chosen.map(|chosen| self.begun(&offers).unwrap_or(chosen)) else {
                 return if last.is_empty() { Ok(None) } else { Err(last) };
             };
-            match self.take(&offered, &mut bytes) {
-                Ok(()) => {
-                    let Offered { peer, chunks, landing, .. } = offered;
-                    let (from, sequence, took) = (peer, landing.sequence, began.elapsed());
-                    return Ok(Some(Fetched { from, sequence, chunks, bytes, took }));
+            match self.take(giver.address, &parcel, watcher) {
+                Ok(Transfer { sequence, chunks, before, bytes, took_ns, .. }) => {
+                    let (from, took) = (parcel.from, Duration::from_nanos(took_ns));
+                    return Ok(Some(Fetched { from, sequence, chunks, before, bytes, took }));
                 }
-                Err(why) => last = format!("the snapshot of node {} did not come: {why}", offered.peer),
+                Err(why) => {
+                    last = format!("the snapshot of node {} did not come: {why}", parcel.from);
+                    wrong.extend(matches!(why, Trouble::Wrong(_)).then_some(parcel));
+                }
             }
-            thread::sleep(AGAIN);
+            if !pause(watcher) {
+                break;
+            }
         }
         Err(last)
     }
 
-    /// Whose snapshot is to be taken, of those peers.
-    fn chosen(&self, behind_messages: u64, of: impl Fn(NodeId) -> bool) -> Option<Offered> {
-        let offers: Vec<Offered> = settings::peers(self.config)
-            .into_iter()
-            .filter(|(peer, _)| of(*peer))
+    /// What the peers say that answer.
+    fn offers(&self, of: impl Fn(NodeId) -> bool, watcher: &mut Watcher<'_>) -> Vec<Offered> {
+        let peers = settings::peers(self.config).into_iter().filter(|(peer, _)| of(*peer));
+        peers
             .filter_map(|(peer, address)| {
                 let address = SocketAddrV4::new(address, self.config.cluster.history_port);
-                self.ask(peer, address).ok().flatten()
+                let goes_on = watcher(Step::Wait).is_continue();
+                goes_on.then(|| self.ask(peer, address, watcher).ok().flatten()).flatten()
             })
-            .collect();
-        let stocks: Vec<Stock> = offers
-            .iter()
-            .map(|offered| Stock {
-                node: offered.peer,
-                first_kept: offered.first_kept,
-                snapshot: offered.landing.sequence,
-            })
-            .collect();
-        let chosen = choose(&stocks, self.committed, self.leader, behind_messages)?;
-        offers.into_iter().find(|offered| offered.peer == chosen)
+            .collect()
     }
 
-    fn ask(&self, peer: NodeId, address: SocketAddrV4) -> io::Result<Option<Offered>> {
+    fn ask(
+        &self,
+        peer: NodeId,
+        address: SocketAddrV4,
+        watcher: &mut Watcher<'_>,
+    ) -> io::Result<Option<Offered>> {
         let mut link = Link::open(self.own, address, self.stream, ANSWER)?;
         link.say(&Frame::Question)?;
-        Ok(match link.hear()? {
+        Ok(match link.hear_while(&mut || watcher(Step::Wait).is_continue())? {
             (stream, Frame::Offer(offer)) if stream == self.stream => {
-                Some(Offered::of(peer, address, &offer))
+                let (first_kept, parcel) = (offer.first_kept, Parcel::of(peer, &offer));
+                Some(Offered { address, first_kept, parcel })
             }
             _ => None,
         })
     }
 
+    /// Whose snapshot is to be taken, if any is.
+    fn chosen<'o>(&self, offers: &'o [Offered], behind_messages: u64) -> Option<(&'o Offered, Parcel)> {
+        let stock = |offered: &Offered| Stock {
+            node: offered.parcel.from,
+            first_kept: offered.first_kept,
+            snapshot: offered.parcel.landing.sequence,
+        };
+        let stocks: Vec<Stock> = offers.iter().map(stock).collect();
+        let chosen = choose(&stocks, self.committed, self.leader, behind_messages)?;
+        let giver = offers.iter().find(|offered| offered.parcel.from == chosen)?;
+        Some((giver, giver.parcel.clone()))
+    }
+
+    /// The snapshot of which an earlier attempt has taken a part, if its giver answers, and the leader's journal goes back to it: the giver keeps it for a
+    /// while, though it offers a newer one by now.
+    fn begun<'o>(&self, offers: &'o [Offered]) -> Option<(&'o Offered, Parcel)> {
+        let parcel = arrival::begun(self.config, self.stream)?;
+        let sequence = parcel.landing.sequence;
+        let of = |node: NodeId| offers.iter().find(|offered| offered.parcel.from == node);
+        let leader = self.leader.and_then(of);
+        let is_enough = sequence > self.committed && leader.is_none_or(|has| has.first_kept <= sequence);
+        of(parcel.from).filter(|_| is_enough).map(|giver| (giver, parcel))
+    }
+
     /// Takes all of it, over as many connections as that needs.
-    fn take(&self, offered: &Offered, bytes: &mut u64) -> Result<(), Trouble> {
-        let Landing { sequence, .. } = offered.landing;
-        let mut arriving =
-            Arriving::begin(self.config, self.stream, sequence, offered.chunks).map_err(Trouble::Useless)?;
+    fn take(
+        &self,
+        address: SocketAddrV4,
+        parcel: &Parcel,
+        watcher: &mut Watcher<'_>,
+    ) -> Result<Transfer, Trouble> {
+        let mut arriving = Arriving::begin(self.config, self.stream, parcel).map_err(Trouble::Useless)?;
+        let before = arriving.arrival.next();
+        let Parcel { from, chunks, landing: Landing { sequence, .. }, .. } = *parcel;
+        let mut coming = Coming {
+            from,
+            began: Instant::now(),
+            transfer: Transfer { sequence, chunks, there: before, before, ..Transfer::default() },
+            watcher,
+        };
         let mut attempts = 0;
         loop {
             let before = arriving.arrival.next();
-            let Err(trouble) = self.go_on(offered, &mut arriving, bytes) else { break };
+            let Err(trouble) = self.go_on(address, &mut arriving, &mut coming) else { break };
             attempts = if arriving.arrival.next() > before { 0 } else { attempts + 1 };
-            let passes = matches!(trouble, Trouble::Link(_) | Trouble::Refused(SnapshotRefusal::Busy));
-            if !passes || attempts >= ATTEMPTS {
+            if !trouble.passes() {
+                arrival::discard(self.config).map_err(Trouble::Useless)?;
                 return Err(trouble);
             }
-            thread::sleep(AGAIN);
+            if attempts >= ATTEMPTS {
+                return Err(trouble);
+            }
+            if !pause(coming.watcher) {
+                return Err(Trouble::Stopped);
+            }
         }
-        arriving.land(&offered.landing).map_err(Trouble::Useless)
+        if let Err(fault) = arriving.verify() {
+            arrival::discard(self.config).map_err(Trouble::Useless)?;
+            return Err(Trouble::Wrong(fault));
+        }
+        arriving.land(&parcel.landing).map_err(Trouble::Useless)?;
+        Ok(coming.transfer)
     }
 
     /// Takes what is missing, over one connection.
-    fn go_on(&self, offered: &Offered, arriving: &mut Arriving<'_>, bytes: &mut u64) -> Result<(), Trouble> {
+    fn go_on(
+        &self,
+        address: SocketAddrV4,
+        arriving: &mut Arriving<'_>,
+        coming: &mut Coming<'_, '_>,
+    ) -> Result<(), Trouble> {
         if arriving.arrival.is_whole() {
             return Ok(());
         }
-        let mut link = Link::open(self.own, offered.address, self.stream, PATIENCE).map_err(Trouble::Link)?;
-        let get = Frame::Get { sequence: offered.landing.sequence, chunk: arriving.arrival.next() };
+        let mut link = Link::open(self.own, address, self.stream, PATIENCE).map_err(Trouble::Link)?;
+        let get = Frame::Get { sequence: arriving.arrival.sequence(), chunk: arriving.arrival.next() };
         link.say(&get).map_err(Trouble::Link)?;
         while !arriving.arrival.is_whole() {
-            match link.hear().map_err(Trouble::Link)? {
+            match link.hear_while(&mut || coming.tell()).map_err(Trouble::Link)? {
                 (_, Frame::Chunk(chunk)) => {
-                    *bytes += chunk.len() as u64;
                     arriving.take(chunk).map_err(Trouble::Useless)?;
+                    coming.transfer.bytes += chunk.len() as u64;
+                    coming.transfer.there = arriving.arrival.next();
                 }
                 (_, Frame::Refusal(reason)) => return Err(Trouble::Refused(reason)),
                 _ => return Err(Trouble::Link(io::Error::other("it answers something else"))),
             }
         }
+        coming.tell();
         Ok(())
     }
 }
+
+/// A snapshot that comes, and who is told how far it is.
+struct Coming<'a, 'w> {
+    from: NodeId,
+    began: Instant,
+    transfer: Transfer,
+    watcher: &'a mut Watcher<'w>,
+}
+
+impl Coming<'_, '_> {
+    /// Tells it; whether to go on.
+    fn tell(&mut self) -> bool {
+        self.transfer.took_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        (self.watcher)(Step::Fetch { from: self.from, transfer: self.transfer }).is_continue()
+    }
+}
+
+#[cfg(test)]
+mod tests;

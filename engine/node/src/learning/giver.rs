@@ -9,6 +9,7 @@
 //! it, the node is told to start again, and that start takes a snapshot.
 use super::fetch::Learner;
 use super::link::Link;
+use super::transfer::Transfer;
 use crate::config::Config;
 use crate::ports::Files;
 use crate::settings;
@@ -49,6 +50,18 @@ counter_set! {
         given,
         /// Message of the snapshot that is being given; 0: none.
         giving,
+        /// Node that it is given to; 0: none.
+        giving_to,
+        /// Its chunks.
+        giving_chunks,
+        /// Of these, those that have gone, and those that the node had.
+        giving_there,
+        /// Those that the node had.
+        giving_before,
+        /// Bytes of it that have gone.
+        giving_bytes,
+        /// For how long it is being given, ns.
+        giving_ns,
         /// Chunks sent.
         chunks,
         /// Bytes of them.
@@ -94,7 +107,7 @@ pub struct Member {
 
 struct Shared {
     member: Member,
-    peers: Vec<Ipv4Addr>,
+    peers: Vec<(NodeId, Ipv4Addr)>,
     readers: Mutex<Readers>,
     connections: AtomicUsize,
     gives: AtomicBool,
@@ -131,7 +144,7 @@ impl Giver {
         SockRef::from(&*listener).set_read_timeout(Some(LOOK)).map_err(failed)?;
         let stream = member.bus.session;
         let shared = Arc::new(Shared {
-            peers: settings::peers(&member.config).into_iter().map(|(_, address)| address).collect(),
+            peers: settings::peers(&member.config),
             readers: Mutex::new(Readers {
                 shelf,
                 bus: JournalReader::new(stream),
@@ -207,14 +220,15 @@ impl Shared {
 
     /// A connection gets a thread of its own.
     fn admit(self: &Arc<Self>, connection: TcpStream, from: IpAddr) {
-        let is_peer = self.peers.iter().any(|peer| IpAddr::V4(*peer) == from);
-        if !is_peer || self.connections.load(Ordering::Acquire) >= CONNECTIONS_MAX {
+        let peer = self.peers.iter().find(|(_, address)| IpAddr::V4(*address) == from);
+        let is_room = self.connections.load(Ordering::Acquire) < CONNECTIONS_MAX;
+        let Some(&(peer, _)) = peer.filter(|_| is_room) else {
             return self.count(|set| set.strangers.increment());
-        }
+        };
         self.connections.fetch_add(1, Ordering::AcqRel);
         let shared = self.clone();
         let serve = move || {
-            if shared.serve(connection).is_err() {
+            if shared.serve(connection, peer).is_err() {
                 shared.count(|set| set.broken.increment());
             }
             shared.connections.fetch_sub(1, Ordering::AcqRel);
@@ -224,7 +238,7 @@ impl Shared {
         }
     }
 
-    fn serve(&self, connection: TcpStream) -> io::Result<()> {
+    fn serve(&self, connection: TcpStream, peer: NodeId) -> io::Result<()> {
         let mut link = Link::new(connection, self.stream(), PATIENCE)?;
         while !self.is_over() {
             let (stream, said) = match link.hear() {
@@ -237,7 +251,7 @@ impl Shared {
                     link.say(&Frame::Refusal(SnapshotRefusal::Stream))?;
                 }
                 Frame::Question => self.answer(&mut link)?,
-                Frame::Get { sequence, chunk } => self.give(&mut link, sequence, chunk)?,
+                Frame::Get { sequence, chunk } => self.give(&mut link, peer, sequence, chunk)?,
                 _ => return Err(ErrorKind::InvalidData.into()),
             }
         }
@@ -259,25 +273,39 @@ impl Shared {
         }
     }
 
-    /// Gives a snapshot from this chunk on, if no other is given.
-    fn give(&self, link: &mut Link, sequence: u64, first: u32) -> io::Result<()> {
+    /// Gives a peer a snapshot from this chunk on, if no other is given.
+    fn give(&self, link: &mut Link, peer: NodeId, sequence: u64, first: u32) -> io::Result<()> {
         if self.gives.swap(true, Ordering::AcqRel) {
             self.count(|set| set.refused_busy.increment());
             return link.say(&Frame::Refusal(SnapshotRefusal::Busy));
         }
         self.count(|set| set.transfers.increment());
-        self.count(|set| set.giving.set(sequence));
+        self.show(peer, &Transfer { sequence, ..Transfer::default() });
         *lock(&self.kept_until) = None;
         // Kept before it is looked for: what is found then stays.
         self.member.orders.lent.store(sequence, Ordering::Release);
-        let sent = self.send(link, sequence, first);
+        let sent = self.send(link, peer, sequence, first);
         *lock(&self.kept_until) = Some(Instant::now() + KEPT);
-        self.count(|set| set.giving.set(0));
+        self.show(NodeId(0), &Transfer::default());
         self.gives.store(false, Ordering::Release);
         sent
     }
 
-    fn send(&self, link: &mut Link, sequence: u64, first: u32) -> io::Result<()> {
+    /// How far the one is that is being given.
+    fn show(&self, to: NodeId, transfer: &Transfer) {
+        let Transfer { sequence, chunks, there, before, bytes, took_ns } = *transfer;
+        self.count(|set| {
+            set.giving.set(sequence);
+            set.giving_to.set(u64::from(to.0));
+            set.giving_chunks.set(u64::from(chunks));
+            set.giving_there.set(u64::from(there));
+            set.giving_before.set(u64::from(before));
+            set.giving_bytes.set(bytes);
+            set.giving_ns.set(took_ns);
+        });
+    }
+
+    fn send(&self, link: &mut Link, peer: NodeId, sequence: u64, first: u32) -> io::Result<()> {
         let found = lock(&self.readers).snapshots(self.stream());
         let found = found.into_iter().flatten().find(|snapshot| snapshot.sequence == sequence);
         let Some(snapshot) = found.filter(|snapshot| first < snapshot.chunks) else {
@@ -286,6 +314,9 @@ impl Shared {
         };
         let mut chunk = Vec::new();
         let mut pace = Pace::new(self.member.config.cluster.snapshot_bytes_per_second);
+        let (before, chunks) = (first, snapshot.chunks);
+        let mut transfer = Transfer { sequence, chunks, there: first, before, ..Transfer::default() };
+        self.show(peer, &transfer);
         for number in first..snapshot.chunks {
             if self.is_over() {
                 return Ok(());
@@ -298,6 +329,9 @@ impl Shared {
             self.count(|set| set.chunks.increment());
             self.count(|set| set.bytes.add(chunk.len() as u64));
             pace.wait(chunk.len());
+            (transfer.there, transfer.bytes) = (number + 1, transfer.bytes + chunk.len() as u64);
+            transfer.took_ns = u64::try_from(pace.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.show(peer, &transfer);
         }
         self.count(|set| set.given.increment());
         Ok(())

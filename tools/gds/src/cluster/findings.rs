@@ -43,6 +43,12 @@ impl Picture {
         let said = match &view.said {
             Ok(said) => said,
             Err(why) => {
+                if let Some((teacher, gives)) = self.teacher(node) {
+                    let how_far = text::transfer(&gives.transfer);
+                    return found.push(format!(
+                        "node {node} learns from node {teacher}: {how_far}; it answers once it has it, and joins by itself"
+                    ));
+                }
                 let at = view.address.map_or_else(String::new, |address| format!(" at {address}"));
                 return found.push(format!("node {node} does not answer{at}: {why}"));
             }
@@ -58,6 +64,7 @@ impl Picture {
                 said.stream, held.stream
             ));
         }
+        found.extend(said.holding.iter().map(|what| format!("node {node}: {what}")));
         let in_register = self.held().map(|held| held.set.incarnation(NodeId(node)));
         let is_in_sync = in_register.map_or(standing.is_in_sync, |life| life == Some(standing.incarnation));
         if !is_in_sync && self.leader().is_some() {

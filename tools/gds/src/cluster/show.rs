@@ -65,7 +65,14 @@ fn register_line(picture: &Picture) -> String {
 fn row(picture: &Picture, view: &NodeView) -> String {
     let address = view.address.map_or_else(|| NONE.to_owned(), |address| address.to_string());
     let Ok(said) = &view.said else {
-        return format!("{:>4}  {address:<21} no answer\n", view.node);
+        let Some((teacher, gives)) = picture.teacher(view.node) else {
+            return format!("{:>4}  {address:<21} no answer\n", view.node);
+        };
+        let (there, chunks) = (gives.transfer.there, gives.transfer.chunks);
+        return format!(
+            "{:>4}  {address:<21} learns: {there} of {chunks} chunks from node {teacher}\n",
+            view.node
+        );
     };
     let standing = &said.standing;
     let role = match standing.role {
@@ -152,7 +159,13 @@ fn register_json(picture: &Picture) -> Value {
 fn node_json(picture: &Picture, view: &NodeView) -> Value {
     let address = view.address.map(|address| address.to_string());
     match &view.said {
-        Err(why) => json!({ "node": view.node, "address": address, "error": why }),
+        Err(why) => {
+            let mut value = json!({ "node": view.node, "address": address, "error": why });
+            if let Some((teacher, gives)) = picture.teacher(view.node) {
+                value["learns"] = json!({ "from": teacher, "transfer": gives.transfer });
+            }
+            value
+        }
         Ok(said) => json!({
             "node": view.node, "address": address, "stream": said.stream, "applied": said.applied,
             "committed": said.committed, "in_sync": is_in_sync(picture, view.node, said), "standing": said.standing,

@@ -46,7 +46,7 @@ pub fn run(arguments: &Demo) -> Outcome {
     }
     let place = Place::make(arguments).map_err(Failure::failed)?;
     let started = Instant::now();
-    let node = Node::start(place.config(), &mut |_| {}).map_err(Failure::failed)?;
+    let node = Node::start(place.config(), &mut gds_node::step::unwatched).map_err(Failure::failed)?;
     let network = Network::of(place.config()).map_err(Failure::failed)?;
     let start_ms = started.elapsed().as_millis() as u64;
     if !arguments.json {

@@ -5,7 +5,7 @@ use crate::ears::Ears;
 use crate::etcd::Etcd;
 use crate::member::{Member, Standing};
 use crate::verdict;
-use crate::writers::Writers;
+use crate::writers::{self, Writers};
 use gds_client::Network;
 use gds_hosts::{INTERFACE, Mesh};
 use gds_node::config::Config;
@@ -79,6 +79,7 @@ pub struct Cluster {
     pub members: Vec<Member>,
     pub etcd: Etcd,
     writers: Writers,
+    network: Network,
     pub ears: Ears,
     pub mesh: Mesh,
     pruned: bool,
@@ -123,9 +124,25 @@ impl Cluster {
         let ears = Ears::open(&network, nodes);
         let writers = Writers::open(&network, plan.rate);
         let (pruned, _folders) = (plan.pruned, [disk, memory]);
-        let mut cluster = Self { members, etcd, writers, ears, mesh, pruned, _folders, _one: one };
+        let mut cluster = Self { members, etcd, writers, network, ears, mesh, pruned, _folders, _one: one };
         cluster.heal();
         Some(cluster)
+    }
+
+    /// So many records more are in the store, whose values have so many bytes.
+    pub fn fill(&self, records: u64, value_bytes: usize) {
+        writers::fill(&self.network, records, value_bytes);
+    }
+
+    /// What `gds cluster` says on the host of this node: as text, and for programs.
+    pub fn told(&self, place: usize) -> [String; 2] {
+        let file = self.members[place].config_file();
+        [&[][..], &["--json"]].map(|options| {
+            let mut command = self.mesh.command(place, env!("CARGO_BIN_EXE_gds"));
+            let ran =
+                command.args(["cluster", "--timeout", "0.5", "--config"]).arg(file).args(options).output();
+            String::from_utf8(ran.expect("the binary runs").stdout).expect("text")
+        })
     }
 
     /// Who leads, when all is well.

@@ -4,6 +4,7 @@ use crate::cluster::{Cluster, MEMBERS, Plan};
 use crate::common::PATIENCE;
 use crate::faults;
 use crate::member::counter;
+use serde_json::Value;
 use std::time::Instant;
 
 /// Slow enough for journals not to run away from a learner that has just taken its snapshot.
@@ -85,6 +86,90 @@ fn a_snapshot_on_its_way_survives_the_death_of_either_side() {
     cluster.members[giver].kill();
     cluster.members[giver].start();
     is_a_learner_that_learned(&mut cluster, wiped);
+    cluster.finish();
+}
+
+/// Few messages, so that what a learner needs is kept while it comes slowly.
+const SLOW: Plan = Plan { rate: 100, silence_ms: SILENCE_MS, pruned: true };
+/// Of a snapshot of several chunks.
+const RECORDS: u64 = 6_000;
+const VALUE_BYTES: usize = 250;
+
+/// How the snapshot stands that a node gives this one: its giver's counters.
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    giver: usize,
+    sequence: u64,
+    chunks: u64,
+    there: u64,
+    before: u64,
+    bytes: u64,
+}
+
+fn given(cluster: &mut Cluster, learner: usize) -> Option<Given> {
+    (0..MEMBERS).filter(|giver| *giver != learner).find_map(|giver| {
+        let report = cluster.members[giver].status()?;
+        let of = |name: &str| counter(&report, &format!("snapshot_giver.giving{name}"));
+        let given = Given {
+            giver,
+            sequence: of(""),
+            chunks: of("_chunks"),
+            there: of("_there"),
+            before: of("_before"),
+            bytes: of("_bytes"),
+        };
+        (of("_to") == learner as u64 + 1 && given.chunks > 0).then_some(given)
+    })
+}
+
+/// Starts it, and waits until some of its snapshot has come; then it is in the middle of it, since it comes slowly.
+fn begin_to_learn(cluster: &mut Cluster, learner: usize) -> Given {
+    // The giver may not know yet that the last life is over.
+    until(cluster, "nobody gives it anything", |cluster| given(cluster, learner).is_none());
+    cluster.members[learner].start();
+    let mut found = None;
+    until(cluster, "some of a snapshot has come", |cluster| {
+        found = given(cluster, learner).filter(|given| given.bytes > 300_000);
+        found.is_some()
+    });
+    let given = found.expect("it was waited for");
+    println!("node {} learns: {given:?}", learner + 1);
+    assert!(given.there < given.chunks, "{given:?}");
+    given
+}
+
+#[test]
+fn a_learner_that_dies_or_is_stopped_goes_on_where_it_was_and_is_seen_to_learn() {
+    let Some(mut cluster) = Cluster::open(&SLOW) else { return };
+    cluster.fill(RECORDS, VALUE_BYTES);
+    let [leader, wiped, _] = pruned(&mut cluster);
+    cluster.members[wiped].kill();
+    cluster.members[wiped].wipe();
+    let first = begin_to_learn(&mut cluster, wiped);
+    let [text, json] = cluster.told(leader);
+    println!("{text}");
+    let learns = format!("! node {} learns from node {}: ", wiped + 1, first.giver + 1);
+    assert!(text.contains(&learns) && !text.contains("does not answer"), "{text}");
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let told = &json["nodes"][wiped]["learns"];
+    assert_eq!(told["from"], first.giver + 1, "{told}");
+    assert_eq!(told["transfer"]["sequence"], first.sequence, "{told}");
+    cluster.members[wiped].kill();
+    // The same snapshot is gone on with, though there is a newer one by now.
+    let second = begin_to_learn(&mut cluster, wiped);
+    assert_eq!((second.giver, second.sequence, second.chunks), (first.giver, first.sequence, first.chunks));
+    assert!(second.before > 0, "{second:?} after {first:?}");
+    let told = Instant::now();
+    cluster.members[wiped].stop();
+    println!("node {} ended {:?} after SIGTERM", wiped + 1, told.elapsed());
+    let member = &cluster.members[wiped];
+    assert!(member.has_begun_a_snapshot() && member.had_said(r#""ready":false,"stopped":true"#));
+    assert!(member.had_said("learns from node "), "it says how far it is: {}", member.errors());
+    cluster.members[wiped].start();
+    is_a_learner_that_learned(&mut cluster, wiped);
+    let member = &mut cluster.members[wiped];
+    assert!(member.has_said("of them from an earlier start"), "{}", member.errors());
+    assert!(!member.has_begun_a_snapshot());
     cluster.finish();
 }
 

@@ -22,6 +22,7 @@ pub struct Member {
     /// Its journals and snapshots, and its ring.
     directories: [PathBuf; 2],
     errors: PathBuf,
+    config: PathBuf,
     /// Of the life it lives.
     process: Option<Process>,
     reader: Option<Reader>,
@@ -64,11 +65,17 @@ impl Member {
             command,
             query: SocketAddrV4::new(mesh.address(place), query_port),
             errors: config.with_extension("err"),
+            config: config.to_owned(),
             process: None,
             reader: None,
             cuts: 0,
             said: Vec::new(),
         }
+    }
+
+    /// Its configuration.
+    pub fn config_file(&self) -> &Path {
+        &self.config
     }
 
     /// Starts it; does not wait.
@@ -115,6 +122,16 @@ impl Member {
         fs::read_dir(arriving).is_ok_and(|mut files| files.next().is_some())
     }
 
+    /// Whether a part of a snapshot lies there, for a start to go on with.
+    pub fn has_begun_a_snapshot(&self) -> bool {
+        self.directories[0].join("arriving").join("offer").exists()
+    }
+
+    /// Whether it has said this, be it in a life that is over.
+    pub fn had_said(&self, what: &str) -> bool {
+        self.errors().contains(what)
+    }
+
     /// Whether it has said this.
     pub fn has_said(&mut self, what: &str) -> bool {
         self.runs() && self.said.iter().any(|line| line.contains(what))
@@ -143,7 +160,8 @@ impl Member {
             assert!(Instant::now() < deadline, "node {} does not stop: {}", self.place + 1, self.errors());
             std::thread::sleep(Duration::from_millis(1));
         };
-        self.hear(&process);
+        // It is over, so this ends with its output.
+        self.said.extend(process.lines.iter());
         self.reader = None;
         assert!(status.success(), "node {} stopped with {status}: {}", self.place + 1, self.errors());
     }

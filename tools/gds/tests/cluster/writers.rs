@@ -68,6 +68,36 @@ pub fn block(writer: usize, number: u64) -> Vec<u8> {
     buffer[..length].to_vec()
 }
 
+/// Fills the store with so many records whose values have so many bytes, in a session of its own; waits until all are acknowledged.
+pub fn fill(network: &Network, records: u64, value_bytes: usize) {
+    let session = Session::padded("FILLER").expect("ten characters at most");
+    let config = SubmitterConfig {
+        window_messages: WINDOW,
+        ..SubmitterConfig::new(session, network.addresses().ingress[0])
+    };
+    let listening = ListenerConfig { seed: 77, ..ListenerConfig::acknowledgements(network) };
+    let mut writer = Writer::with(network, config, listening).unwrap_or_else(|error| panic!("{error}"));
+    let value = vec![b'v'; value_bytes];
+    let (mut submitted, mut acknowledged, began) = (0, 0, Instant::now());
+    let mut buffer = vec![0; value_bytes + 100];
+    while acknowledged < records {
+        assert!(began.elapsed() < PATIENCE, "{acknowledged} of {records} records are acknowledged");
+        let mut builder = TransactionBuilder::new(&mut buffer);
+        let key = format!("filler/{submitted}");
+        let (kind, key) = (OperationKind::Put, key.as_bytes());
+        builder.push(&Operation { kind, table: TABLE, key, value: &value, expected: None }).expect("it fits");
+        let length = builder.finish();
+        // Full: some have to be acknowledged first.
+        submitted += u64::from(submitted < records && writer.submit(&buffer[..length]).is_ok());
+        let work = writer.poll(&mut |event| {
+            acknowledged += u64::from(matches!(event, SubmitEvent::Acknowledged { .. }));
+        });
+        if work == 0 && submitted == records {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+}
+
 impl Writers {
     /// Writers that submit so many messages a second in all, from this thread's host.
     pub fn open(network: &Network, rate: u64) -> Self {

@@ -477,14 +477,27 @@ impl Node {
     /// SIGTERM; gives what it says at the end, after an orderly stop.
     pub fn stop(mut self) -> Value {
         self.terminate();
-        let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
-            panic!("the node does not stop ({error}): {}", read(&self.errors));
-        });
+        let stopped = self.wait_for("stopped");
         let status = self.child.wait().expect("it is our child");
         assert!(status.success(), "{status}: {}", read(&self.errors));
-        let stopped: Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(stopped["stopped"], true);
         stopped
+    }
+
+    /// The next line with this key that it says.
+    #[track_caller]
+    pub fn wait_for(&self, key: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|error| {
+                panic!("the node does not say {key} ({error}): {}", read(&self.errors));
+            });
+            let line: Value = serde_json::from_str(&line).expect("JSON");
+            if !line[key].is_null() {
+                return line;
+            }
+        }
     }
 
     /// SIGTERM, and `kill -9` so long after it.

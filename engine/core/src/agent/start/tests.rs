@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 mod cutting;
+mod holding;
 mod learning;
 mod lives;
 mod snapshots;
@@ -87,6 +88,8 @@ struct Home {
     now_ns: u64,
     /// The process dies when it asks for the store's memory.
     dies_before_its_store: bool,
+    /// The start is told to stop as it replays.
+    is_told_to_stop: bool,
 }
 
 impl Home {
@@ -117,6 +120,7 @@ impl Home {
             life: None,
             now_ns: 0,
             dies_before_its_store: false,
+            is_told_to_stop: false,
         }
     }
 
@@ -198,7 +202,12 @@ impl Surroundings for Home {
         Time { monotonic_ns: self.now_ns, wall_ns: self.now_ns }
     }
 
-    fn replayed(&mut self, _: u64, _: u64) {}
+    fn replayed(&mut self, _: u64, _: u64) -> ControlFlow<()> {
+        match self.is_told_to_stop {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
 }
 
 /// A process that was started; the test plays the leader.
@@ -319,6 +328,23 @@ fn killed_with_ten(durability: Durability, journalled: usize, committed: u64) ->
     drop(process);
     home.power_stays();
     home
+}
+
+#[test]
+fn a_start_that_is_told_to_stop_leaves_everything_in_the_journals() {
+    for durability in [Durability::Memory, Durability::Fsync] {
+        let mut home = killed_with_ten(durability, 6, 8);
+        for _ in 0..3 {
+            home.is_told_to_stop = true;
+            let fault = home.start().err().expect("it was told to stop").0;
+            assert_eq!(fault, "the start was told to stop");
+            home.power_goes();
+            home.is_told_to_stop = false;
+        }
+        let process = home.start().expect("a member");
+        assert_eq!((process.log(), process.started.report.lost.clone()), ((8, 10), None));
+        assert_eq!(process.epochs(), EPOCHS[7..]);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@ use super::super::{Arrival, TransferError, read_chunk};
 use super::whole::bench;
 use super::*;
 use crate::disk::Disk;
+use crate::random::Random;
 use crate::store::tests::stream::{CONFIG, limits, memory_for};
 
 /// A disk with a snapshot in its segments 5 and later, and its chunks.
@@ -46,6 +47,67 @@ fn what_has_arrived_is_the_snapshot_that_was_given() {
         let mut store = open.restore(CONFIG, memory_for(limits(), 1)).expect("a store");
         assert_eq!(store.digest(), digest);
     }
+}
+
+#[test]
+fn what_has_come_so_far_is_gone_on_with() {
+    let (_, snapshot, chunks, digest) = given();
+    for segment_bytes in [SEGMENT_BYTES, SEGMENT_BYTES / 2, 16 * SEGMENT_BYTES] {
+        let mut disk = MemoryDisk::new();
+        for (number, chunk) in (0..).zip(&chunks) {
+            let mut arrival = arrival(&snapshot, segment_bytes).resume(&mut disk).expect("a disk");
+            assert_eq!((arrival.next(), arrival.is_whole()), (number, false));
+            arrival.take(&mut disk, chunk).expect("the next chunk");
+        }
+        assert!(arrival(&snapshot, segment_bytes).resume(&mut disk).expect("a disk").is_whole());
+        let found = survey(&mut disk, STREAM).expect("a disk").whole;
+        let open = OpenSnapshot::open(&mut disk, STREAM, &found[0]).expect("a snapshot");
+        let mut store = open.restore(CONFIG, memory_for(limits(), 1)).expect("a store");
+        assert_eq!(store.digest(), digest);
+    }
+}
+
+#[test]
+fn what_a_power_cut_leaves_is_gone_on_with_behind_the_last_whole_chunk() {
+    let (_, snapshot, chunks, _) = given();
+    let segment_bytes = SEGMENT_BYTES / 2;
+    for seed in 0..20 {
+        let (mut random, mut disk, mut known) = (Random::new(seed), MemoryDisk::new(), 0);
+        loop {
+            let mut arrival = arrival(&snapshot, segment_bytes).resume(&mut disk).expect("a disk");
+            assert!(arrival.next() >= known, "what was found once is there for good");
+            known = arrival.next();
+            for _ in 0..random.below(4) {
+                if !arrival.is_whole() {
+                    let next = &chunks[arrival.next() as usize];
+                    arrival.take(&mut disk, next).expect("the next chunk");
+                }
+            }
+            if arrival.is_whole() {
+                break;
+            }
+            disk.cut_power(&mut random);
+        }
+        disk.cut_power(&mut random);
+        assert_eq!(survey(&mut disk, STREAM).expect("a disk").whole.len(), 1);
+    }
+}
+
+#[test]
+fn what_lies_there_damaged_or_of_another_snapshot_is_not_gone_on_with() {
+    let (mut given, snapshot, chunks, _) = given();
+    let mut disk = MemoryDisk::new();
+    let mut all = arrival(&snapshot, SEGMENT_BYTES);
+    chunks.iter().for_each(|chunk| all.take(&mut disk, chunk).expect("the next chunk"));
+    let next = |disk: &mut MemoryDisk, arrival: Arrival| arrival.resume(disk).expect("a disk").next();
+    let Snapshot { sequence, chunks: count, first_segment, .. } = snapshot;
+    assert_eq!(next(&mut disk, arrival(&snapshot, SEGMENT_BYTES)), count);
+    assert_eq!(next(&mut disk, arrival(&snapshot, SEGMENT_BYTES / 2)), 0, "segments of another size");
+    assert_eq!(next(&mut disk, Arrival::new(STREAM, sequence + 1, count, SEGMENT_BYTES)), 0);
+    assert_eq!(next(&mut disk, Arrival::new(Session(*b"1800000000"), sequence, count, SEGMENT_BYTES)), 0);
+    assert_eq!(next(&mut given, arrival(&snapshot, SEGMENT_BYTES)), 0, "another segment comes before it");
+    disk.flip(first_segment, 100 * 8);
+    assert_eq!(next(&mut disk, arrival(&snapshot, SEGMENT_BYTES)), 0);
 }
 
 #[test]

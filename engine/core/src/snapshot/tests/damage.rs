@@ -27,11 +27,18 @@ fn disk_of(segments: &[Vec<u8>]) -> MemoryDisk {
     disk
 }
 
-/// Whatever it is: a store with this digest, or an error.
+/// Whatever it is: a store with this digest, or an error. A store comes of nothing that is not verified.
 fn read(disk: &mut MemoryDisk, snapshot: &Snapshot) -> Result<u128, SnapshotProblem> {
+    let verified = verify(disk, snapshot);
     let open = OpenSnapshot::open(disk, STREAM, snapshot).map_err(|error| error.problem)?;
     let mut store = open.restore(CONFIG, memory_for(limits(), 1)).map_err(|error| error.problem)?;
+    assert_eq!(verified, Ok(()));
     Ok(store.digest())
+}
+
+fn verify(disk: &mut MemoryDisk, snapshot: &Snapshot) -> Result<(), SnapshotProblem> {
+    let open = OpenSnapshot::open(disk, STREAM, snapshot).map_err(|error| error.problem)?;
+    open.verify().map_err(|error| error.problem)
 }
 
 /// Bytes of the chunk in this place, as its header has it.
@@ -111,6 +118,27 @@ fn should_refuse_less_memory_than_is_declared() {
     let little = gds_wire::declaration::Limits { records_max: 10, bytes_max: 1000, ..limits() };
     let error = open.restore(CONFIG, memory_for(little, 1)).unwrap_err();
     assert!(error.to_string().contains("give it more memory"), "{error}");
+}
+
+#[test]
+fn should_verify_what_checksums_do_not_tell_without_a_store() {
+    let (snapshot, segments, _) = bytes();
+    assert_eq!(verify(&mut disk_of(&segments), &snapshot), Ok(()));
+    let last = |chunk: u32| (chunk as usize / 2, chunk as usize % 2 * CHUNK_BYTES);
+    let (end, versions) = (last(snapshot.chunks - 1), last(snapshot.chunks - 2));
+    // The last byte of the last record, and the whole digest, which stands in the head and in the end mark.
+    let mut changed = segments.clone();
+    let record = versions.1 + used(&changed[versions.0][versions.1..]) - 1;
+    changed[versions.0][record] ^= 1;
+    reseal(&mut changed);
+    let problem = verify(&mut disk_of(&changed), &snapshot).unwrap_err();
+    assert!(matches!(problem, SnapshotProblem::Restore(_)), "{problem}");
+    let mut changed = segments;
+    changed[0][CHUNK_HEADER_BYTES + 31] ^= 1;
+    changed[end.0][end.1 + CHUNK_HEADER_BYTES + 23] ^= 1;
+    reseal(&mut changed);
+    let problem = verify(&mut disk_of(&changed), &snapshot).unwrap_err();
+    assert!(matches!(problem, SnapshotProblem::Digest { .. }), "{problem}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::step::unwatched;
 use crate::surroundings::Place;
 use gds_core::agent::start::Surroundings;
 use gds_core::disk::Disk;
@@ -59,8 +60,8 @@ fn is_settled(config: &Config) {
         assert_eq!((reader.first_kept(), reader.last(&mut files)), (Some(90), Ok(90)));
         assert!(files.segments().expect("a folder").contains(&1));
     }
-    let mut nothing = |_| {};
-    let mut place = Place::open(config, &mut nothing).expect("a folder");
+    let mut watcher = unwatched;
+    let mut place = Place::open(config, &mut watcher).expect("a folder");
     assert_eq!(place.committed(STREAM), Ok(90));
     let life = place.life().expect("a file").expect("a life");
     assert!(life.incarnation > LIFE.incarnation && life.whole_since > LIFE.incarnation, "{life:?}");
@@ -78,17 +79,53 @@ fn what_has_arrived_takes_the_place_of_what_was_there() {
     is_settled(&config);
 }
 
+fn parcel() -> Parcel {
+    let (message, acknowledgement) = (b"message".to_vec(), b"outcome".to_vec());
+    let landing = Landing { sequence: 90, epoch: 4, message, acknowledgement };
+    Parcel { from: NodeId(3), chunks: 3, landing }
+}
+
 #[test]
-fn what_has_not_arrived_whole_is_cleared_away() {
+fn what_has_not_arrived_whole_changes_nothing_and_is_discarded() {
     let (_home, config) = home();
-    let mut arriving = Arriving::begin(&config, STREAM, 90, 3).expect("room for it");
+    let mut arriving = Arriving::begin(&config, STREAM, &parcel()).expect("room for it");
     arriving.take(b"no chunk").expect_err("it is checked");
     drop(arriving);
-    assert!(config.stream.directory.join(ARRIVING).exists());
     assert_eq!(settle(&config), Ok(false));
+    assert_eq!(begun(&config, STREAM), Some(parcel()));
+    assert_eq!(discard(&config), Ok(()));
     assert!(!config.stream.directory.join(ARRIVING).exists());
+    assert_eq!((begun(&config, STREAM), discard(&config)), (None, Ok(())));
     assert_eq!(old(&config), (3, true));
     assert_eq!(life::read(&config.stream.directory), Ok(Some(LIFE)));
+}
+
+#[test]
+fn only_the_same_snapshot_of_the_same_node_is_gone_on_with() {
+    let (_home, config) = home();
+    let folder = config.stream.directory.join(ARRIVING);
+    let stays = |parcel: &Parcel| {
+        drop(Arriving::begin(&config, STREAM, &self::parcel()).expect("room for it"));
+        fs::write(folder.join("mark"), "mark").expect("a file");
+        drop(Arriving::begin(&config, STREAM, parcel).expect("room for it"));
+        assert_eq!(begun(&config, STREAM).as_ref(), Some(parcel));
+        folder.join("mark").exists()
+    };
+    let parcel = parcel();
+    assert!(stays(&parcel));
+    assert!(!stays(&Parcel { from: NodeId(2), ..parcel.clone() }));
+    assert!(!stays(&Parcel { chunks: 4, ..parcel.clone() }));
+    let other = |landing: Landing| stays(&Parcel { landing, ..parcel.clone() });
+    assert!(!other(Landing { sequence: 91, ..parcel.landing.clone() }));
+    assert!(!other(Landing { epoch: 5, ..parcel.landing.clone() }));
+    assert!(!other(Landing { message: b"another".to_vec(), ..parcel.landing.clone() }));
+    assert_eq!(begun(&config, Session(*b"1800000000")), None, "another stream");
+    let offer = folder.join(OFFER);
+    let whole = fs::read(&offer).expect("a file");
+    for cut in [0, 1, 20, whole.len() - 1] {
+        fs::write(&offer, &whole[..cut]).expect("a file");
+        assert_eq!(begun(&config, STREAM), None, "a torn file of {cut} bytes");
+    }
 }
 
 /// As a start leaves it that is killed after so many folders, with the next one removed or not.

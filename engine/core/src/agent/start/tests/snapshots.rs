@@ -10,21 +10,21 @@ pub(super) const EVERY: SnapshotConfig =
     SnapshotConfig { every_messages: 30, segment_bytes: 2 * CHUNK_BYTES as u64, keep_messages: None };
 
 /// A member with snapshots.
-fn home() -> Home {
+pub(super) fn home() -> Home {
     let mut home = Home::new(Durability::Memory);
     home.snapshots = Some(Handle(Rc::new(RefCell::new(MemoryDisk::new()))));
     home
 }
 
 /// A process with the agent that takes its snapshots.
-struct Taker {
-    process: Process,
-    agent: SnapshotAgent<Handle>,
+pub(super) struct Taker {
+    pub(super) process: Process,
+    pub(super) agent: SnapshotAgent<Handle>,
     orders: Arc<SnapshotOrders>,
 }
 
 impl Taker {
-    fn of(home: &Home, mut process: Process, config: SnapshotConfig) -> Self {
+    pub(super) fn of(home: &Home, mut process: Process, config: SnapshotConfig) -> Self {
         let started = &mut process.started;
         let port = started.store.offer_images();
         let disks = SnapshotDisks {
@@ -41,7 +41,7 @@ impl Taker {
     }
 
     /// So many more entries, committed and applied, with a step of the snapshot after each.
-    fn run(&mut self, entries: u64) {
+    pub(super) fn run(&mut self, entries: u64) {
         for _ in 0..entries {
             self.process.append(&[1]);
             self.process.write_journal();
@@ -50,18 +50,18 @@ impl Taker {
         }
     }
 
-    fn step(&mut self) -> usize {
+    pub(super) fn step(&mut self) -> usize {
         let now = self.process.time();
         self.process.started.store.duty(now).expect("a store");
         self.agent.duty(now).expect("it never stops the node")
     }
 
     /// Everything begun is ended.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         while self.step() + self.step() + self.step() > 0 {}
     }
 
-    fn counter(&self, of: impl Fn(&crate::agent::SnapshotCounters) -> u64) -> u64 {
+    pub(super) fn counter(&self, of: impl Fn(&crate::agent::SnapshotCounters) -> u64) -> u64 {
         of(self.agent.counters())
     }
 
