@@ -2,7 +2,8 @@
 //!
 //! It is the floor under every acknowledgement: what a packet there and a packet back cost when nothing is done in between. Over multicast
 //! requests go to one group and answers to another, as they do on the bus. The datagrams are those that a client of the bus would
-//! send. An echo may ask another one and answer when that has answered, as a node does that waits for its replica. For the rig's own tests the echo can be made worse on purpose ([`Faults`]): by a fixed delay, by stalls, by loss.
+//! send. An echo may ask another one and answer when that has answered, as a node does that waits
+//! for its replica. For the rig's own tests the echo can be made worse on purpose ([`Faults`]): by a fixed delay, by stalls, by loss.
 mod client;
 mod server;
 

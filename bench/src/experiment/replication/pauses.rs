@@ -45,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The snapshot becomes due so long after its run began to count.
 const SNAPSHOT_AFTER: Duration = Duration::from_millis(500);
 
-/// Three runs on a new cluster, again and again.
+/// Four runs on a new cluster, again and again.
 pub fn run(bench: &Bench<'_>) -> Found {
     on_hosts(NAME, |mesh, found| pauses(bench, mesh, found))
 }

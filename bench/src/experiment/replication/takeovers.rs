@@ -2,7 +2,7 @@
 use super::{NODE_1, NODE_2, cores, noted, on_hosts};
 use crate::cluster::{Cluster, wait};
 use crate::cores::{become_urgent, on_core};
-use crate::experiment::{Bench, Draft, Extent, Figure, Found, absolute, interrupted};
+use crate::experiment::{Bench, Draft, Extent, Figure, Found, absolute};
 use crate::load::Transactions;
 use crate::measurement::{Bound, Run, Subject, histogram};
 use crate::node::{Layout, Settings};
@@ -54,7 +54,7 @@ fn takeovers(bench: &Bench<'_>, mesh: &Arc<Mesh>, found: &mut Found) {
         .with("store", format!("{} records", numbers::count(RECORDS as f64)))
         .with("silence_ms", SILENCE_MS);
     let run = measure(bench, mesh, kills)
-        .map_or_else(|why| draft.clone().failed(why), |times| told(draft.clone(), &times));
+        .map_or_else(|why| draft.clone().failed(why), |found| told(draft.clone(), &found));
     let runs = [run];
     for (share, name, bound_ns) in [(0.5, "p50", 100e6), (1.0, "worst", 1e9)] {
         let what = format!("the leader's death (kill -9) to the next acknowledgement, {kills} times: {name}");
@@ -63,7 +63,10 @@ fn takeovers(bench: &Bench<'_>, mesh: &Arc<Mesh>, found: &mut Found) {
             let value = runs[0].figures.get(&format!("{step}_{name}_ms"))?;
             Some(format!("{} {value:.1} ms", step.replace('_', " ")))
         });
-        found.rows.push(noted(row, steps.chain([cores(bench)])));
+        let alone = runs[0].figures.get("alone").filter(|alone| **alone > 0.0);
+        let alone =
+            alone.map(|alone| format!("{alone} more kills found nobody else in sync, and are not counted"));
+        found.rows.push(noted(row, steps.chain(alone).chain([cores(bench)])));
     }
     found.runs.extend(runs);
 }
@@ -76,6 +79,13 @@ struct Time {
     steps: Takeover,
 }
 
+/// What came of all kills.
+struct Kills {
+    times: Vec<Time>,
+    /// Kills beyond these at which the other node was not in the set.
+    alone: u32,
+}
+
 fn progress(number: usize, of: u32, time: &Time) -> String {
     let whole = numbers::time(time.whole_ns as f64);
     let ready = numbers::time(time.ready_ns as f64);
@@ -84,7 +94,8 @@ fn progress(number: usize, of: u32, time: &Time) -> String {
     )
 }
 
-fn told(mut draft: Draft, times: &[Time]) -> Run {
+fn told(draft: Draft, Kills { times, alone }: &Kills) -> Run {
+    let mut draft = draft.figure("alone", f64::from(*alone));
     type Step = fn(&Time) -> u64;
     let steps: [(&str, Step); 3] = [
         ("silence", |time| time.steps.silence_ns),
@@ -103,7 +114,7 @@ fn told(mut draft: Draft, times: &[Time]) -> Run {
     draft.measured(&Measured::of_latencies(whole))
 }
 
-fn measure(bench: &Bench<'_>, mesh: &Arc<Mesh>, kills: u32) -> Result<Vec<Time>, String> {
+fn measure(bench: &Bench<'_>, mesh: &Arc<Mesh>, kills: u32) -> Result<Kills, String> {
     let on = |core| Settings {
         layout: Layout::Yielding(core),
         snapshot_messages: SNAPSHOT_MESSAGES,
@@ -125,9 +136,8 @@ fn measure(bench: &Bench<'_>, mesh: &Arc<Mesh>, kills: u32) -> Result<Vec<Time>,
         let (mut times, mut alone) = (Ok(Vec::new()), 0);
         while let Ok(made) = &mut times
             && made.len() < kills as usize
-            && !interrupted()
         {
-            match kill(&mut cluster, &resumed_ns) {
+            match Bench::go_on().and_then(|()| kill(&mut cluster, &resumed_ns)) {
                 Ok(Some(time)) => {
                     made.push(time);
                     (bench.tell)(&progress(made.len(), kills, &made[made.len() - 1]));
@@ -147,7 +157,7 @@ fn measure(bench: &Bench<'_>, mesh: &Arc<Mesh>, kills: u32) -> Result<Vec<Time>,
         over.store(true, Ordering::Release);
         let ended = load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // What went wrong with a kill is why the load lost answers, never the other way round.
-        times.and_then(|times| ended.map(|()| times))
+        times.and_then(|times| ended.map(|()| Kills { times, alone }))
     })
 }
 
