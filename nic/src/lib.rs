@@ -40,3 +40,4 @@ pub use loss::LossConfig;
 pub use pages::{HugePages, PagePolicy, Pages, PagesError, boot_id};
 pub use tcp::{ConnectionId, TcpConfig, TcpEvent, TcpPort};
 pub use udp::{Transport, UdpConfig, UdpPort};
+pub use xdp::Doorbell;

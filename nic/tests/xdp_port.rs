@@ -3,7 +3,7 @@
 use gds_hosts::{ADDRESS, Hosts, INTERFACE, NOBODY};
 use gds_nic::udp::UdpCounters;
 use gds_nic::xdp::{XdpConfig, XdpError, XdpMode};
-use gds_nic::{Interface, NicError, Transport, UdpConfig, UdpPort};
+use gds_nic::{Doorbell, Interface, NicError, Transport, UdpConfig, UdpPort};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -243,6 +243,79 @@ fn a_port_that_is_closed_leaves_its_frames_to_the_next() {
             drop(goes);
             assert!(peer.send(at(ADDRESS[0], PORT), b"still here"));
             assert_eq!(text(&collect(&mut stays, 1)), [b"still here"], "{mode}, {round}");
+        }
+    }
+}
+
+#[test]
+fn what_ports_with_one_doorbell_send_waits_for_it_and_keeps_its_order() {
+    let Some(hosts) = hosts() else { return };
+    for mode in MODES {
+        let doorbell = Doorbell::new();
+        assert!(!doorbell.ring().unwrap(), "{mode}: no port has it");
+        let shared =
+            |port| UdpConfig { doorbell: Some(doorbell.clone()), ..over_xdp(mode, at(ADDRESS[0], port)) };
+        let mut ports = [PORT, PORT + 1].map(|port| open(&hosts, 0, shared(port)));
+        // Of another queue: it sends at once.
+        let far = UdpConfig { bind: at(ADDRESS[1], PORT), ..shared(PORT) };
+        let mut far = open(&hosts, 1, far);
+        let mut member = open(&hosts, 1, over_socket(at(GROUP, PORT)));
+        for round in 0..200u32 {
+            let numbers: Vec<[u8; 4]> = (0..5).map(|index| (round * 5 + index).to_be_bytes()).collect();
+            assert!(ports[0].send(at(GROUP, PORT), &numbers[0]));
+            assert!(ports[1].send(at(GROUP, PORT), &numbers[1]));
+            assert_eq!(ports[0].send_segments(at(GROUP, PORT), &numbers[2..4].concat(), 4), 2);
+            assert!(ports[1].send(at(GROUP, PORT), &numbers[4]));
+            // What is sent on veth is there when the call is over.
+            assert_eq!(member.receive(64, &mut |_, _| {}), 0, "{mode}, {round}: nobody has rung");
+            assert!(doorbell.ring().unwrap() && !doorbell.ring().unwrap(), "{mode}, {round}");
+            let got = collect(&mut member, 5);
+            assert_eq!(
+                text(&got),
+                numbers.iter().map(|number| number.as_slice()).collect::<Vec<_>>(),
+                "{mode}"
+            );
+            let from = got.iter().map(|(source, _)| source.port() - PORT).collect::<Vec<_>>();
+            assert_eq!(from, [0, 1, 0, 0, 1], "{mode}, {round}");
+        }
+        assert!(far.send(at(ADDRESS[0], PORT), b"at once"));
+        assert_eq!(text(&collect(&mut ports[0], 1)), [b"at once"], "{mode}");
+        assert_eq!(ports.map(|port| port.counters().sent), [600, 400], "{mode}");
+    }
+}
+
+#[test]
+fn a_doorbell_that_nobody_rings_holds_up_no_more_than_there_are_frames() {
+    let Some(hosts) = hosts() else { return };
+    for mode in MODES {
+        let doorbell = Doorbell::new();
+        let few =
+            XdpConfig { mode, receive_frames: 64, send_frames: 64, ports_max: 2, ..XdpConfig::default() };
+        let config = |port| UdpConfig {
+            xdp: few,
+            doorbell: Some(doorbell.clone()),
+            ..over_xdp(mode, at(ADDRESS[0], port))
+        };
+        let mut member = open(&hosts, 1, over_socket(at(GROUP, PORT)));
+        let mut stays = open(&hosts, 0, config(PORT));
+        for round in 0..10 {
+            let mut goes = open(&hosts, 0, config(PORT + 1));
+            for port in [&mut stays, &mut goes] {
+                for number in 0..100u32 {
+                    assert!(port.send(at(GROUP, PORT), &number.to_be_bytes()), "{mode}, {round}");
+                }
+            }
+            // The rest of one port's waits in the ring when it goes, and leaves with the other's.
+            drop(goes);
+            assert!(doorbell.ring().unwrap());
+            assert_eq!(collect(&mut member, 200).len(), 200, "{mode}, {round}");
+        }
+        // A port that looks around in silence takes care of what was forgotten.
+        assert!(stays.send(at(GROUP, PORT), b"forgotten"));
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while member.receive(1, &mut |_, _| {}) == 0 {
+            stays.receive(1, &mut |_, _| {});
+            assert!(Instant::now() < deadline, "{mode}: it is still in the ring");
         }
     }
 }

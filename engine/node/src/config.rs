@@ -440,6 +440,11 @@ impl AgentName {
         Self::Snapshots,
     ];
 
+    /// Whether it sends a packet for every message: the publishers do.
+    pub fn publishes(self) -> bool {
+        matches!(self, Self::AcknowledgementPublisher | Self::Publisher)
+    }
+
     /// As the configuration writes it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -4,7 +4,8 @@ use crate::config;
 use gds_core::agent::{Agent, Fault};
 use gds_core::counter_set;
 use gds_core::stages::{Receipts, StageWatch};
-use gds_nic::{Idle, IdleStrategy, clock, cores};
+use gds_core::time::Time;
+use gds_nic::{Doorbell, Idle, IdleStrategy, clock, cores};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,10 @@ counter_set! {
         busy_laps,
         /// The longest lap, in nanoseconds: the cheapest alarm for a disturbed core.
         longest_lap_ns,
+        /// Times the kernel was told of what the agents had sent over AF_XDP.
+        doorbell_rings,
+        /// Times it was told and said that it failed; what it did not take waits for the next.
+        doorbell_failures,
     }
 }
 
@@ -30,6 +35,8 @@ pub struct CorePlan {
     pub counters: Arc<CoreCounters>,
     /// Its agents, in the order in which they run.
     pub agents: Vec<Seat>,
+    /// What its agents' ports send over AF_XDP waits for this.
+    pub doorbell: Doorbell,
 }
 
 /// An agent's place on a core.
@@ -38,6 +45,8 @@ pub struct Seat {
     pub agent: Box<dyn Agent + Send>,
     /// The stage that messages have reached when it has done something; none for agents off a message's way.
     pub stamp: Option<Stamp>,
+    /// The agent behind it sends mostly when it does, so the kernel hears of both at once.
+    pub rings_with_next: bool,
 }
 
 /// Notes how long messages took to a stage.
@@ -51,13 +60,13 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The agent's duty cycle, which began at `began_ns`, has done something.
-    fn note(&mut self, began_ns: u64) {
+    /// The agent's duty cycle, in a lap that began at `began_ns`, has done something by `now_ns`.
+    fn note(&mut self, began_ns: u64, now_ns: u64) {
         let reached = (self.reached)();
         if let Some(receipts) = &mut self.receipts {
             receipts.note(reached, began_ns);
         }
-        self.watch.note(reached, clock::monotonic_ns());
+        self.watch.note(reached, now_ns);
     }
 }
 
@@ -140,57 +149,39 @@ impl Crew {
     }
 }
 
-fn run(plan: CorePlan, control: &Control, ready: &Sender<Result<(), Fault>>) {
-    let counters = plan.counters.clone();
-    let made = prepare(plan);
-    let (mut seats, mut idle) = match made {
-        Ok(made) => {
+fn run(mut plan: CorePlan, control: &Control, ready: &Sender<Result<(), Fault>>) {
+    let mut idle = match prepare(&plan.core) {
+        Ok(idle) => {
             let _ = ready.send(Ok(()));
-            made
+            idle
         }
         Err(fault) => {
             let _ = ready.send(Err(fault));
             return;
         }
     };
-    if let Err(fault) = laps(&mut seats, &mut idle, control, &counters) {
+    if let Err(fault) = laps(&mut plan, &mut idle, control) {
         control.fail(fault);
     }
 }
 
-type Prepared = (Vec<Seat>, Idle);
-
-fn prepare(plan: CorePlan) -> Result<Prepared, Fault> {
-    if let Ok(cpu) = usize::try_from(plan.core.cpu) {
+fn prepare(core: &config::Core) -> Result<Idle, Fault> {
+    if let Ok(cpu) = usize::try_from(core.cpu) {
         cores::pin(cpu).map_err(Fault::from)?;
     }
-    let strategy = match plan.core.idle {
+    Ok(Idle::new(match core.idle {
         config::Idle::Spin => IdleStrategy::Spin,
         config::Idle::Yield => IdleStrategy::Yield,
-        config::Idle::Sleep => IdleStrategy::Sleep { us: plan.core.idle_sleep_us as u32 },
-    };
-    Ok((plan.agents, Idle::new(strategy)))
+        config::Idle::Sleep => IdleStrategy::Sleep { us: core.idle_sleep_us as u32 },
+    }))
 }
 
-fn laps(
-    seats: &mut [Seat],
-    idle: &mut Idle,
-    control: &Control,
-    counters: &CoreCounters,
-) -> Result<(), Fault> {
+fn laps(plan: &mut CorePlan, idle: &mut Idle, control: &Control) -> Result<(), Fault> {
+    let counters = plan.counters.clone();
     let mut clocks = Clocks::new();
     let mut time = clocks.now();
     loop {
-        let mut work = 0;
-        for Seat { agent, stamp } in seats.iter_mut() {
-            let done = agent.duty(time)?;
-            if done > 0
-                && let Some(stamp) = stamp
-            {
-                stamp.note(time.monotonic_ns);
-            }
-            work += done;
-        }
+        let work = lap(plan, time)?;
         counters.laps.increment();
         idle.idle(work);
         let after = clocks.now();
@@ -208,8 +199,105 @@ fn laps(
             _ => return Ok(()),
         }
     }
-    for Seat { agent, .. } in seats.iter_mut() {
+    for Seat { agent, .. } in &mut plan.agents {
         agent.close(clocks.now())?;
     }
+    ring(&plan.doorbell, &counters);
     Ok(())
+}
+
+/// One duty cycle of each agent. Returns how much they did.
+fn lap(plan: &mut CorePlan, time: Time) -> Result<usize, Fault> {
+    let mut work = 0;
+    for together in plan.agents.chunk_by_mut(|seat, _| seat.rings_with_next) {
+        let mut done = 0;
+        for Seat { agent, .. } in together.iter_mut() {
+            done += agent.duty(time)?;
+        }
+        if done > 0 {
+            ring(&plan.doorbell, &plan.counters);
+            note(together, time.monotonic_ns);
+        }
+        work += done;
+    }
+    // What an agent sends when it has nothing else to do, such as a request.
+    ring(&plan.doorbell, &plan.counters);
+    Ok(work)
+}
+
+/// Tells the kernel what the agents have sent. What it does not take is theirs to send again, like any lost packet.
+fn ring(doorbell: &Doorbell, counters: &CoreCounters) {
+    match doorbell.ring() {
+        Ok(false) => {}
+        Ok(true) => counters.doorbell_rings.increment(),
+        Err(_) => counters.doorbell_failures.increment(),
+    }
+}
+
+/// Some of these agents have done something, and what they sent is with the kernel.
+fn note(together: &mut [Seat], began_ns: u64) {
+    let mut stamps = together.iter_mut().filter_map(|seat| seat.stamp.as_mut()).peekable();
+    if stamps.peek().is_some() {
+        let now_ns = clock::monotonic_ns();
+        stamps.for_each(|stamp| stamp.note(began_ns, now_ns));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gds_core::memory::words::HeapWords;
+    use gds_core::stages::{Stage, Stages};
+
+    /// Does so much in its only duty cycle, and says that it did.
+    struct Once {
+        name: &'static str,
+        work: usize,
+        calls: Arc<Mutex<Vec<&'static str>>>,
+    }
+
+    impl Agent for Once {
+        fn duty(&mut self, _now: Time) -> Result<usize, Fault> {
+            self.calls.lock().unwrap().push(self.name);
+            Ok(std::mem::take(&mut self.work))
+        }
+    }
+
+    #[test]
+    fn agents_that_ring_together_reach_their_stages_together_and_all_run_in_order() {
+        let stages = Stages::create(HeapWords::shared(Stages::WORDS));
+        let calls = Arc::<Mutex<Vec<&'static str>>>::default();
+        let mut seats = [
+            ("sequencer", 1, Some(Stage::Sequenced), false),
+            ("store", 0, Some(Stage::Applied), false),
+            ("acknowledgements", 0, Some(Stage::Acknowledged), true),
+            ("publisher", 2, Some(Stage::Published), false),
+            ("query", 0, None, false),
+        ]
+        .map(|(name, work, stage, rings_with_next)| Seat {
+            agent: Box::new(Once { name, work, calls: calls.clone() }),
+            stamp: stage.map(|stage| Stamp {
+                receipts: (stage == Stage::Sequenced).then(|| stages.receipts(0)),
+                watch: stages.watch(stage, 0),
+                reached: Box::new(|| 1),
+            }),
+            rings_with_next,
+        })
+        .into_iter();
+        let mut plan = CorePlan {
+            core: config::Config::default().core[0].clone(),
+            counters: Arc::default(),
+            agents: seats.by_ref().collect(),
+            doorbell: Doorbell::new(),
+        };
+        let time = crate::clocks::now();
+        assert_eq!(lap(&mut plan, time), Ok(3));
+        assert_eq!(lap(&mut plan, time), Ok(0));
+        let once = ["sequencer", "store", "acknowledgements", "publisher", "query"];
+        assert_eq!(*calls.lock().unwrap(), [once, once].concat());
+        let noted = Stage::ALL.map(|stage| stages.read(stage).counts.iter().sum::<u64>());
+        // The store did nothing, and is no neighbour of the publisher's.
+        assert_eq!(noted, [1, 0, 1, 1, 0]);
+        assert_eq!(plan.counters.doorbell_rings.get(), 0, "no port has the bell");
+    }
 }

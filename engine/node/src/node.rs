@@ -35,7 +35,7 @@ use gds_core::replication::{Digests, Leadership, NodeId, RegisterValue, ReplicaR
 use gds_core::stages::{Stage, Stages};
 use gds_core::store::StoreReader;
 use gds_core::time::SECOND_NS;
-use gds_nic::{NicError, TcpPort, UdpConfig, UdpPort, clock};
+use gds_nic::{Doorbell, NicError, TcpPort, UdpConfig, UdpPort, clock};
 use gds_register::Keeper;
 use gds_wire::session::Session;
 use std::collections::BTreeMap;
@@ -165,6 +165,7 @@ impl Node {
         for (position, set) in cores.iter().enumerate() {
             counters.push((format!("core_{position}"), set.clone() as Arc<dyn CounterSet>));
         }
+        let doorbells = ports.doorbells;
         let mut assembly = Assembly {
             config,
             place,
@@ -178,19 +179,20 @@ impl Node {
             .map(|membership| assembly.giver(&bus, membership, interface.address))
             .transpose()?;
         let mut agents = assembly.agents(started, ports.udp, membership)?;
-        let mut seat = |name: &AgentName| Seat {
-            agent: agents.remove(name).expect("the check has seen it"),
-            stamp: stamp(*name, &stages, &bus, &acknowledgements),
+        let mut seat = |(name, next): (AgentName, Option<&AgentName>)| Seat {
+            agent: agents.remove(&name).expect("the check has seen it"),
+            stamp: stamp(name, &stages, &bus, &acknowledgements),
+            rings_with_next: name.publishes() && next.is_some_and(|next| next.publishes()),
         };
-        let plan = |(core, counters): (&config::Core, Arc<CoreCounters>)| CorePlan {
-            core: core.clone(),
-            counters,
-            agents: core
-                .agents
-                .iter()
-                .filter(|name| settings::is_there(config, **name))
-                .map(&mut seat)
-                .collect(),
+        let plan = |(core, counters): (&config::Core, Arc<CoreCounters>)| {
+            let names = core.agents.iter().filter(|name| settings::is_there(config, **name));
+            let behind = names.clone().skip(1).map(Some).chain([None]);
+            CorePlan {
+                core: core.clone(),
+                counters,
+                doorbell: core.agents.first().map(|name| doorbells[name].clone()).unwrap_or_default(),
+                agents: names.copied().zip(behind).map(&mut seat).collect(),
+            }
         };
         let crew = Crew::start(config.core.iter().zip(cores).map(plan).collect())?;
         let mut notices = place.take_notices();
@@ -466,6 +468,8 @@ pub(crate) struct Ports {
     addresses: Addresses,
     pub(crate) notices: Vec<String>,
     pub(crate) counters: CounterSets,
+    /// Of the core that runs each agent; none: its ports send at once.
+    doorbells: BTreeMap<AgentName, Doorbell>,
 }
 
 impl Ports {
@@ -476,11 +480,16 @@ impl Ports {
             addresses: addresses.clone(),
             notices: Vec::new(),
             counters: CounterSets::new(),
+            doorbells: BTreeMap::new(),
         }
     }
 
     fn open(config: &Config, addresses: &Addresses, interface: Ipv4Addr) -> Result<Self, Fault> {
         let mut ports = Self::none(addresses);
+        for core in &config.core {
+            let doorbell = Doorbell::new();
+            ports.doorbells.extend(core.agents.iter().map(|name| (*name, doorbell.clone())));
+        }
         for (owner, config) in settings::udp_ports(config, interface) {
             ports.add(owner, config)?;
         }
@@ -497,6 +506,7 @@ impl Ports {
     ) -> Result<(Keeper, Membership<Datagrams>), Fault> {
         let [own, group, history] = settings::cluster_ports(config, interface);
         self.add(AgentName::ReplicaRewinder, history)?;
+        let [own, group] = [own, group].map(|config| self.with_doorbell(AgentName::Sequencer, config));
         let (own, group) =
             (self.open_port("replication_port", own)?, self.open_port("replication_group_port", group)?);
         let member = started.member.take().expect("it was started as a member");
@@ -522,9 +532,14 @@ impl Ports {
     }
 
     fn add(&mut self, owner: AgentName, config: UdpConfig) -> Result<(), Fault> {
+        let config = self.with_doorbell(owner, config);
         let port = self.open_port(&format!("{}_port", owner.as_str()), config)?;
         self.udp.insert(owner, port);
         Ok(())
+    }
+
+    fn with_doorbell(&self, owner: AgentName, config: UdpConfig) -> UdpConfig {
+        UdpConfig { doorbell: self.doorbells.get(&owner).cloned(), ..config }
     }
 
     pub(crate) fn open_port(&mut self, name: &str, config: UdpConfig) -> Result<Datagrams, Fault> {

@@ -37,7 +37,7 @@ use gds_core::memory::words::WORD_BYTES;
 use gds_core::query::kept_source::KeptSource;
 use gds_core::query::{CounterSets, QueryConfig, QueryServer};
 use gds_core::time::SECOND_NS;
-use gds_nic::{PagePolicy, Pages, TcpPort, UdpConfig, clock};
+use gds_nic::{Doorbell, PagePolicy, Pages, TcpPort, UdpConfig, clock};
 use gds_wire::acknowledgement::ACKNOWLEDGEMENT_BYTES;
 use gds_wire::envelope::ENVELOPE_BYTES;
 use gds_wire::session::Session;
@@ -370,11 +370,15 @@ impl Assembly<'_, '_> {
 
 /// The cores that have something to do.
 fn plans(config: &Config, cores: Vec<Arc<CoreCounters>>, mut agents: Agents) -> Vec<CorePlan> {
-    let mut seat = |name: &AgentName| agents.remove(name).map(|agent| Seat { agent, stamp: None });
+    let mut seat = |name: &AgentName| {
+        agents.remove(name).map(|agent| Seat { agent, stamp: None, rings_with_next: false })
+    };
     let mut plan = |(core, counters): (&config::Core, _)| CorePlan {
         core: core.clone(),
         counters,
         agents: core.agents.iter().filter_map(&mut seat).collect(),
+        // Its ports send now and then, and at once.
+        doorbell: Doorbell::new(),
     };
     let plans = config.core.iter().zip(cores).map(&mut plan);
     plans.filter(|plan| !plan.agents.is_empty()).collect()

@@ -1,7 +1,7 @@
 //! What a UDP port is opened with.
 use crate::interface::Interface;
 use crate::loss::LossConfig;
-use crate::xdp::XdpConfig;
+use crate::xdp::{Doorbell, XdpConfig};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
@@ -52,7 +52,7 @@ impl FromStr for Transport {
 }
 
 /// Everything a UDP port is opened with. [`UdpConfig::new`] has defaults for all but the address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct UdpConfig {
     /// How datagrams move.
     pub transport: Transport,
@@ -94,6 +94,8 @@ pub struct UdpConfig {
     pub senders: Vec<Ipv4Addr>,
     /// The queue and its frames, for AF_XDP.
     pub xdp: XdpConfig,
+    /// What is sent over AF_XDP leaves when this is rung; none: at once.
+    pub doorbell: Option<Doorbell>,
 }
 
 /// Most datagrams the socket backend takes with one system call; a quarter of that many pieces when they may be coalesced.
@@ -124,6 +126,7 @@ impl UdpConfig {
             loss: None,
             senders: Vec::new(),
             xdp: XdpConfig::default(),
+            doorbell: None,
         }
     }
 

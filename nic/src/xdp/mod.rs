@@ -7,7 +7,8 @@
 //! | [`attachment`] | [`Attachment`]: the program in its place on an interface |
 //! | [`attached`](mod@attached) | what programs an interface has now |
 //! | `queue` | one receive queue of one interface: the program, the frames, and what the ports of this process share |
-//! | `port` | one port's rings: what [`UdpPort`](crate::UdpPort) receives from and sends to |
+//! | `port` | one port: what [`UdpPort`](crate::UdpPort) receives from and sends by |
+//! | `doorbell` | [`Doorbell`]: a send ring, of a port or of several, and when the kernel hears of it |
 //! | `umem`, `ring` | the frames, who has which, and the rings by which they change hands |
 //! | `packet` | Ethernet, IPv4 and UDP headers |
 //! | `neighbours`, `routing` | the way to a single address, as the kernel knows it |
@@ -24,6 +25,7 @@ pub mod attached;
 pub mod attachment;
 mod bpf;
 mod config;
+mod doorbell;
 pub mod error;
 pub mod maps;
 mod neighbours;
@@ -41,6 +43,7 @@ mod umem;
 pub use attached::{AttachedProgram, attached};
 pub use attachment::{AttachMode, Attachment};
 pub use config::{XdpConfig, XdpMode};
+pub use doorbell::Doorbell;
 pub use error::{Capability, XdpError};
 pub use maps::{SocketCounters, SocketMap};
 pub use port::RingDrops;

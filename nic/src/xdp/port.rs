@@ -1,8 +1,9 @@
 //! One port's part of a queue: datagrams from its receive ring, datagrams into its send ring.
+use super::doorbell::{Outlet, Sender};
 use super::neighbours::{Neighbours, Way};
-use super::packet::{self, DATAGRAM_HEAD_BYTES, Head, group_mac};
+use super::packet::{self, Head, group_mac};
 use super::queue::{Membership, Queue};
-use super::umem::{Frame, ReceiveRing, SendRing};
+use super::umem::{Frame, ReceiveRing};
 use super::{XdpConfig, XdpError};
 use crate::error::NicError;
 use crate::interface::ResolvedInterface;
@@ -47,18 +48,66 @@ pub(crate) struct XdpPort {
     /// There until the port is dropped.
     socket: Option<OwnedFd>,
     receive: ReceiveRing,
-    send: SendRing,
-    /// Frames to write to.
-    free: Vec<Frame>,
+    outlet: Arc<Outlet>,
+    /// Others send by the outlet too, and a doorbell tells the kernel; else the port does whenever it has sent.
+    waits_for_bell: bool,
+    stock: Stock,
     /// Frames that have been read, to be lent to the kernel again.
     read: Vec<Frame>,
     neighbours: Neighbours,
     local: SocketAddrV4,
     datagram_bytes_max: usize,
     multicast_hops: u8,
-    identification: u16,
     busy_polling: bool,
     strangers_before: u64,
+}
+
+/// The frames of a port that it may write to.
+struct Stock {
+    slot: u32,
+    free: Vec<Frame>,
+    /// Of the packet written last.
+    identification: u16,
+}
+
+impl Stock {
+    /// Takes the frames that are back. Those sent last mostly are by now and still in the cache: they are taken next.
+    #[inline]
+    fn refill(&mut self, queue: &Queue) {
+        queue.take_sent(self.slot, &mut self.free);
+    }
+
+    /// Puts a datagram into a frame and that into the ring; the kernel is not told yet.
+    #[inline]
+    fn put(&mut self, queue: &Queue, sender: &mut Sender<'_>, head: Head, datagram: &[u8]) -> Sending {
+        if datagram.len() > queue.datagram_bytes_max() {
+            return Sending::TooLong;
+        }
+        if self.free.is_empty() {
+            self.refill(queue);
+        }
+        let Some(mut frame) = self.free.pop() else { return Sending::Full };
+        self.identification = self.identification.wrapping_add(1);
+        let head = Head { identification: self.identification, ..head };
+        let length = head.write(queue.umem().bytes_mut(&mut frame), datagram);
+        sender.put(frame, length);
+        Sending::Taken
+    }
+
+    /// The same; where no frame is left the kernel is told of those in the ring, since some may be back then.
+    #[inline]
+    fn put_or_ring(
+        &mut self,
+        queue: &Queue,
+        sender: &mut Sender<'_>,
+        head: Head,
+        datagram: &[u8],
+    ) -> io::Result<Sending> {
+        match self.put(queue, sender, head, datagram) {
+            Sending::Full => sender.ring().map(|()| self.put(queue, sender, head, datagram)),
+            settled => Ok(settled),
+        }
+    }
 }
 
 impl XdpPort {
@@ -69,13 +118,16 @@ impl XdpPort {
         local: SocketAddrV4,
     ) -> Result<Self, NicError> {
         let queue = Queue::of(interface, config.xdp)?;
-        if config.sent_bytes_max > queue.mtu().saturating_sub(DATAGRAM_HEAD_BYTES) {
+        if config.sent_bytes_max > queue.datagram_bytes_max() {
             let (interface, bytes, mtu) = (interface.name.clone(), config.sent_bytes_max, queue.mtu());
             return Err(XdpError::MtuTooSmall { interface, bytes, mtu }.into());
         }
         let neighbours =
             Neighbours::open(interface.index).map_err(XdpError::call("ask for neighbours", &[]))?;
-        let Membership { slot, socket, receive, send, strangers_before } =
+        let shared = config.doorbell.as_ref().map(|bell| bell.outlet(&queue)).transpose()?.flatten();
+        let waits_for_bell = shared.is_some();
+        let outlet = shared.map_or_else(|| Outlet::open(&queue, 1).map(Arc::new), Ok)?;
+        let Membership { slot, socket, receive, strangers_before } =
             queue.join(&config.received(interface.address, local), &config.senders)?;
         let single = !local.ip().is_unspecified() && !local.ip().is_multicast();
         let source = if single { *local.ip() } else { interface.address };
@@ -84,14 +136,14 @@ impl XdpPort {
             slot,
             socket: Some(socket),
             receive,
-            send,
-            free: Vec::with_capacity(send_frames as usize),
+            outlet,
+            waits_for_bell,
+            stock: Stock { slot, free: Vec::with_capacity(send_frames as usize), identification: 0 },
             read: Vec::with_capacity(receive_frames as usize),
             neighbours,
             local: SocketAddrV4::new(source, local.port()),
             datagram_bytes_max: config.datagram_bytes_max,
             multicast_hops: config.multicast_ttl,
-            identification: 0,
             busy_polling: busy_poll_us > 0,
             strangers_before,
             queue,
@@ -101,11 +153,6 @@ impl XdpPort {
     /// The queue.
     pub(crate) fn queue(&self) -> &Queue {
         &self.queue
-    }
-
-    /// The bytes of the longest datagram that can be sent.
-    pub(crate) fn send_bytes_max(&self) -> usize {
-        self.queue.mtu().saturating_sub(DATAGRAM_HEAD_BYTES)
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -151,8 +198,12 @@ impl XdpPort {
     #[inline]
     pub(crate) fn send(&mut self, to: SocketAddrV4, datagram: &[u8]) -> (Sending, io::Result<()>) {
         let Some(head) = self.head(to) else { return (Sending::Kernel, Ok(())) };
-        let sending = self.put(head, datagram);
-        (sending, self.send_out())
+        let Self { queue, outlet, stock, waits_for_bell, .. } = self;
+        let mut sender = outlet.lock();
+        match stock.put_or_ring(queue, &mut sender, head, datagram) {
+            Ok(sending) => (sending, if *waits_for_bell { Ok(()) } else { sender.ring() }),
+            Err(error) => (Sending::Full, Err(error)),
+        }
     }
 
     /// Sends datagrams of `segment_bytes` that lie one behind another, with one wake-up; says how many were taken, and what became
@@ -164,22 +215,20 @@ impl XdpPort {
         segment_bytes: usize,
     ) -> (usize, Sending, io::Result<()>) {
         let Some(head) = self.head(to) else { return (0, Sending::Kernel, Ok(())) };
-        let mut taken = 0;
+        let Self { queue, outlet, stock, waits_for_bell, .. } = self;
+        let mut sender = outlet.lock();
+        let (mut taken, mut sending) = (0, Sending::Taken);
         for datagram in bytes.chunks(segment_bytes) {
-            let mut sending = self.put(head, datagram);
-            if sending == Sending::Full {
-                // Some may be back once the kernel has been told of the others.
-                if let Err(error) = self.send_out() {
-                    return (taken, Sending::Full, Err(error));
-                }
-                sending = self.put(head, datagram);
-            }
+            sending = match stock.put_or_ring(queue, &mut sender, head, datagram) {
+                Ok(sending) => sending,
+                Err(error) => return (taken, Sending::Full, Err(error)),
+            };
             if sending != Sending::Taken {
-                return (taken, sending, self.send_out());
+                break;
             }
             taken += 1;
         }
-        (taken, Sending::Taken, self.send_out())
+        (taken, sending, if *waits_for_bell { Ok(()) } else { sender.ring() })
     }
 
     /// The headers of a datagram to this address; none when it must go through the kernel.
@@ -193,59 +242,15 @@ impl XdpPort {
                 Way::Kernel => return None,
             }
         };
-        // The frames sent last are mostly back by now and still in the cache: they are taken next.
-        self.queue.take_sent(self.slot, &mut self.free);
+        self.stock.refill(&self.queue);
         let from = SocketAddrV4::new(source, self.local.port());
         Some(Head { from_mac: self.queue.mac(), to_mac, from, to, hops, identification: 0 })
-    }
-
-    /// Puts a datagram into a frame and that into the ring; the kernel is not told yet.
-    #[inline]
-    fn put(&mut self, head: Head, datagram: &[u8]) -> Sending {
-        if datagram.len() > self.send_bytes_max() {
-            return Sending::TooLong;
-        }
-        if self.free.is_empty() {
-            self.queue.take_sent(self.slot, &mut self.free);
-        }
-        let Some(mut frame) = self.free.pop() else { return Sending::Full };
-        self.identification = self.identification.wrapping_add(1);
-        let head = Head { identification: self.identification, ..head };
-        let umem = self.queue.umem();
-        let length = head.write(umem.bytes_mut(&mut frame), datagram);
-        self.send.put(umem, frame, length);
-        Sending::Taken
-    }
-
-    /// Shows the kernel what is in the ring, and wakes it up if it wants that.
-    #[inline]
-    fn send_out(&mut self) -> io::Result<()> {
-        self.send.publish();
-        if !self.send.needs_wakeup() {
-            return Ok(());
-        }
-        let mut waiting = self.send.waiting();
-        while waiting > 0 {
-            match xdp::wake_sender(self.fd()) {
-                Ok(()) => return Ok(()),
-                // It has taken a part, and wants to be asked again; or it can take none now: then the next call asks again.
-                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
-                // Such as one frame that the interface's queue dropped; the others wait.
-                Err(error) => return Err(error),
-            }
-            let left = self.send.waiting();
-            if left == waiting {
-                break;
-            }
-            waiting = left;
-        }
-        Ok(())
     }
 
     /// What can wait for a quiet moment: frames nobody has sent yet, and neighbours that were looked up long ago.
     pub(crate) fn tend(&mut self) -> io::Result<()> {
         self.neighbours.tend();
-        if self.send.waiting() > 0 { self.send_out() } else { Ok(()) }
+        self.outlet.lock().tend()
     }
 
     /// What was dropped of its packets. Asks the kernel: not for every lap.
@@ -260,12 +265,12 @@ impl XdpPort {
 
 impl Drop for XdpPort {
     fn drop(&mut self) {
-        // Once the socket is closed the kernel touches its rings no more, and they still say which frames it had. (Its only descriptor
+        // Once the socket is closed the kernel touches its ring no more, and it still says which frames it had. (Its only descriptor
         // is ours: it is closed on exec, and never lent.)
         self.socket = None;
         let (queue, mut received) = (self.queue.clone(), std::mem::take(&mut self.read));
         received.extend(std::iter::from_fn(|| self.receive.take(queue.umem()).map(|(frame, _)| frame)));
-        let unsent = std::iter::from_fn(|| self.send.take_back(queue.umem()));
-        queue.leave(self.slot, received, self.free.drain(..).chain(unsent));
+        // Those under way come back by themselves.
+        queue.leave(self.slot, received, self.stock.free.drain(..));
     }
 }

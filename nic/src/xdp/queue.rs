@@ -6,14 +6,14 @@
 //! of it. Another process that wants the queue is refused. The queue goes when its last port does.
 //!
 //! # Members
-//! Each port has a socket of its own on the shared memory (`XDP_SHARED_UMEM`), with a receive and a send ring that only it touches,
-//! so ports may be on different threads. For the two shared rings there is a lock each that nobody ever waits for: who does not get
+//! Each port has a socket of its own on the shared memory (`XDP_SHARED_UMEM`), with a receive ring that only it touches, and one to send
+//! by, which ports of one thread may share ([`Doorbell`](super::Doorbell)); so ports may be on different threads. For the two shared rings there is a lock each that nobody ever waits for: who does not get
 //! it keeps its frames until its next lap. Frames for sending belong to a port each; who finds another's in the completion ring puts
 //! it where that one finds it. Frames for receiving belong to nobody: the kernel fills the next one for whomever the packet is.
 //!
 //! The memory is registered with a socket that neither sends nor receives, so that any port may close before the others.
 use super::config::{XdpConfig, XdpMode};
-use super::packet::{ETHERNET_BYTES, Mac};
+use super::packet::{DATAGRAM_HEAD_BYTES, ETHERNET_BYTES, Mac};
 use super::routing::{Link, Routing};
 use super::umem::{CompletionRing, FillRing, Frame, ReceiveRing, Returned, SendRing, Umem};
 use super::{AttachMode, Attachment, Capability, FilterConfig, Flow, Program, SocketMap, XdpError};
@@ -74,7 +74,6 @@ pub(super) struct Membership {
     pub(super) slot: u32,
     pub(super) socket: OwnedFd,
     pub(super) receive: ReceiveRing,
-    pub(super) send: SendRing,
     /// Strangers that were counted in its place before it came.
     pub(super) strangers_before: u64,
 }
@@ -207,26 +206,45 @@ impl Queue {
         // Half of the frames at most are in one port's hands, so that one that is slow leaves the others some.
         let receive = ReceiveRing::make(fd, self.config.receive_frames / 2)
             .map_err(at("make the receive ring of an AF_XDP socket"))?;
-        let send = SendRing::make(fd, self.config.send_frames)
-            .map_err(at("make the send ring of an AF_XDP socket"))?;
-        let (index, anchor) = (self.interface.index, self.anchor.as_fd());
-        xdp::bind(fd, index, self.config.queue, 0, Some(anchor))
-            .map_err(at("bind an AF_XDP socket to the shared frames"))?;
-        // Without it, a wake-up sends 32 at a time, and takes more of them.
-        let _ = xdp::allow_sends(fd, self.config.send_frames);
-        if self.config.busy_poll_us > 0 {
-            busy_poll(&owned, &self.config).map_err(at("set busy polling (SO_PREFER_BUSY_POLL)"))?;
-        }
+        self.bind(&owned)?;
         self.map.set(slot, fd)?;
-        Ok(Membership { slot, socket: owned, receive, send, strangers_before: self.strangers(slot) })
+        Ok(Membership { slot, socket: owned, receive, strangers_before: self.strangers(slot) })
     }
 
-    /// Ends a membership whose socket is closed. The kernel had these frames for receiving, and these for sending.
-    pub(super) fn leave(&self, slot: u32, mut received: Vec<Frame>, sent: impl Iterator<Item = Frame>) {
+    /// A socket that only sends, with room for the frames of so many ports.
+    pub(super) fn open_sender(&self, ports: u32) -> Result<(OwnedFd, SendRing), XdpError> {
+        let owned = open_socket()?;
+        let frames = (self.config.send_frames * ports).next_power_of_two();
+        let ring = SendRing::make(owned.as_fd(), frames)
+            .map_err(XdpError::call("make the send ring of an AF_XDP socket", &[]))?;
+        self.bind(&owned)?;
+        // Without the first, a wake-up sends 32 at a time, and takes more of them; without the other, what the kernel copies and the card has
+        // not sent may be as little as a hundred packets.
+        let _ = xdp::allow_sends(owned.as_fd(), frames);
+        let copied =
+            i32::try_from(u64::from(frames) * u64::from(self.config.frame_bytes)).unwrap_or(i32::MAX / 2);
+        let _ = socket::set_option(owned.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, copied);
+        Ok((owned, ring))
+    }
+
+    /// Binds a socket that has its ring to the shared frames.
+    fn bind(&self, owned: &OwnedFd) -> Result<(), XdpError> {
+        let at = |action| XdpError::call(action, &[]);
+        let (index, anchor) = (self.interface.index, self.anchor.as_fd());
+        xdp::bind(owned.as_fd(), index, self.config.queue, 0, Some(anchor))
+            .map_err(at("bind an AF_XDP socket to the shared frames"))?;
+        if self.config.busy_poll_us > 0 {
+            busy_poll(owned, &self.config).map_err(at("set busy polling (SO_PREFER_BUSY_POLL)"))?;
+        }
+        Ok(())
+    }
+
+    /// Ends a membership whose socket is closed. The kernel had the first of these frames for receiving; the others are for sending.
+    pub(super) fn leave(&self, slot: u32, mut received: Vec<Frame>, free: impl Iterator<Item = Frame>) {
         let mut fill = self.fill.lock().unwrap_or_else(PoisonError::into_inner);
         fill.lend(&self.umem, &mut received);
         drop(fill);
-        sent.for_each(|frame| self.returned.put(frame));
+        free.for_each(|frame| self.give_back(frame));
         let mut members = self.members();
         members.flows[slot as usize] = None;
         // When it fails, the packets of a place without socket go to the kernel.
@@ -263,6 +281,11 @@ impl Queue {
         self.returned.take(first + slot * count..first + (slot + 1) * count, into);
     }
 
+    /// Puts a frame for sending where its owner finds it.
+    pub(super) fn give_back(&self, frame: Frame) {
+        self.returned.put(frame);
+    }
+
     /// The frames.
     #[inline]
     pub(super) fn umem(&self) -> &Umem {
@@ -281,6 +304,12 @@ impl Queue {
     /// Most bytes of an IP packet.
     pub(super) fn mtu(&self) -> usize {
         self.mtu
+    }
+
+    /// Most bytes of a datagram that is sent.
+    #[inline]
+    pub(super) fn datagram_bytes_max(&self) -> usize {
+        self.mtu.saturating_sub(DATAGRAM_HEAD_BYTES)
     }
 
     /// Datagrams of strangers that were dropped in a place, for whichever members it had.

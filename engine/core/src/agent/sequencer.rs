@@ -72,6 +72,9 @@ impl<P: DatagramPort> Agent for SequencerAgent<P> {
         }
         let drains = orders.drain.load(Ordering::Acquire);
         let received = if drains { 0 } else { sequencer.receive(now, port, DATAGRAMS_PER_DUTY) };
+        if received == 0 {
+            sequencer.touch_next();
+        }
         let Some(Membership { replication, port: own, group, register }) = membership else {
             sequencer.finish_batch();
             sequencer.flush(port);

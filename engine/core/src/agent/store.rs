@@ -237,6 +237,9 @@ impl<D: Disk> Agent for StoreAgent<D> {
             // The number of an acknowledgement is known to all who have the message: outcomes need no commit of their own.
             self.acknowledgement_progress.committed.set(acknowledged);
             self.show_applied();
+        } else {
+            self.store.touch_next();
+            self.acknowledgements.touch_next();
         }
         let status_ns = if applied > 0 { STATUS_BUSY_NS } else { STATUS_IDLE_NS };
         if self.status_applied != self.store.applied() && now.monotonic_ns >= self.status_shown_ns + status_ns

@@ -17,6 +17,9 @@ pub const WORD_BYTES: usize = 8;
 /// Words in one line: two cache lines, since processors fetch adjacent lines in pairs.
 pub const LINE_WORDS: usize = 16;
 
+/// Words that come into the cache at once.
+pub const CACHE_LINE_WORDS: usize = 8;
+
 /// Owns words of memory: pages, a shared file, the heap.
 pub trait Words: Send + Sync + 'static {
     /// The words, always the same ones. Best aligned to 128 bytes: the structures lay out their cache lines
@@ -113,6 +116,14 @@ impl<'a> Span<'a> {
             Some(word) => word.store(value, Relaxed),
             None => self.second[index - self.first.len()].store(value, Relaxed),
         }
+    }
+
+    /// Brings it into the cache. Nothing waits for anything here, so as many lines as the processor can have on their way come at once.
+    #[inline]
+    pub fn touch(self) {
+        let lines =
+            self.first.iter().step_by(CACHE_LINE_WORDS).chain(self.second.iter().step_by(CACHE_LINE_WORDS));
+        std::hint::black_box(lines.fold(0, |touched, word| touched ^ word.load(Relaxed)));
     }
 
     /// Copies `into.len()` bytes out, from byte `offset` of the span.

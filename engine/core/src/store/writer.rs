@@ -24,6 +24,9 @@ use std::sync::atomic::Ordering;
 /// Messages that [`Store::apply_all`] takes at a time.
 pub const MESSAGES_TOGETHER: usize = 64;
 
+/// Messages for which the horizon is looked at in a quiet moment.
+const MESSAGES_AHEAD: u64 = 16;
+
 /// The store: all records, and everything else that the outcome of a message depends on.
 pub struct Store {
     config: StoreConfig,
@@ -89,16 +92,23 @@ impl Store {
                 let places = &mut foreseen.places;
                 plans.push(Plan::new(number, message, &self.sessions, &self.records, places));
             }
-            // On their own, so that the processor computes several at a time.
+            self.foresee(plans.len() as u64, &foreseen.places);
+            // On their own, so that the processor computes several at a time, and while it waits for what was touched just now.
             for plan in &mut plans {
                 plan.checksum = plan.message.checksum();
             }
-            self.foresee(plans.len() as u64, &foreseen.places);
             for plan in &plans {
                 outcome(sequence, &self.apply_plan(sequence, plan, &foreseen));
                 sequence += 1;
             }
         }
+    }
+
+    /// Touches what the next message will need whatever it is: where a new version will lie, and what the horizon comes to. For whoever has
+    /// nothing else to do, so that the message need not wait for it.
+    pub fn touch_next(&mut self) {
+        self.records.log.touch_next();
+        self.foresee(MESSAGES_AHEAD, &Places::new());
     }
 
     /// Nothing is foreseen yet.

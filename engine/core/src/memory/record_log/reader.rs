@@ -1,10 +1,9 @@
 //! Reading from the record log: anyone may, at any time.
 use super::*;
+use crate::memory::words::CACHE_LINE_WORDS;
 
 /// Words of header and key that [`RecordView::prefetch`] reckons with.
 const USUAL_WORDS: usize = RECORD_HEADER_WORDS + 3;
-/// Words that come into the cache at once.
-const CACHE_LINE_WORDS: usize = 8;
 
 /// Room for the longest record, reused from read to read.
 pub struct RecordBuf {

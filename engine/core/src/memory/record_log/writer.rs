@@ -2,6 +2,9 @@
 use super::super::words::SpanWriter;
 use super::*;
 
+/// Bytes of a record that [`RecordLogWriter::touch_next`] reckons with.
+const USUAL_BYTES: usize = 320;
+
 /// One record version to append.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecordVersion<'a> {
@@ -58,6 +61,12 @@ impl RecordLogWriter {
     #[inline]
     pub fn room_bytes(&self) -> usize {
         self.log.capacity_bytes() - (self.head - self.tail) as usize
+    }
+
+    /// Touches where the next record will lie, if it has no more than [`USUAL_BYTES`]. For whoever has nothing else to do.
+    pub fn touch_next(&self) {
+        let words = USUAL_BYTES.min(self.log.capacity_bytes()) / WORD_BYTES;
+        self.log.view().span(self.head, words).touch();
     }
 
     /// Appends one record and returns its position; `None` when it does not fit before the tail.
