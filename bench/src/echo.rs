@@ -62,6 +62,9 @@ pub struct EchoConfig {
     pub idle: IdleStrategy,
     /// What is made worse.
     pub faults: Faults,
+    /// It also sends what came to a group of its own that nobody hears, behind the answer and with the same call where one serves both: as a
+    /// node publishes what it acknowledges.
+    pub publishes: bool,
     /// Whom it asks first; its near end is this one's far end. Such an echo has no faults of its own.
     pub onward: Option<Box<EchoConfig>>,
 }
@@ -70,7 +73,15 @@ impl EchoConfig {
     /// An echo without faults that spins on this processor; over the loopback interface, if all that is given is a transport.
     pub fn new(road: impl Into<Road>, cast: Cast, core: Option<usize>) -> Self {
         let road = road.into();
-        Self { road, cast, core, idle: IdleStrategy::Spin, faults: Faults::default(), onward: None }
+        Self {
+            road,
+            cast,
+            core,
+            idle: IdleStrategy::Spin,
+            faults: Faults::default(),
+            publishes: false,
+            onward: None,
+        }
     }
 }
 
@@ -79,11 +90,13 @@ impl EchoConfig {
 struct Way {
     requests: SocketAddrV4,
     answers: SocketAddrV4,
+    /// Of an echo that publishes.
+    published: SocketAddrV4,
 }
 
 impl Way {
     fn find(config: &EchoConfig) -> Result<Self, String> {
-        let [requests, answers] = addresses::udp_ports()?;
+        let [requests, answers, published] = addresses::udp_ports()?;
         let address = |port, end| SocketAddrV4::new(config.road.address(end), port);
         let requests = match config.cast {
             Cast::Unicast => address(requests, End::Far),
@@ -93,6 +106,6 @@ impl Way {
             Cast::Unicast | Cast::MulticastThere => address(answers, End::Near),
             Cast::Multicast => addresses::group_address(answers),
         };
-        Ok(Self { requests, answers })
+        Ok(Self { requests, answers, published: addresses::group_address(published) })
     }
 }

@@ -29,9 +29,9 @@ fn roads() -> Vec<Road> {
 #[test]
 fn every_backend_echoes_between_hosts() {
     for road in roads() {
-        for cast in [Cast::Unicast, Cast::Multicast] {
-            let config =
-                EchoConfig { idle: IdleStrategy::Yield, ..EchoConfig::new(road.clone(), cast, None) };
+        for (cast, publishes) in [(Cast::Unicast, false), (Cast::Multicast, false), (Cast::Multicast, true)] {
+            let idle = IdleStrategy::Yield;
+            let config = EchoConfig { idle, publishes, ..EchoConfig::new(road.clone(), cast, None) };
             let echo = Echo::start(config).unwrap();
             let mut client = EchoClient::open(&echo, 200).unwrap();
             let plan = Plan { idle: IdleStrategy::Yield, ..Plan::new(BRIEFLY) };

@@ -3,8 +3,8 @@
 use gds_hosts::{ADDRESS, Hosts, INTERFACE};
 use gds_nic::file::BLOCK_BYTES;
 use gds_nic::{
-    Backend, Directory, DirectoryConfig, Interface, NicError, TcpConfig, TcpEvent, TcpPort, Transport,
-    UdpConfig, UdpPort,
+    Backend, Directory, DirectoryConfig, Doorbell, Interface, NicError, TcpConfig, TcpEvent, TcpPort,
+    Transport, UdpConfig, UdpPort,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -94,6 +94,24 @@ fn over_af_xdp() {
     assert_eq!(allocations(|| datagrams(&mut sender, &mut member, group)), 0, "AF_XDP to a group");
     assert_eq!(allocations(|| datagrams(&mut sender, &mut single, own(1))), 0, "AF_XDP to an address");
     assert_eq!(member.counters().through_kernel, 0);
+
+    let doorbell = Doorbell::new();
+    let other_own = SocketAddrV4::new(ADDRESS[0], 26_501);
+    let config = UdpConfig {
+        transport: Transport::AfXdp,
+        doorbell: Some(doorbell.clone()),
+        ..UdpConfig::new(other_own)
+    };
+    let config = UdpConfig { interface: Interface::Name(INTERFACE.into()), ..config };
+    let mut sender = hosts.on(0, || UdpPort::open(config)).unwrap();
+    let count = allocations(|| {
+        for _ in 0..200 {
+            assert!(sender.send(group, b"rung for"));
+            assert!(doorbell.ring().unwrap());
+            while member.receive(1, &mut |_, _| {}) == 0 {}
+        }
+    });
+    assert_eq!(count, 0, "AF_XDP with a doorbell");
 }
 
 /// One test, so that no other thread of the harness allocates meanwhile.

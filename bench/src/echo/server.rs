@@ -1,7 +1,7 @@
 //! The echo in its thread.
 use super::{EchoConfig, Faults, Way};
 use crate::road::{End, Road};
-use gds_nic::{Idle, LossConfig, UdpConfig, UdpPort, clock, cores};
+use gds_nic::{Doorbell, Idle, LossConfig, UdpConfig, UdpPort, clock, cores};
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -77,6 +77,8 @@ type Held = VecDeque<(u64, SocketAddrV4, Box<[u8]>)>;
 struct Ports {
     requests: UdpPort,
     answers: UdpPort,
+    published: Option<UdpPort>,
+    doorbell: Doorbell,
     way: Way,
     onward: Option<Onward>,
 }
@@ -106,10 +108,15 @@ impl Ports {
             send_per_mille: config.faults.loss_per_mille,
         });
         let road = &config.road;
+        let doorbell = Doorbell::new();
+        let sending = || UdpConfig { doorbell: Some(doorbell.clone()), ..road.sending(End::Far) };
+        let published = config.publishes.then(|| road.open(End::Far, sending())).transpose()?;
         let onward = config.onward.as_deref().zip(onward);
         Ok(Self {
             requests: road.open(End::Far, road.receiving(way.requests))?,
-            answers: road.open(End::Far, UdpConfig { loss, ..road.sending(End::Far) })?,
+            answers: road.open(End::Far, UdpConfig { loss, ..sending() })?,
+            published,
+            doorbell,
             way,
             onward: onward.map(|(config, way)| Onward::open(&config.road, way)).transpose()?,
         })
@@ -126,12 +133,15 @@ impl Ports {
                 std::thread::sleep(length);
                 stall_ns = Some(clock::monotonic_ns() + ns(every));
             }
-            idle.idle(self.lap(&config.faults, &mut held));
+            let work = self.lap(&config.faults, &mut held);
+            // What the kernel does not take is lost, like any packet.
+            let _ = self.doorbell.ring();
+            idle.idle(work);
         }
     }
 
     fn lap(&mut self, faults: &Faults, held: &mut Held) -> usize {
-        let Self { requests, answers, way, onward } = self;
+        let Self { requests, answers, published, way, onward, .. } = self;
         if let Some(onward) = onward {
             let asked = requests.receive(DATAGRAMS_PER_LAP, &mut |_, datagram| {
                 onward.requests.send(onward.to, datagram);
@@ -144,6 +154,9 @@ impl Ports {
         if faults.delay.is_zero() {
             return requests.receive(DATAGRAMS_PER_LAP, &mut |_, datagram| {
                 answers.send(way.answers, datagram);
+                if let Some(published) = published {
+                    published.send(way.published, datagram);
+                }
             });
         }
         let now_ns = clock::monotonic_ns();

@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub const NAME: &str = "backends";
 /// Each backend's floor.
 const ECHOES: &str = "backends_echo";
+/// What a node cannot do without: its answer, and a packet for everybody else behind it.
+const PUBLISHING: &str = "backends_echo_published";
 /// Packets of one message one way, without segmentation offload.
 const PACKETS: &str = "backends_packets";
 /// Full packets one way, many in a call.
@@ -24,6 +26,7 @@ const BULK: &str = "backends_bulk";
 
 const SYSTEM: &str = "gds";
 const ECHO: &str = "multicast echo";
+const PUBLISHING_ECHO: &str = "multicast echo that publishes as well";
 
 const SOCKET: &str = "socket";
 const NATIVE: &str = "af_xdp native";
@@ -76,7 +79,7 @@ fn roads(hosts: &Arc<Hosts>, skipped: &mut Vec<String>) -> Vec<Road> {
     Road::all_between(hosts).into_iter().filter(opens).collect()
 }
 
-/// A node, and the echo right behind it.
+/// A node, and right behind it the echo, and one that publishes what it answers.
 fn there_and_back(bench: &Bench<'_>, road: &Road, repetition: u32, runs: &mut Vec<Run>) {
     let plan = bench.plan(3.0);
     let workload = bench.workload(CANONICAL);
@@ -85,7 +88,10 @@ fn there_and_back(bench: &Bench<'_>, road: &Road, repetition: u32, runs: &mut Ve
     runs.push(bench.transactions(draft, &settings, &workload, |target| closed_loop(target, &plan)));
     let draft = Draft::new(ECHOES, ECHO, Subject::Floor, repetition).workload(CANONICAL);
     let echo = EchoConfig::new(road.clone(), Cast::Multicast, bench.cores.system);
-    runs.push(bench.echo(draft, echo, |target| closed_loop(target, &plan)));
+    runs.push(bench.echo(draft, echo.clone(), |target| closed_loop(target, &plan)));
+    let draft = Draft::new(PUBLISHING, PUBLISHING_ECHO, Subject::Floor, repetition).workload(CANONICAL);
+    let publishing = EchoConfig { publishes: true, ..echo };
+    runs.push(bench.echo(draft, publishing, |target| closed_loop(target, &plan)));
 }
 
 fn one_way(bench: &Bench<'_>, road: &Road, repetition: u32, runs: &mut Vec<Run>) {

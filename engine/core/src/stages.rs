@@ -13,6 +13,8 @@
 //! | published | the packet with the message was given to the kernel |
 //! | journalled | its group was handed to the journal's file |
 //!
+//! Where one call to the kernel takes acknowledgement and publication (AF_XDP, both on one core), both are reached when it is over.
+//!
 //! Everything lies in one slice of words, which a node keeps in a shared file: a reader maps it and copies the counts, and the node
 //! never notices. Each histogram has one writer, the core that runs the stage's agent.
 //!

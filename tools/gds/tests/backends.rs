@@ -125,3 +125,36 @@ fn af_xdp_in_native_mode_gives_the_same_digest() {
 fn af_xdp_in_generic_mode_gives_the_same_digest() {
     between_hosts("af_xdp_in_generic_mode_gives_the_same_digest", "generic", af_xdp_gives_the_same_digest);
 }
+
+/// What one lap has to send leaves with one call, acknowledgement and publication alike.
+fn an_acknowledgement_and_its_publication_cost_one_call() {
+    const ROUNDS: u64 = 200;
+    let place = Place::new(&Settings { transport: "af_xdp", ..Settings::default() });
+    let node = Node::start(&place);
+    let session = Session::padded("ONE BY ONE").expect("a name");
+    let mut writer = Writer::open(&place.network(), session, 1).expect("ports are free");
+    let mut random = Random::new(5);
+    for _ in 0..ROUNDS {
+        writer.submit_and_wait(&block(&mut random, 1), PATIENCE).expect("it is acknowledged");
+    }
+    let status = place.status(0);
+    let counter =
+        |name: &str| status.counters.iter().find(|(of, _)| of == name).map_or(0, |(_, value)| *value);
+    let sent = counter("acknowledgement_publisher_port.sent") + counter("publisher_port.sent");
+    let rings = counter("core_0.doorbell_rings");
+    println!("{sent} packets with {rings} calls");
+    assert!(sent >= 2 * ROUNDS && rings >= ROUNDS, "{sent} packets with {rings} calls");
+    // Were they told one by one, it would be as many calls as packets; a heartbeat may come by itself.
+    assert!(3 * rings < 2 * sent, "{sent} packets with {rings} calls");
+    assert_eq!(counter("core_0.doorbell_failures"), 0);
+    node.stop();
+}
+
+#[test]
+fn an_acknowledgement_and_its_publication_cost_one_call_over_af_xdp() {
+    between_hosts(
+        "an_acknowledgement_and_its_publication_cost_one_call_over_af_xdp",
+        "auto",
+        an_acknowledgement_and_its_publication_cost_one_call,
+    );
+}
