@@ -321,6 +321,30 @@ fn a_doorbell_that_nobody_rings_holds_up_no_more_than_there_are_frames() {
 }
 
 #[test]
+fn what_the_kernel_refuses_is_told_to_whoever_rings_and_leaves_when_it_can() {
+    let Some(hosts) = hosts() else { return };
+    for mode in MODES {
+        let doorbell = Doorbell::new();
+        let shared = UdpConfig { doorbell: Some(doorbell.clone()), ..over_xdp(mode, at(ADDRESS[0], PORT)) };
+        let mut port = open(&hosts, 0, shared);
+        let mut member = open(&hosts, 1, over_socket(at(GROUP, PORT)));
+        hosts.run(0, &format!("ip link set dev {INTERFACE} down")).unwrap();
+        for number in 0..3u32 {
+            assert!(port.send(at(GROUP, PORT), &number.to_be_bytes()), "{mode}: it is in the ring");
+            let refused = doorbell.ring().unwrap_err();
+            assert_eq!(refused.raw_os_error(), Some(libc::ENETDOWN), "{mode}");
+            assert!(!doorbell.ring().unwrap(), "{mode}: it is no use to ask again at once");
+        }
+        hosts.run(0, &format!("ip link set dev {INTERFACE} up")).unwrap();
+        assert!(port.send(at(GROUP, PORT), &3u32.to_be_bytes()));
+        assert!(doorbell.ring().unwrap(), "{mode}");
+        let numbers: Vec<[u8; 4]> = (0..4u32).map(u32::to_be_bytes).collect();
+        let expected: Vec<&[u8]> = numbers.iter().map(|number| number.as_slice()).collect();
+        assert_eq!(text(&collect(&mut member, 4)), expected, "{mode}");
+    }
+}
+
+#[test]
 fn an_address_not_heard_of_yet_is_found_out_through_the_kernel() {
     let Some(hosts) = hosts() else { return };
     for mode in MODES {

@@ -20,7 +20,7 @@ counter_set! {
         busy_laps,
         /// The longest lap, in nanoseconds: the cheapest alarm for a disturbed core.
         longest_lap_ns,
-        /// Times the kernel was told of what the agents had sent over AF_XDP.
+        /// Times the core has told the kernel what its agents had sent over AF_XDP.
         doorbell_rings,
         /// Times it was told and said that it failed; what it did not take waits for the next.
         doorbell_failures,
@@ -199,29 +199,24 @@ fn laps(plan: &mut CorePlan, idle: &mut Idle, control: &Control) -> Result<(), F
             _ => return Ok(()),
         }
     }
-    for Seat { agent, .. } in &mut plan.agents {
-        agent.close(clocks.now())?;
-    }
+    let closed = plan.agents.iter_mut().try_for_each(|seat| seat.agent.close(clocks.now()));
     ring(&plan.doorbell, &counters);
-    Ok(())
+    closed
 }
 
 /// One duty cycle of each agent. Returns how much they did.
 fn lap(plan: &mut CorePlan, time: Time) -> Result<usize, Fault> {
     let mut work = 0;
     for together in plan.agents.chunk_by_mut(|seat, _| seat.rings_with_next) {
-        let mut done = 0;
-        for Seat { agent, .. } in together.iter_mut() {
-            done += agent.duty(time)?;
-        }
+        let done = together.iter_mut().try_fold(0, |done, seat| Ok(done + seat.agent.duty(time)?));
+        // Whatever came of it: what has been sent is with the kernel before anybody else's turn, and before a fault.
+        ring(&plan.doorbell, &plan.counters);
+        let done = done?;
         if done > 0 {
-            ring(&plan.doorbell, &plan.counters);
             note(together, time.monotonic_ns);
         }
         work += done;
     }
-    // What an agent sends when it has nothing else to do, such as a request.
-    ring(&plan.doorbell, &plan.counters);
     Ok(work)
 }
 

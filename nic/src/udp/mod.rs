@@ -70,7 +70,7 @@ pub struct UdpCounters {
     pub strangers: u64,
     /// Over AF_XDP, packets dropped because they are no whole datagram for this port.
     pub malformed: u64,
-    /// Datagrams the kernel took for sending.
+    /// Datagrams the kernel took for sending, or over AF_XDP the send ring.
     pub sent: u64,
     /// Over AF_XDP, datagrams that went through the kernel, or were refused there: it had to find out the Ethernet address first, or
     /// the way does not lead out of the interface.

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 
 impl UdpPort {
     /// Sends one datagram; never waits. False when the kernel did not take it: it is then lost like any lost packet, and
-    /// counted.
+    /// counted. (With a doorbell it is taken when it is in the ring; what the kernel says is for whoever rings.)
     #[inline]
     pub fn send(&mut self, to: SocketAddrV4, datagram: &[u8]) -> bool {
         if self.loss.as_mut().is_some_and(Loss::drops_sent) {

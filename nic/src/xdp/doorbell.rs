@@ -11,13 +11,20 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+
+/// Packets that a call takes at most before Linux 6.17.
+const BATCH: u32 = 32;
 
 /// Makes what several ports send one call to the kernel: with it in their [`UdpConfig`](crate::UdpConfig), ports over AF_XDP keep what they
 /// send until it is rung. So whoever gives it to ports has to ring it, soon, and in the thread that uses the ports: it is one thread's at a time.
 ///
-/// It is one queue's: that of the first port it was given to. Ports of other queues, and those over other transports, send at once
-/// as ever. What is not rung for by then leaves when a port has no frame left, or looks at the socket beside it (after 20 µs).
+/// It is one queue's: that of the first port that was opened with it. Ports of other queues, and those over other transports, send at once
+/// as ever. What nobody rings for leaves when a port has no frame left, or when one that is received from has looked around in silence (after
+/// 20 µs). The queue stays this process's as long as the doorbell.
+///
+/// One ring, one order, one send buffer: where the card is slow, what one port has sent stands before what another sends. Ports whose packets
+/// must not wait for each other belong on cores of their own, or have none.
 #[derive(Clone, Default)]
 pub struct Doorbell(Arc<OnceLock<Arc<Outlet>>>);
 
@@ -30,7 +37,8 @@ impl Doorbell {
     /// Tells the kernel what the ports have sent since it was last told. False when there is nothing to tell. Does not wait.
     ///
     /// # Errors
-    /// What the kernel says of it. What it did not take stays in the ring, and is told again with what comes next.
+    /// What the kernel says of it. A packet that it dropped is lost; what it did not take stays in the ring, and is told again with the next
+    /// call where that may help, else with what comes next.
     ///
     /// # Panics
     /// When another thread uses one of its ports just now.
@@ -42,14 +50,18 @@ impl Doorbell {
         }
     }
 
-    /// The outlet of its ports on this queue, opened with the first of them; none when it is another queue's.
+    /// The outlet that a port on this queue shares: opened with the first; none when it is another queue's.
     pub(super) fn outlet(&self, queue: &Arc<Queue>) -> Result<Option<Arc<Outlet>>, XdpError> {
-        if self.0.get().is_none() {
-            let outlet = Arc::new(Outlet::open(queue, queue.config().ports_max)?);
-            // Should another thread have been quicker, its outlet is as good.
-            let _ = self.0.set(outlet);
+        match self.0.get() {
+            Some(outlet) => Ok(Arc::ptr_eq(&outlet.queue, queue).then(|| outlet.clone())),
+            None => Outlet::open(queue, queue.config().ports_max).map(Arc::new).map(Some),
         }
-        Ok(self.0.get().filter(|outlet| Arc::ptr_eq(&outlet.queue, queue)).cloned())
+    }
+
+    /// A port has been opened that shares this outlet.
+    pub(super) fn settle(&self, outlet: &Arc<Outlet>) {
+        // Should another port have been quicker, this one's is its own; its packets leave when it has no frame left, or looks around.
+        let _ = self.0.set(outlet.clone());
     }
 }
 
@@ -62,43 +74,55 @@ impl fmt::Debug for Doorbell {
 /// A send ring with its socket.
 pub(super) struct Outlet {
     queue: Arc<Queue>,
-    /// There are packets in the ring that the kernel was not told of. Beside the lock, so that it costs next to nothing to see that there
+    /// There are packets in the ring that the kernel is to be told of. Beside the lock, so that it costs next to nothing to see that there
     /// are none; whoever sends or rings is of one thread, so it needs no order.
     is_due: AtomicBool,
     // Nobody ever waits for it, for the same reason.
-    way: Mutex<Way>,
+    exit: Mutex<Exit>,
 }
 
 /// The right to send, for a moment.
 pub(super) struct Sender<'a> {
     outlet: &'a Outlet,
-    way: MutexGuard<'a, Way>,
+    exit: MutexGuard<'a, Exit>,
 }
 
-struct Way {
+/// What only the thread that sends touches.
+struct Exit {
     /// There until the outlet is dropped.
     socket: Option<OwnedFd>,
     ring: SendRing,
+    /// One call takes all that the ring can hold (Linux 6.17 on).
+    takes_all: bool,
+}
+
+/// What is left in the ring after the kernel was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// Nothing, or what the driver takes by itself.
+    Nothing,
+    /// What another call may take.
+    Some,
 }
 
 impl Outlet {
     /// With room for all that so many ports can send.
     pub(super) fn open(queue: &Arc<Queue>, ports: u32) -> Result<Self, XdpError> {
-        let (socket, ring) = queue.open_sender(ports)?;
-        let way = Mutex::new(Way { socket: Some(socket), ring });
-        Ok(Self { queue: queue.clone(), is_due: AtomicBool::new(false), way })
+        let (socket, ring, takes_all) = queue.open_sender(ports)?;
+        let exit = Mutex::new(Exit { socket: Some(socket), ring, takes_all });
+        Ok(Self { queue: queue.clone(), is_due: AtomicBool::new(false), exit })
     }
 
     /// # Panics
     /// When another thread has it.
     #[inline]
     pub(super) fn lock(&self) -> Sender<'_> {
-        let way = match self.way.try_lock() {
-            Ok(way) => way,
+        let exit = match self.exit.try_lock() {
+            Ok(exit) => exit,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => panic!("ports that share a doorbell are used by two threads"),
         };
-        Sender { outlet: self, way }
+        Sender { outlet: self, exit }
     }
 }
 
@@ -106,53 +130,62 @@ impl Sender<'_> {
     /// Puts in the first `length` bytes of a frame; the kernel is not told yet.
     #[inline]
     pub(super) fn put(&mut self, frame: Frame, length: usize) {
-        self.way.ring.put(self.outlet.queue.umem(), frame, length);
+        self.exit.ring.put(self.outlet.queue.umem(), frame, length);
         self.outlet.is_due.store(true, Ordering::Relaxed);
     }
 
     /// Shows the kernel what is in the ring, and wakes it up if it wants that.
     #[inline]
     pub(super) fn ring(&mut self) -> io::Result<()> {
-        self.outlet.is_due.store(false, Ordering::Relaxed);
-        self.way.ring.publish();
-        if self.way.ring.needs_wakeup() { self.way.wake() } else { Ok(()) }
+        self.exit.ring.publish();
+        let (left, told) =
+            if self.exit.ring.needs_wakeup() { self.exit.wake() } else { (Left::Nothing, Ok(())) };
+        self.outlet.is_due.store(left == Left::Some, Ordering::Relaxed);
+        told
     }
 
     /// Tells the kernel once more of what it has not taken.
     pub(super) fn tend(&mut self) -> io::Result<()> {
-        if self.way.ring.waiting() > 0 { self.ring() } else { Ok(()) }
+        if self.exit.ring.waiting() > 0 { self.ring() } else { Ok(()) }
     }
 }
 
-impl Way {
-    fn wake(&mut self) -> io::Result<()> {
+impl Exit {
+    /// Calls until the kernel has taken what it can: once, mostly. What it says first, if that is an error.
+    fn wake(&mut self) -> (Left, io::Result<()>) {
         let socket = self.socket.as_ref().expect("an outlet has its socket until it is dropped");
-        let mut waiting = self.ring.waiting();
-        while waiting > 0 {
-            match xdp::wake_sender(socket.as_fd()) {
-                Ok(()) => return Ok(()),
-                // It has taken a part, and wants to be asked again; or it can take none now: then the next call asks again.
-                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
-                // Such as one frame that the interface's queue dropped; the others wait.
-                Err(error) => return Err(error),
-            }
-            let left = self.ring.waiting();
-            if left == waiting {
-                break;
-            }
-            waiting = left;
+        let mut told = Ok(());
+        // What is seen of the kernel's progress may be old, so this is the most there can be left.
+        let mut most = self.ring.waiting();
+        while most > 0 {
+            let Err(error) = xdp::wake_sender(socket.as_fd()) else { return (Left::Nothing, told) };
+            most = match error.raw_os_error() {
+                // It can take none now: the card is full.
+                Some(libc::EAGAIN) if self.takes_all => break,
+                Some(libc::EAGAIN) => most.saturating_sub(BATCH),
+                // The interface's queue dropped one; those behind it are not tried.
+                Some(libc::EBUSY) => {
+                    told = told.and(Err(error));
+                    most - 1
+                }
+                // Such as an interface that is down: no use to ask again at once.
+                _ => return (Left::Nothing, told.and(Err(error))),
+            };
         }
-        Ok(())
+        (Left::Some, told)
     }
 }
 
 impl Drop for Outlet {
     fn drop(&mut self) {
-        let way = self.way.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let exit = self.exit.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Sends what nobody rang for, and has the kernel say how far it has come.
+        exit.ring.publish();
+        let _ = exit.wake();
         // Once the socket is closed the kernel touches its ring no more, and it still says which frames it had not taken. (Its only
         // descriptor is ours: it is closed on exec, and never lent.)
-        way.socket = None;
-        while let Some(frame) = way.ring.take_back(self.queue.umem()) {
+        exit.socket = None;
+        while let Some(frame) = exit.ring.take_back(self.queue.umem()) {
             self.queue.give_back(frame);
         }
     }

@@ -124,11 +124,15 @@ impl XdpPort {
         }
         let neighbours =
             Neighbours::open(interface.index).map_err(XdpError::call("ask for neighbours", &[]))?;
-        let shared = config.doorbell.as_ref().map(|bell| bell.outlet(&queue)).transpose()?.flatten();
+        let doorbell = config.doorbell.as_ref();
+        let shared = doorbell.map(|bell| bell.outlet(&queue)).transpose()?.flatten();
         let waits_for_bell = shared.is_some();
         let outlet = shared.map_or_else(|| Outlet::open(&queue, 1).map(Arc::new), Ok)?;
         let Membership { slot, socket, receive, strangers_before } =
             queue.join(&config.received(interface.address, local), &config.senders)?;
+        if let Some(doorbell) = doorbell.filter(|_| waits_for_bell) {
+            doorbell.settle(&outlet);
+        }
         let single = !local.ip().is_unspecified() && !local.ip().is_multicast();
         let source = if single { *local.ip() } else { interface.address };
         let XdpConfig { receive_frames, send_frames, busy_poll_us, .. } = *queue.config();
@@ -270,7 +274,7 @@ impl Drop for XdpPort {
         self.socket = None;
         let (queue, mut received) = (self.queue.clone(), std::mem::take(&mut self.read));
         received.extend(std::iter::from_fn(|| self.receive.take(queue.umem()).map(|(frame, _)| frame)));
-        // Those under way come back by themselves.
+        // Those under way come back by themselves, and those not rung for once they are.
         queue.leave(self.slot, received, self.stock.free.drain(..));
     }
 }

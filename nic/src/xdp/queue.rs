@@ -3,7 +3,7 @@
 //!
 //! # One owner
 //! The kernel gives a queue to one memory of frames at a time, so a process has one [`Queue`] for each, and its ports are members
-//! of it. Another process that wants the queue is refused. The queue goes when its last port does.
+//! of it. Another process that wants the queue is refused. The queue goes when its last port does, and the last doorbell.
 //!
 //! # Members
 //! Each port has a socket of its own on the shared memory (`XDP_SHARED_UMEM`), with a receive ring that only it touches, and one to send
@@ -211,8 +211,8 @@ impl Queue {
         Ok(Membership { slot, socket: owned, receive, strangers_before: self.strangers(slot) })
     }
 
-    /// A socket that only sends, with room for the frames of so many ports.
-    pub(super) fn open_sender(&self, ports: u32) -> Result<(OwnedFd, SendRing), XdpError> {
+    /// A socket that only sends, with room for the frames of so many ports, and whether one call sends all of them.
+    pub(super) fn open_sender(&self, ports: u32) -> Result<(OwnedFd, SendRing, bool), XdpError> {
         let owned = open_socket()?;
         let frames = (self.config.send_frames * ports).next_power_of_two();
         let ring = SendRing::make(owned.as_fd(), frames)
@@ -220,11 +220,11 @@ impl Queue {
         self.bind(&owned)?;
         // Without the first, a wake-up sends 32 at a time, and takes more of them; without the other, what the kernel copies and the card has
         // not sent may be as little as a hundred packets.
-        let _ = xdp::allow_sends(owned.as_fd(), frames);
+        let takes_all = xdp::allow_sends(owned.as_fd(), frames);
         let copied =
             i32::try_from(u64::from(frames) * u64::from(self.config.frame_bytes)).unwrap_or(i32::MAX / 2);
         let _ = socket::set_option(owned.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, copied);
-        Ok((owned, ring))
+        Ok((owned, ring, takes_all))
     }
 
     /// Binds a socket that has its ring to the shared frames.

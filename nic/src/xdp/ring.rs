@@ -131,7 +131,7 @@ impl<T: Entry> Producer<T> {
         self.shared.word(self.shared.producer).store(self.next, Ordering::Release);
     }
 
-    /// Entries published that the other end has not taken yet.
+    /// Entries that the other end has not taken yet, published or not.
     #[inline]
     pub(super) fn waiting(&mut self) -> u32 {
         self.consumed = self.shared.word(self.shared.consumer).load(Ordering::Acquire);

@@ -113,7 +113,7 @@ fn entries_for(frames: u32) -> u32 {
 pub(super) struct SendRing(Producer<libc::xdp_desc>);
 
 impl SendRing {
-    /// For an owner of so many frames, a power of two.
+    /// For one or several who have so many frames in all, a power of two.
     pub(super) fn make(fd: BorrowedFd<'_>, frames: u32) -> io::Result<Self> {
         Producer::make(fd, RingKind::Send, entries_for(frames)).map(Self)
     }

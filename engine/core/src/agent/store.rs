@@ -121,7 +121,7 @@ impl<D: Disk> StoreAgent<D> {
 
     fn apply(&mut self, limit: u64) -> Result<usize, Fault> {
         let mut applied = 0;
-        while applied < MESSAGES_PER_DUTY {
+        while applied < MESSAGES_PER_DUTY && self.source.next_sequence() <= limit {
             // A digest is that behind one certain message, so nothing is applied together with what follows it.
             let stop =
                 self.digests.as_ref().map_or(u64::MAX, |digests| digests.next_after(self.store.applied()));

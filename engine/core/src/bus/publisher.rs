@@ -245,7 +245,7 @@ impl Publisher {
         port: &mut dyn DatagramPort,
     ) -> Result<usize, PublisherError> {
         let mut packets = 0;
-        while packets < self.config.packets_max {
+        while packets < self.config.packets_max && self.next <= limit {
             match self.pack(limit, disk)? {
                 Packed::Packet => packets += 1,
                 Packed::Nothing => break,

@@ -316,7 +316,7 @@ impl Sequencer {
     }
 
     /// Touches where the next message will lie. For whoever has nothing else to do.
-    pub fn touch_next(&self) {
+    pub fn touch_next(&mut self) {
         self.numbering.writer.touch_next();
     }
 

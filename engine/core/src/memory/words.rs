@@ -17,6 +17,8 @@ pub const WORD_BYTES: usize = 8;
 /// Words in one line: two cache lines, since processors fetch adjacent lines in pairs.
 pub const LINE_WORDS: usize = 16;
 
+/// Bytes that a message or a record mostly has no more of: as many are fetched ahead for the next.
+pub const USUAL_BYTES: usize = 320;
 /// Words that come into the cache at once.
 pub const CACHE_LINE_WORDS: usize = 8;
 

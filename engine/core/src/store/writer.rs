@@ -38,6 +38,8 @@ pub struct Store {
     pub(super) applied: u64,
     pub(super) timestamp_ns: u64,
     counters: Arc<StoreCounters>,
+    /// The message behind which [`Store::touch_next`] last touched anything.
+    touched: u64,
 }
 
 impl Store {
@@ -52,7 +54,8 @@ impl Store {
         let counters = Arc::new(StoreCounters::default());
         let records = Records::new(&index, &log, growth_bytes(&config), Arc::clone(&counters));
         let (sessions, declared) = (SessionTable::new(), Arc::default());
-        Self { config, capacity, records, sessions, declared, applied: 0, timestamp_ns: 0, counters }
+        let (applied, timestamp_ns, touched) = (0, 0, u64::MAX);
+        Self { config, capacity, records, sessions, declared, applied, timestamp_ns, counters, touched }
     }
 
     /// Applies bus message `sequence`, envelope and body; they come one by one, from 1 on. Its outcome is a
@@ -107,8 +110,11 @@ impl Store {
     /// Touches what the next message will need whatever it is: where a new version will lie, and what the horizon comes to. For whoever has
     /// nothing else to do, so that the message need not wait for it.
     pub fn touch_next(&mut self) {
-        self.records.log.touch_next();
-        self.foresee(MESSAGES_AHEAD, &Places::new());
+        if self.touched != self.applied {
+            self.touched = self.applied;
+            self.records.log.touch_next();
+            self.foresee(MESSAGES_AHEAD, &Places::new());
+        }
     }
 
     /// Nothing is foreseen yet.

@@ -1,9 +1,6 @@
 //! The writing end of the record log.
-use super::super::words::SpanWriter;
+use super::super::words::{SpanWriter, USUAL_BYTES};
 use super::*;
-
-/// Bytes of a record that [`RecordLogWriter::touch_next`] reckons with.
-const USUAL_BYTES: usize = 320;
 
 /// One record version to append.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,7 +60,7 @@ impl RecordLogWriter {
         self.log.capacity_bytes() - (self.head - self.tail) as usize
     }
 
-    /// Touches where the next record will lie, if it has no more than [`USUAL_BYTES`]. For whoever has nothing else to do.
+    /// Touches where the next record will lie, if it is of the usual length. For whoever has nothing else to do.
     pub fn touch_next(&self) {
         let words = USUAL_BYTES.min(self.log.capacity_bytes()) / WORD_BYTES;
         self.log.view().span(self.head, words).touch();

@@ -40,6 +40,7 @@ fn fill(writer: &mut RingWriter, messages: u64, length_max: usize) {
         assert!(writer.room(u64::MAX) >= length_max);
         append(writer, length_max);
         writer.publish();
+        writer.touch_next();
     }
 }
 

@@ -1,9 +1,7 @@
 //! The writing end of a ring.
 use super::*;
+use crate::memory::words::USUAL_BYTES;
 use zerocopy::IntoBytes;
-
-/// Bytes of a frame that [`RingWriter::touch_next`] reckons with.
-const USUAL_BYTES: usize = 320;
 
 /// Appends messages. Dropping it drops what was not published; the ring then takes another writer.
 pub struct RingWriter {
@@ -20,6 +18,8 @@ pub struct RingWriter {
     claimed_sequence: u64,
     /// A frame is put together here, whole words, so that one pass checksums it and one pass stores it.
     frame: Box<[u64]>,
+    /// Where [`RingWriter::touch_next`] last touched.
+    touched: u64,
 }
 
 impl RingWriter {
@@ -39,6 +39,7 @@ impl RingWriter {
             claimed,
             claimed_sequence,
             frame: vec![0; FRAME_HEADER_WORDS + words_for(MAX_MESSAGE_BYTES)].into_boxed_slice(),
+            touched: u64::MAX,
             ring,
         }
     }
@@ -117,9 +118,13 @@ impl RingWriter {
         sequence
     }
 
-    /// Touches where the next message will lie, if it has no more than [`USUAL_BYTES`]: then its turn finds that in the cache. For
+    /// Touches where the next message will lie, if it is of the usual length: then its turn finds that in the cache. For
     /// whoever has nothing else to do.
-    pub fn touch_next(&self) {
+    pub fn touch_next(&mut self) {
+        if self.touched == self.position {
+            return;
+        }
+        self.touched = self.position;
         let area = self.ring.parts();
         let words = USUAL_BYTES.min(self.ring.config.data_bytes) / WORD_BYTES;
         area.span(self.position, words).touch();
