@@ -22,7 +22,7 @@ counter_set! {
         longest_lap_ns,
         /// Times the core has told the kernel what its agents had sent over AF_XDP.
         doorbell_rings,
-        /// Times it was told and said that it failed; what it did not take waits for the next.
+        /// Times it was told and said that it failed: it dropped a packet, or what it did not take waits for the next time.
         doorbell_failures,
     }
 }
@@ -220,7 +220,7 @@ fn lap(plan: &mut CorePlan, time: Time) -> Result<usize, Fault> {
     Ok(work)
 }
 
-/// Tells the kernel what the agents have sent. What it does not take is theirs to send again, like any lost packet.
+/// Tells the kernel what the agents have sent. What it drops is lost like any packet; what it does not take stays for the next time.
 fn ring(doorbell: &Doorbell, counters: &CoreCounters) {
     match doorbell.ring() {
         Ok(false) => {}
