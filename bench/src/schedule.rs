@@ -39,6 +39,10 @@ const LEAD_NS: u64 = 1_000_000;
 
 /// Whatever takes operations and answers them. Operations are numbered from 0.
 pub trait Target {
+    /// Fetches what operation `number` is made of, which is about to be submitted: whoever has just made a message has it in the cache, so
+    /// that is no part of what is measured.
+    fn fetch(&mut self, _number: u64) {}
+
     /// Takes operation `number`, to be sent with the next [`Target::poll`] at the latest; false when there is no room for it now.
     fn submit(&mut self, number: u64) -> bool;
 
@@ -198,7 +202,7 @@ pub fn open_loop_while(target: &mut dyn Target, plan: &Plan, more: &dyn Fn() -> 
     let mut end_ns = due_ns(total - 1) + ns(GRACE);
     let mut measured = Measured::begin(Some(plan.rate));
     let (mut flight, mut idle) = (Flight::new(), Idle::new(plan.idle));
-    let (mut now_ns, mut last_ns) = (clock::monotonic_ns(), due_ns(first));
+    let (mut now_ns, mut last_ns, mut fetched) = (clock::monotonic_ns(), due_ns(first), None);
     while (flight.next < total || flight.open_count > 0) && now_ns < end_ns + ns(PATIENCE) {
         let mut work = 0;
         if (first + 1..total).contains(&flight.next) && !more() {
@@ -216,6 +220,10 @@ pub fn open_loop_while(target: &mut dyn Target, plan: &Plan, more: &dyn Fn() -> 
             work += 1;
         }
         work += flight.poll(target, now_ns);
+        if work == 0 && fetched != Some(flight.next) {
+            target.fetch(flight.next);
+            fetched = Some(flight.next);
+        }
         now_ns = clock::monotonic_ns();
         for &number in flight.heard.iter().filter(|number| **number >= first) {
             measured.latency.saturating_record((now_ns - due_ns(number)).max(1));
@@ -272,6 +280,8 @@ pub fn closed_loop(target: &mut dyn Target, plan: &Plan) -> Measured {
     let end_ns = first_ns + ns(plan.duration);
     let mut measured_ns = 0;
     while now_ns < end_ns {
+        target.fetch(flight.next);
+        now_ns = clock::monotonic_ns();
         let begun_ns = now_ns;
         assert!(target.submit(flight.next), "the target takes no operation though none is under way");
         flight.begin();

@@ -203,6 +203,12 @@ impl Workload {
         &self.bytes[self.starts[place] as usize..self.starts[place + 1] as usize]
     }
 
+    /// Reads message `number`, so that it is in the cache: a round is much larger than that.
+    pub fn fetch(&self, number: u64) {
+        let lines = self.block(number).iter().step_by(64);
+        std::hint::black_box(lines.fold(0, |touched, byte| touched ^ byte));
+    }
+
     /// The key of a native message.
     pub fn key(&self, number: u64) -> &[u8] {
         &self.block(number)[BLOCK_BYTES - VALUE_BYTES - KEY_BYTES..][..KEY_BYTES]

@@ -85,6 +85,10 @@ impl Queries {
 }
 
 impl Target for Queries {
+    fn fetch(&mut self, number: u64) {
+        self.workload.fetch(number);
+    }
+
     fn submit(&mut self, number: u64) -> bool {
         let asked = self.open.is_none() && self.client.get(TABLE, self.workload.key(number), 0, 0).is_some();
         if asked {

@@ -88,6 +88,10 @@ impl Transactions {
 }
 
 impl Target for Transactions {
+    fn fetch(&mut self, number: u64) {
+        self.workload.fetch(number);
+    }
+
     fn submit(&mut self, number: u64) -> bool {
         assert_eq!(self.base + number, self.submitted, "operations come in their order");
         match self.writer.submit(self.workload.block(number)) {

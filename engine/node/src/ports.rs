@@ -49,8 +49,8 @@ pub struct Datagrams {
     calls: u32,
 }
 
-/// Calls between two looks at what the kernel dropped.
-const DROPS_CALLS: u32 = 256;
+/// Calls between two looks at what the kernel dropped, and at what was counted while nothing came.
+const SHOWN_CALLS: u32 = 256;
 
 impl Datagrams {
     /// Over this port.
@@ -68,8 +68,21 @@ impl Datagrams {
         &self.port
     }
 
-    /// Shows what the port has counted. What the kernel dropped takes a system call to learn, so it is asked for seldom.
-    fn count(&mut self) {
+    /// A call of the port is over. Shows what it has counted, at once if it did something and else now and then; what the kernel dropped,
+    /// which takes a system call to learn, only now and then.
+    #[inline]
+    fn called(&mut self, worked: bool) {
+        self.calls = self.calls.wrapping_add(1);
+        let asks = self.calls.is_multiple_of(SHOWN_CALLS);
+        if worked || asks {
+            self.show();
+        }
+        if asks {
+            self.ask_kernel();
+        }
+    }
+
+    fn show(&self) {
         let counts = self.port.counters();
         self.counters.received.set(counts.received);
         self.counters.oversize.set(counts.oversize);
@@ -80,33 +93,33 @@ impl Datagrams {
         self.counters.sent_through_kernel.set(counts.sent_through_kernel);
         self.counters.unsent.set(counts.send_full + counts.send_failed);
         self.counters.lost_on_purpose.set(counts.loss_received + counts.loss_sent);
-        self.calls = self.calls.wrapping_add(1);
-        if self.calls.is_multiple_of(DROPS_CALLS) {
-            let rings = self.port.ring_drops();
-            self.counters.ring_full.set(rings.ring_full);
-            self.counters.frames_short.set(rings.frames_short);
-            self.counters.strangers.set(rings.strangers);
-            self.counters.dropped_by_kernel.set(self.port.drops());
-        }
+    }
+
+    fn ask_kernel(&self) {
+        let rings = self.port.ring_drops();
+        self.counters.ring_full.set(rings.ring_full);
+        self.counters.frames_short.set(rings.frames_short);
+        self.counters.strangers.set(rings.strangers);
+        self.counters.dropped_by_kernel.set(self.port.drops());
     }
 }
 
 impl DatagramPort for Datagrams {
     fn receive(&mut self, limit: usize, deliver: &mut dyn FnMut(SocketAddrV4, &[u8])) -> usize {
         let received = self.port.receive(limit, deliver);
-        self.count();
+        self.called(received > 0);
         received
     }
 
     fn send(&mut self, to: SocketAddrV4, datagram: &[u8]) -> bool {
         let sent = self.port.send(to, datagram);
-        self.count();
+        self.called(true);
         sent
     }
 
     fn send_segments(&mut self, to: SocketAddrV4, datagrams: &[u8], segment_bytes: usize) -> usize {
         let sent = self.port.send_segments(to, datagrams, segment_bytes);
-        self.count();
+        self.called(true);
         sent
     }
 }

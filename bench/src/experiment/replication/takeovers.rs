@@ -216,6 +216,10 @@ struct Watched<'a> {
 }
 
 impl Target for Watched<'_> {
+    fn fetch(&mut self, number: u64) {
+        self.transactions.fetch(number);
+    }
+
     fn submit(&mut self, number: u64) -> bool {
         self.transactions.submit(number)
     }

@@ -273,6 +273,9 @@ impl JournalWriter {
     /// Takes messages into the group being built until there is none, or no room.
     fn take(&mut self, now: Time, source: &mut RingReader, limit: u64) -> Result<usize, JournalFault> {
         assert_eq!(source.next_sequence(), self.next, "the journal's source stands elsewhere");
+        if !source.has_next(limit) {
+            return Ok(0);
+        }
         if self.building.as_ref().is_some_and(GroupBuffer::is_full) {
             self.counters.held_back.increment();
             return Ok(0);

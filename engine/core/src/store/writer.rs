@@ -95,11 +95,12 @@ impl Store {
                 let places = &mut foreseen.places;
                 plans.push(Plan::new(number, message, &self.sessions, &self.records, places));
             }
-            self.foresee(plans.len() as u64, &foreseen.places);
+            self.records.shared.index.prefetch(&foreseen.places);
             // On their own, so that the processor computes several at a time, and while it waits for what was touched just now.
             for plan in &mut plans {
                 plan.checksum = plan.message.checksum();
             }
+            self.foresee(plans.len() as u64, &foreseen.places);
             for plan in &plans {
                 outcome(sequence, &self.apply_plan(sequence, plan, &foreseen));
                 sequence += 1;
