@@ -20,9 +20,13 @@ pub(super) struct Foreseen {
     pub layout: u64,
 }
 
-/// Touches these places and the records they lead to, with their values if those are wanted.
-pub(super) fn touch(shared: &Shared, places: &[Candidates], values: bool) {
+/// Touches these places. Whoever has something else to do meanwhile does it before [`touch_records`], which waits for them.
+pub(super) fn touch_places(shared: &Shared, places: &[Candidates]) {
     shared.index.prefetch(places);
+}
+
+/// Touches the records that these places lead to, with their values if those are wanted.
+pub(super) fn touch_records(shared: &Shared, places: &[Candidates], values: bool) {
     let log = shared.log.view();
     let mut positions = ArrayVec::<u64, PLACES_MAX>::new();
     shared.index.guess(places, |address| {

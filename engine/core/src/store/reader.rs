@@ -178,7 +178,8 @@ impl StoreReader {
                 places.push(shared.index.candidates(shared.hash(table, generation, key)));
             }
         }
-        foresight::touch(shared, &places, true);
+        foresight::touch_places(shared, &places);
+        foresight::touch_records(shared, &places, true);
     }
 
     /// The record's version in this state, if it is live there. Right only if the horizon has not passed the

@@ -95,7 +95,7 @@ impl Store {
                 let places = &mut foreseen.places;
                 plans.push(Plan::new(number, message, &self.sessions, &self.records, places));
             }
-            self.records.shared.index.prefetch(&foreseen.places);
+            foresight::touch_places(&self.records.shared, &foreseen.places);
             // On their own, so that the processor computes several at a time, and while it waits for what was touched just now.
             for plan in &mut plans {
                 plan.checksum = plan.message.checksum();
@@ -123,9 +123,9 @@ impl Store {
         Foreseen { places: Places::new(), layout: self.records.tables.layout }
     }
 
-    /// Touches what the next `messages` messages will need.
+    /// Touches what the next `messages` messages will need beside these places, which are touched already.
     fn foresee(&mut self, messages: u64, places: &Places) {
-        foresight::touch(&self.records.shared, places, false);
+        foresight::touch_records(&self.records.shared, places, false);
         if let Some(limits) = self.declared.limits() {
             let last = self.applied + messages;
             self.records.foresee_horizon(self.applied, last, limits.horizon_messages);
