@@ -7,38 +7,35 @@
 //! println!("stream {} on {}", node.stream().session, node.addresses().query);
 //! node.stop().expect("nothing failed");
 //! ```
+mod assembly;
+mod ports;
+
 use crate::cluster::Enrolment;
 use crate::config::{self, AgentName, Config};
 use crate::control::{Control, ControlSocket, Controlled};
 use crate::crew::{CoreCounters, CorePlan, Crew, Seat, Stamp};
 use crate::learning::arrival;
 use crate::learning::fetch::Learner;
-use crate::learning::giver::{Giver, Member, Shelf};
-use crate::ports::{Datagrams, Files, Streams};
+use crate::learning::giver::Giver;
 use crate::step::{StartError, Watcher};
 use crate::surroundings::{Place, keep_awake, stages_file};
 use crate::{check, holding, settings, standing};
-use gds_core::agent::start::{
-    self, ClusterStart, JournalName, StartConfig, StartReport, Started, Stream, Surroundings,
-};
-use gds_core::agent::{
-    Agent, Fault, Membership, PublisherAgent, QueryAgent, ReplicaRewinderAgent, RewinderAgent, SegmentHold,
-    SequencerAgent, SequencerOrders, SnapshotAgent, SnapshotDisks, SnapshotOrders,
-};
-use gds_core::bus::{FarRewinders, Publisher, PublisherConfig, RewindSource, Rewinder};
+use assembly::Assembly;
+pub(crate) use assembly::STREAM_READERS;
+use gds_core::agent::start::{self, ClusterStart, StartConfig, StartReport, Started, Stream, Surroundings};
+use gds_core::agent::{Fault, SequencerOrders, SnapshotOrders};
 use gds_core::counters::CounterSet;
 use gds_core::cursor::{Cursor, Progress};
-use gds_core::query::node_source::NodeSource;
-use gds_core::query::{CounterSets, QueryConfig, QueryServer};
+use gds_core::query::CounterSets;
 use gds_core::replication::learner::is_counted_on;
-use gds_core::replication::{Digests, Leadership, NodeId, RegisterValue, ReplicaRewinder, Replication};
+use gds_core::replication::{Leadership, NodeId, RegisterValue};
 use gds_core::stages::{Stage, Stages};
 use gds_core::store::StoreReader;
 use gds_core::time::SECOND_NS;
-use gds_nic::{Doorbell, NicError, TcpPort, UdpConfig, UdpPort, clock};
+use gds_nic::clock;
 use gds_register::Keeper;
 use gds_wire::session::Session;
-use std::collections::BTreeMap;
+pub(crate) use ports::{Ports, open};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
@@ -47,13 +44,8 @@ use std::sync::atomic::Ordering;
 
 /// How long a stop waits for the agents to catch up before it closes the journals as they are.
 const DRAIN_NS: u64 = 10 * SECOND_NS;
-/// Places in the stream that the query server reads at, at a time, without seeking.
-pub(crate) const STREAM_READERS: usize = 4;
 /// How long a stop waits for the end-of-session train of an ended stream.
 const END_NS: u64 = 8 * SECOND_NS;
-/// How long a start waits for an address that is in use. The kernel lets go of io_uring's sockets a moment after the process that had them
-/// is gone, and a node that was killed can be started again at once.
-const ADDRESS_NS: u64 = 2 * SECOND_NS;
 
 /// Where a node can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +130,7 @@ impl Node {
     fn start_at(config: &Config, cut_after: Option<u64>, place: &mut Place<'_>) -> Result<Self, Fault> {
         let socket = ControlSocket::open(&config.stream.directory)?;
         let interface = settings::interface(config).resolve().map_err(Fault::from)?;
-        let mut ports = Ports::open(config, &Addresses::of(config, interface.address), interface.address)?;
+        let mut ports = Ports::open(config, interface.address)?;
         let (start_config, enrolment) = enrol(config, interface.address, cut_after, place)?;
         let memory = place.ring_memory(config)?;
         let stages = place.stages(config)?;
@@ -160,7 +152,7 @@ impl Node {
         let snapshot_orders = Arc::<SnapshotOrders>::default();
         let mut counters = component_counters(&started);
         counters.append(&mut ports.counters);
-        let addresses = ports.addresses.clone();
+        let addresses = Addresses::of(config, interface.address);
         let cores: Vec<Arc<CoreCounters>> = config.core.iter().map(|_| Arc::default()).collect();
         for (position, set) in cores.iter().enumerate() {
             counters.push((format!("core_{position}"), set.clone() as Arc<dyn CounterSet>));
@@ -460,316 +452,4 @@ fn component_counters<D: gds_core::disk::Disk>(started: &Started<D>) -> CounterS
         ("store_source", started.store.source().counters().clone()),
     ];
     sets.into_iter().map(|(name, set)| (name.to_owned(), set)).collect()
-}
-
-/// The ports of a node, by the agent that owns each.
-pub(crate) struct Ports {
-    udp: BTreeMap<AgentName, Datagrams>,
-    addresses: Addresses,
-    pub(crate) notices: Vec<String>,
-    pub(crate) counters: CounterSets,
-    /// Of the core that runs each agent; none: its ports send at once.
-    doorbells: BTreeMap<AgentName, Doorbell>,
-}
-
-impl Ports {
-    /// None yet.
-    pub(crate) fn none(addresses: &Addresses) -> Self {
-        Self {
-            udp: BTreeMap::new(),
-            addresses: addresses.clone(),
-            notices: Vec::new(),
-            counters: CounterSets::new(),
-            doorbells: BTreeMap::new(),
-        }
-    }
-
-    fn open(config: &Config, addresses: &Addresses, interface: Ipv4Addr) -> Result<Self, Fault> {
-        let mut ports = Self::none(addresses);
-        for core in &config.core {
-            let doorbell = Doorbell::new();
-            ports.doorbells.extend(core.agents.iter().map(|name| (*name, doorbell.clone())));
-        }
-        for (owner, config) in settings::udp_ports(config, interface) {
-            ports.add(owner, config)?;
-        }
-        Ok(ports)
-    }
-
-    /// Opens the ports of a member, and makes its role machine from what its start left.
-    fn membership(
-        &mut self,
-        config: &Config,
-        interface: Ipv4Addr,
-        enrolment: Enrolment,
-        started: &mut Started<Files>,
-    ) -> Result<(Keeper, Membership<Datagrams>), Fault> {
-        let [own, group, history] = settings::cluster_ports(config, interface);
-        self.add(AgentName::ReplicaRewinder, history)?;
-        let [own, group] = [own, group].map(|config| self.with_doorbell(AgentName::Sequencer, config));
-        let (own, group) =
-            (self.open_port("replication_port", own)?, self.open_port("replication_group_port", group)?);
-        let member = started.member.take().expect("it was started as a member");
-        let (keeper, register, state) = enrolment.keep()?;
-        let declaration = member.declaration_due.then(|| settings::declaration(config));
-        let replication = Replication::new(
-            settings::replication(config, started.bus.session, declaration),
-            member.life,
-            member.epochs,
-            started.bus.ring.reader(1),
-            state,
-            crate::clocks::now(),
-        );
-        let digests = Arc::new(Digests::new(config.cluster.digest_messages));
-        started.store.note_digests(digests.clone());
-        let replication = replication.comparing(digests);
-        self.counters.push(("replication".into(), replication.counters().clone()));
-        for (peer, counters) in replication.peer_counters() {
-            self.counters.push((format!("replica_{peer}"), counters.clone()));
-        }
-        self.counters.push(("register".into(), keeper.counters()));
-        Ok((keeper, Membership { replication, port: own, group, register: Box::new(register) }))
-    }
-
-    fn add(&mut self, owner: AgentName, config: UdpConfig) -> Result<(), Fault> {
-        let config = self.with_doorbell(owner, config);
-        let port = self.open_port(&format!("{}_port", owner.as_str()), config)?;
-        self.udp.insert(owner, port);
-        Ok(())
-    }
-
-    fn with_doorbell(&self, owner: AgentName, config: UdpConfig) -> UdpConfig {
-        UdpConfig { doorbell: self.doorbells.get(&owner).cloned(), ..config }
-    }
-
-    pub(crate) fn open_port(&mut self, name: &str, config: UdpConfig) -> Result<Datagrams, Fault> {
-        let port = open(|| UdpPort::open(config.clone()))?;
-        if self.counters.is_empty() {
-            self.notices.push(format!("packets move over {}", port.transport_reason()));
-        }
-        for notice in port.notices() {
-            if !self.notices.contains(notice) {
-                self.notices.push(notice.clone());
-            }
-        }
-        let datagrams = Datagrams::new(port);
-        self.counters.push((name.to_owned(), datagrams.counters()));
-        Ok(datagrams)
-    }
-}
-
-/// Opens a port; waits for an address that is being let go of.
-pub(crate) fn open<P>(attempt: impl Fn() -> Result<P, NicError>) -> Result<P, Fault> {
-    let deadline_ns = clock::monotonic_ns() + ADDRESS_NS;
-    loop {
-        match attempt() {
-            Err(NicError::AddressInUse { .. }) if clock::monotonic_ns() < deadline_ns => {
-                std::thread::sleep(std::time::Duration::from_millis(1));
-            }
-            opened => return opened.map_err(Fault::from),
-        }
-    }
-}
-
-/// What agents are made from.
-struct Assembly<'a, 'b> {
-    config: &'a Config,
-    place: &'a mut Place<'b>,
-    orders: &'a Arc<SequencerOrders>,
-    snapshot_orders: &'a Arc<SnapshotOrders>,
-    leadership: &'a Arc<Leadership>,
-    counters: &'a mut CounterSets,
-}
-
-type Agents = BTreeMap<AgentName, Box<dyn Agent + Send>>;
-
-impl Assembly<'_, '_> {
-    /// The thread that gives snapshots away; the folder of the snapshots is there from here on, where they are taken.
-    fn giver(
-        &mut self,
-        bus: &Stream,
-        membership: &Membership<Datagrams>,
-        own: Ipv4Addr,
-    ) -> Result<Giver, Fault> {
-        if settings::is_there(self.config, AgentName::Snapshots) {
-            drop(self.place.snapshot_writer()?);
-        }
-        let shelf = Shelf {
-            snapshots: self.place.snapshots().map_err(Fault::from)?,
-            bus: self.disk(JournalName::Bus)?,
-            acknowledgements: self.disk(JournalName::Acknowledgements)?,
-        };
-        let member = Member {
-            config: self.config.clone(),
-            own,
-            bus: bus.clone(),
-            leadership: self.leadership.clone(),
-            replication: membership.replication.counters().clone(),
-            orders: self.snapshot_orders.clone(),
-        };
-        let giver = Giver::start(member, shelf)?;
-        self.count("snapshot_giver", giver.counters().clone());
-        Ok(giver)
-    }
-
-    fn agents(
-        mut self,
-        mut started: Started<Files>,
-        mut udp: BTreeMap<AgentName, Datagrams>,
-        membership: Option<Membership<Datagrams>>,
-    ) -> Result<Agents, Fault> {
-        let port = |udp: &mut BTreeMap<AgentName, Datagrams>, name| {
-            udp.remove(&name).expect("every UDP agent has its port")
-        };
-        let mut agents = Agents::new();
-        let (bus, acknowledgements) = (started.bus.clone(), started.acknowledgements.clone());
-        let publisher = self.publisher(&bus, AgentName::Publisher);
-        let disk = self.disk(JournalName::Bus)?;
-        let publisher =
-            PublisherAgent::new(publisher, port(&mut udp, AgentName::Publisher), disk, bus.progress.clone());
-        agents.insert(AgentName::Publisher, Box::new(publisher.led_by(self.leadership.clone())));
-        let publisher = self.publisher(&acknowledgements, AgentName::AcknowledgementPublisher);
-        let disk = self.disk(JournalName::Acknowledgements)?;
-        let progress = acknowledgements.progress.clone();
-        let publisher = PublisherAgent::new(
-            publisher,
-            port(&mut udp, AgentName::AcknowledgementPublisher),
-            disk,
-            progress,
-        );
-        agents.insert(
-            AgentName::AcknowledgementPublisher,
-            Box::new(publisher.ending_with(bus.progress.clone()).led_by(self.leadership.clone())),
-        );
-
-        let rewinder = self.rewinder(&bus, &acknowledgements);
-        let disks = (self.disk(JournalName::Bus)?, self.disk(JournalName::Acknowledgements)?);
-        let rewinder = RewinderAgent::new(rewinder, port(&mut udp, AgentName::Rewinder), disks.0, disks.1);
-        agents.insert(AgentName::Rewinder, Box::new(rewinder));
-
-        if settings::is_there(self.config, AgentName::Snapshots) {
-            let mut snapshots = self.snapshots(&mut started, [&bus, &acknowledgements])?;
-            if let Some(port) = udp.remove(&AgentName::Snapshots) {
-                snapshots = snapshots.holding(self.hold([&bus, &acknowledgements], port)?);
-            }
-            agents.insert(AgentName::Snapshots, Box::new(snapshots));
-        }
-
-        // Last of those that count: it lists all counters there are.
-        let query = self.query(&bus, started.store.store().reader())?;
-        agents.insert(AgentName::Query, Box::new(query));
-
-        let mut sequencer =
-            SequencerAgent::new(started.sequencer, port(&mut udp, AgentName::Sequencer), self.orders.clone());
-        if let Some(membership) = membership {
-            let disk = self.disk(JournalName::Bus)?;
-            let rewinder = self.replica_rewinder(&bus, &membership);
-            let rewinder =
-                ReplicaRewinderAgent::new(rewinder, port(&mut udp, AgentName::ReplicaRewinder), disk);
-            agents.insert(AgentName::ReplicaRewinder, Box::new(rewinder));
-            sequencer = sequencer.with_membership(membership);
-        }
-        agents.insert(AgentName::Sequencer, Box::new(sequencer));
-        agents.insert(AgentName::Store, Box::new(started.store));
-        agents.insert(AgentName::Journal, Box::new(started.journal));
-        agents.insert(AgentName::AcknowledgementJournal, Box::new(started.acknowledgement_journal));
-        Ok(agents)
-    }
-
-    fn disk(&mut self, journal: JournalName) -> Result<Files, Fault> {
-        self.place.disk(journal).map_err(Fault::from)
-    }
-
-    fn snapshots(
-        &mut self,
-        started: &mut Started<Files>,
-        streams: [&Stream; 2],
-    ) -> Result<SnapshotAgent<Files>, Fault> {
-        let disks = SnapshotDisks {
-            snapshots: self.place.snapshot_writer()?,
-            bus: self.disk(JournalName::Bus)?,
-            acknowledgements: self.disk(JournalName::Acknowledgements)?,
-        };
-        let agent = SnapshotAgent::new(
-            settings::snapshots(self.config),
-            streams.map(|stream| (stream.session, stream.progress.clone())),
-            started.store.offer_images(),
-            std::mem::take(&mut started.snapshots),
-            disks,
-            self.snapshot_orders.clone(),
-        );
-        self.count(AgentName::Snapshots.as_str(), agent.counters().clone());
-        Ok(agent)
-    }
-
-    /// For whom old segments are held.
-    fn hold(&mut self, streams: [&Stream; 2], port: Datagrams) -> Result<SegmentHold, Fault> {
-        let interface = settings::interface(self.config).resolve().map_err(Fault::from)?;
-        let far = settings::segments_wait_for(self.config, interface.address);
-        let rewinders = FarRewinders::new(&far, streams.map(|stream| stream.session), Box::new(port));
-        for (address, counters) in rewinders.counters() {
-            self.counters.push((holding::set_of(address), counters.clone()));
-        }
-        Ok(SegmentHold { rewinders, bytes_max: self.config.journal.rewinder_hold_bytes })
-    }
-
-    fn publisher(&mut self, stream: &Stream, name: AgentName) -> Publisher {
-        let network = &self.config.network;
-        let (group, bus_messages) = match name {
-            AgentName::Publisher => {
-                (SocketAddrV4::new(network.downstream_group, network.downstream_port), true)
-            }
-            _ => (SocketAddrV4::new(network.acknowledgement_group, network.acknowledgement_port), false),
-        };
-        let settings = PublisherConfig {
-            payload_bytes_max: network.max_payload_bytes,
-            bus_messages,
-            ..PublisherConfig::new(stream.session, group)
-        };
-        // A member may have more in its log than is committed yet.
-        let from = stream.publish_from.min(stream.progress.committed.get() + 1);
-        let publisher = Publisher::new(settings, stream.reader(from));
-        self.count(name.as_str(), publisher.counters().clone());
-        self.count(&format!("{}_source", name.as_str()), publisher.reader().counters().clone());
-        publisher
-    }
-
-    fn rewinder(&mut self, bus: &Stream, acknowledgements: &Stream) -> Rewinder {
-        let source = |stream: &Stream| {
-            let progress = stream.progress.clone();
-            let limit = Box::new(move || progress.committed.get());
-            RewindSource { session: stream.session, reader: stream.reader(1), limit }
-        };
-        let rewinder =
-            Rewinder::new(settings::rewinder(self.config), vec![source(bus), source(acknowledgements)]);
-        self.count(AgentName::Rewinder.as_str(), rewinder.counters().clone());
-        rewinder
-    }
-
-    fn replica_rewinder(&mut self, bus: &Stream, membership: &Membership<Datagrams>) -> ReplicaRewinder {
-        let settings = membership.replication.rewinder_config();
-        let rewinder =
-            ReplicaRewinder::new(settings, bus.reader(1), bus.progress.clone(), self.leadership.clone());
-        self.count(AgentName::ReplicaRewinder.as_str(), rewinder.counters().clone());
-        rewinder
-    }
-
-    fn query(&mut self, bus: &Stream, reader: StoreReader) -> Result<QueryAgent<Streams, Files>, Fault> {
-        let interface = settings::interface(self.config).resolve().map_err(Fault::from)?;
-        let address = SocketAddrV4::new(interface.address, self.config.network.query_port);
-        let port = open(|| TcpPort::listen(address, settings::tcp(self.config)))?;
-        let settings = QueryConfig { seed: clock::wall_ns(), ..settings::query(self.config) };
-        // Several readers, so that ranges and watches far apart do not make one run back and forth.
-        let readers = (0..STREAM_READERS).map(|_| bus.reader(1)).collect();
-        let source = NodeSource::new(reader, readers, bus.progress.clone());
-        let users = settings::users(self.config);
-        let server =
-            QueryServer::with_source(settings, users, bus.session, Box::new(source), self.counters.clone());
-        self.count(AgentName::Query.as_str(), server.counters().clone());
-        Ok(QueryAgent::new(server, Streams(port), self.disk(JournalName::Bus)?, bus.progress.clone()))
-    }
-
-    fn count(&mut self, name: &str, set: Arc<dyn CounterSet>) {
-        self.counters.push((name.to_owned(), set));
-    }
 }

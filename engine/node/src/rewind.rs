@@ -102,7 +102,7 @@ impl RewindNode {
         early.begin(&mut outcome_journal, outcomes, groups[1])?;
         let first_kept = [journal.recovered().first, outcome_journal.recovered().first];
 
-        let mut ports = Ports::none(&addresses);
+        let mut ports = Ports::none();
         let mut ports_of = |group, name| StreamPorts::open(config, interface, group, name, &mut ports);
         let bus = ports_of(groups[0], "listener")?;
         let acknowledgements = ports_of(groups[1], "acknowledgement_listener")?;
