@@ -21,6 +21,11 @@ impl Lookout {
         Self { pause_ns, found_ns: 0, looked_ns: 0 }
     }
 
+    /// From now on a silent port waits up to `pause_ns`.
+    pub fn pause(&mut self, pause_ns: u64) {
+        self.pause_ns = pause_ns;
+    }
+
     /// Is it time to look? Then do, and say what was [found](Lookout::found).
     pub fn is_due(&self, now: Time) -> bool {
         let now_ns = now.monotonic_ns;
@@ -56,5 +61,10 @@ mod tests {
         assert!(lookout.is_due(at(1_005_000 + LIVELY_NS - 1)));
         lookout.found(at(1_005_000 + LIVELY_NS), 0);
         assert!(!lookout.is_due(at(1_005_001 + LIVELY_NS)));
+        lookout.pause(100_000);
+        assert!(!lookout.is_due(at(1_104_999 + LIVELY_NS)));
+        assert!(lookout.is_due(at(1_105_000 + LIVELY_NS)));
+        lookout.pause(5_000);
+        assert!(lookout.is_due(at(1_010_000 + LIVELY_NS)));
     }
 }

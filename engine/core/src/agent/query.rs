@@ -19,6 +19,8 @@ pub struct QueryAgent<S, D> {
 
 /// While no client has sent anything for a moment, the next may wait so long.
 const PAUSE_NS: u64 = 5 * MICROSECOND_NS;
+/// While none is connected, the next may: it has yet to log in, which takes several round trips.
+const ALONE_PAUSE_NS: u64 = 100 * MICROSECOND_NS;
 
 impl<S: StreamPort, D: Disk> QueryAgent<S, D> {
     /// `port` listens; `progress` is the bus's.
@@ -35,6 +37,7 @@ impl<S: StreamPort, D: Disk> QueryAgent<S, D> {
 impl<S: StreamPort, D: Disk> Agent for QueryAgent<S, D> {
     fn duty(&mut self, now: Time) -> Result<usize, Fault> {
         let Self { server, port, disk, lookout, .. } = self;
+        lookout.pause(if server.is_alone() { ALONE_PAUSE_NS } else { PAUSE_NS });
         Ok(server.duty(now, &mut SeldomPolled { port, lookout, now }, disk))
     }
 

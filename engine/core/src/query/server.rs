@@ -105,6 +105,11 @@ impl QueryServer {
         &self.counters
     }
 
+    /// Nobody is connected.
+    pub fn is_alone(&self) -> bool {
+        self.live.is_empty()
+    }
+
     /// One duty cycle; returns how much was done. `disk` is read where a range or watch is older than the ring.
     pub fn duty(&mut self, now: Time, port: &mut dyn StreamPort, disk: &mut dyn Disk) -> usize {
         let limit = self.config.events_per_duty;

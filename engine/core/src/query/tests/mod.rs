@@ -1,4 +1,5 @@
 //! Server and client together, over connections in memory and simulated time.
+mod agent;
 mod data;
 mod logins;
 mod network;
