@@ -1,4 +1,5 @@
-//! Which commit this is built from, for reports: `GDS_VERSION`, e.g. `0.1.0 (3f2a…, changed since)`.
+//! Which commit this is built from, and how if not as usual, for reports: `GDS_VERSION`, e.g. `0.1.0 (3f2a…, changed since, by profile)`. How is what
+//! the variable `GDS_BUILD` says, which `cargo xtask release` sets.
 use std::process::Command;
 
 fn main() {
@@ -14,7 +15,9 @@ fn main() {
             git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|lines| !lines.is_empty());
         if changed { format!("{commit}, changed since") } else { commit }
     });
-    println!("cargo::rustc-env=GDS_VERSION={} ({commit})", env!("CARGO_PKG_VERSION"));
+    println!("cargo::rerun-if-env-changed=GDS_BUILD");
+    let how = std::env::var("GDS_BUILD").map_or(String::new(), |how| format!(", {how}"));
+    println!("cargo::rustc-env=GDS_VERSION={} ({commit}{how})", env!("CARGO_PKG_VERSION"));
 }
 
 fn git(arguments: &[&str]) -> Option<String> {

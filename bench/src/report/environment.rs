@@ -119,7 +119,7 @@ fn system(environment: &mut Environment) {
 fn build(environment: &mut Environment, under_test: &Path) {
     let told = version(under_test);
     if told.as_ref().is_some_and(|told| !told.contains(VERSION)) {
-        warn(environment, "the rig is of another commit than the binary under test".into());
+        warn(environment, "the rig is another build than the binary under test".into());
     }
     let silent = || format!("{} does not tell its version", under_test.display());
     add(environment, "under test", Some(told.unwrap_or_else(silent)));

@@ -1,9 +1,11 @@
 //! `cargo xtask test`: everything that must hold, one step after the other, here and on a fresh machine alike.
+//! `cargo xtask release`: `gds` built by a profile of itself.
 //!
 //! A step passes, fails, or is skipped with its reason. Tests inside a step that cannot run here (no root, no captures, no
 //! hugepages) print a line `skipped: why`; those lines are shown and counted too. Logs are kept in `target/xtask/`.
 #![forbid(unsafe_code)]
 mod documents;
+mod release;
 mod structure;
 
 use std::fs::{self, File};
@@ -151,12 +153,22 @@ const STEPS: &[Step] = &[
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::env::set_current_dir(&root).expect("the workspace is where it was built");
     match words.as_slice() {
+        ["release"] => release::make().map_or_else(
+            |why| {
+                eprintln!("no release was made: {why}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        ),
         ["test"] => test(&|_| true),
         ["test", names @ ..] if names.iter().all(|name| STEPS.iter().any(|step| step.name == *name)) => {
             test(&|step| names.contains(&step.name))
         }
         _ => {
+            eprintln!("cargo xtask release           build gds by a profile of itself, for production");
             eprintln!("cargo xtask test [STEP...]    check everything, or only the steps named:");
             for step in STEPS {
                 eprintln!("  {:12} {}", step.name, step.shows);
@@ -167,8 +179,6 @@ fn main() -> ExitCode {
 }
 
 fn test(wanted: &dyn Fn(&Step) -> bool) -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    std::env::set_current_dir(&root).expect("the workspace is where it was built");
     fs::create_dir_all("target/xtask").expect("target/ can be written");
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for step in STEPS.iter().filter(|step| wanted(step)) {
