@@ -115,7 +115,7 @@ fn system(environment: &mut Environment) {
     }
 }
 
-/// The binary under test says itself what it is; the rig may be of another commit.
+/// The binary under test says itself what it is; the rig may be another build.
 fn build(environment: &mut Environment, under_test: &Path) {
     let told = version(under_test);
     if told.as_ref().is_some_and(|told| !told.contains(VERSION)) {
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn the_binary_under_test_says_what_it_is() {
         let warned = |environment: &Environment| {
-            environment.warnings.iter().any(|warning| warning.contains("another commit"))
+            environment.warnings.iter().any(|warning| warning.contains("another build"))
         };
         let folder = tempfile::tempdir().unwrap();
         let gds = |version: &str| {
@@ -202,6 +202,8 @@ mod tests {
             read(&file)
         };
         assert!(!warned(&gds(VERSION)));
+        let otherwise = VERSION.replace(')', ", otherwise)");
+        assert!(warned(&gds(&otherwise)), "the same commit, built in another way");
         let older = gds("0.0.9 (0123456789ab)");
         assert!(warned(&older));
         let fact = |name: &str| older.facts.iter().find(|(known, _)| known == name).unwrap().1.clone();
