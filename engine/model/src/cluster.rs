@@ -1,12 +1,13 @@
 //! The whole of it: nodes, register and network, and everything that can happen next.
 //!
 //! [`Protocol`] is the model: a [`Size`], and the rule that is left out, if any. [`Cluster`] is one state of it, [`Action`] one step.
-use crate::network::{Entry, Message, Network, Packet};
-use crate::node::{ENTRIES_MAX, Leader, Node, SESSIONS_MAX};
-use crate::register::{Member, NODES_MAX, Names, Register, Set, Swap, Value, name};
+use crate::action::Action;
+use crate::history::History;
+use crate::network::{Entry, Message, Network, Packet, Point};
+use crate::node::{ENTRIES_MAX, Leader, Node, Rules, SESSIONS_MAX};
+use crate::register::{NODES_MAX, Register, Set, Swap, Value};
 use crate::{Mutation, Size, properties};
 use stateright::{Model, Property};
-use std::fmt;
 
 /// The protocol within bounds.
 #[derive(Clone, Debug)]
@@ -15,19 +16,6 @@ pub struct Protocol {
     pub size: Size,
     /// The rule left out.
     pub mutation: Option<Mutation>,
-}
-
-/// What was ever committed, and by whom; no node knows this.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct History {
-    /// The messages, in the order of their numbers, as first committed.
-    pub messages: Vec<Message>,
-    /// For each epoch, from 1, who committed in it.
-    pub primaries: Vec<Option<Member>>,
-    /// A number was committed again with another message.
-    pub changed: bool,
-    /// A second primary committed in one epoch.
-    pub doubled: bool,
 }
 
 /// One state.
@@ -41,58 +29,6 @@ pub struct Cluster {
     pub network: Network,
     /// What was committed.
     pub history: History,
-}
-
-/// One step. `node` is whose step it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each field says what the step's line says")]
-pub enum Action {
-    /// The leader takes the next message of a client session.
-    Sequence { node: u8, session: u8 },
-    /// A node receives a packet.
-    Receive { node: u8, packet: Packet },
-    /// What a node has written becomes durable.
-    Sync { node: u8 },
-    /// A standby asks for the takeover.
-    TakeOver { node: u8 },
-    /// The leader asks for another in-sync set.
-    ChangeSet { node: u8, set: Set },
-    /// A request arrives at the register.
-    Arrive { request: Swap },
-    /// The register's answer arrives at the node.
-    Answer { node: u8 },
-    /// A node reads the register.
-    Read { node: u8 },
-    /// A node dies and starts again, with so many entries, `whole` if nothing durable is missing.
-    Restart { node: u8, kept: u8, whole: bool },
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Sequence { node, session } => {
-                write!(to, "{} numbers the next of session {session}", name(node))
-            }
-            Self::Receive { node, packet } => write!(to, "{} receives {packet}", name(node)),
-            Self::Sync { node } => write!(to, "{} syncs", name(node)),
-            Self::TakeOver { node } => write!(to, "{} asks for the takeover", name(node)),
-            Self::ChangeSet { node, ref set } => write!(to, "{} asks for the set {}", name(node), Names(set)),
-            Self::Arrive { request: Swap { by, revision, value, .. } } => {
-                let Value { epoch, leader, ref set } = value;
-                let (leader, set) = (name(leader), Names(set));
-                write!(
-                    to,
-                    "{by}'s swap of revision {revision} arrives: epoch {epoch}, leader {leader}, set {set}"
-                )
-            }
-            Self::Answer { node } => write!(to, "{} gets the register's answer", name(node)),
-            Self::Read { node } => write!(to, "{} reads the register", name(node)),
-            Self::Restart { node, kept, whole } => {
-                let whole = if whole { "whole" } else { "not whole" };
-                write!(to, "{} restarts with {kept} entries, {whole}", name(node))
-            }
-        }
-    }
 }
 
 impl Protocol {
@@ -111,20 +47,34 @@ impl Protocol {
         self.mutation == Some(mutation)
     }
 
+    /// What of the protocol is in force.
+    pub fn rules(&self) -> Rules {
+        Rules { lag: self.size.lag, goes_back: self.size.goes_back(), mutation: self.mutation }
+    }
+
     /// Takes one step. False if it changes nothing, or cannot be taken.
     pub fn step(&self, cluster: &mut Cluster, action: Action) -> bool {
+        let up = |node: u8| !cluster.nodes[node as usize].stopped;
         let changed = match action {
             Action::Sequence { node, session } => self.sequence(cluster, node, session),
-            Action::Receive { node, packet } => self.receive(cluster, node, packet),
-            Action::Sync { node } => self.sync(cluster, node),
-            Action::TakeOver { node } => self.take_over(cluster, node),
+            Action::Receive { node, packet } => up(node) && self.receive(cluster, node, packet),
+            Action::Sync { node } => up(node) && self.sync(cluster, node),
+            Action::TakeOver { node } => up(node) && self.take_over(cluster, node),
             Action::ChangeSet { node, set } => self.change_set(cluster, node, set),
             Action::Arrive { request } => self.arrive(cluster, request),
             Action::Answer { node } => self.answer(cluster, node),
             Action::Read { node } => self.read(cluster, node),
             Action::Restart { node, kept, whole } => self.restart(cluster, node, kept, whole),
+            Action::Force { node } => self.force(cluster, node),
+            Action::Copy { node } => {
+                let node = &mut cluster.nodes[node as usize];
+                node.copy = Some(Box::new(node.copied()));
+                true
+            }
+            Action::RollBack { node } => self.roll_back(cluster, node),
         };
         if changed {
+            self.show_unverified(cluster);
             self.tidy(cluster);
         }
         changed
@@ -139,35 +89,64 @@ impl Protocol {
         }
         *newest += 1;
         let entry = Entry { epoch: node.epoch, message: Message { session, number: *newest } };
-        node.append(entry, self.size.lag, self.mutation);
+        node.append(entry, self.rules());
         cluster.network.send(node.replication(node.length()));
         self.commit(cluster, index);
         true
     }
 
     fn receive(&self, cluster: &mut Cluster, index: u8, packet: Packet) -> bool {
+        let rules = self.rules();
         let node = &mut cluster.nodes[index as usize];
         match packet {
-            Packet::Replication { epoch, sequence, before, entry } => {
-                if !node.replicate(epoch, sequence, before, entry, self.size.lag, self.mutation) {
+            Packet::Replication { epoch, before, entry, .. } => {
+                if !node.replicate(epoch, before, entry, rules) {
                     return false;
                 }
                 self.send_watermark(cluster, index);
                 true
             }
-            Packet::Watermark { epoch, member, matched, whole_since } => {
-                let changed = node.watermark_known(epoch, member, matched, whole_since, self.mutation);
+            Packet::Watermark { epoch, member, matched, whole_since, shown } => {
+                let changed =
+                    epoch == node.epoch && node.watermark_known(member, matched, whole_since, shown, rules);
+                let contradicts = |leader: &Leader| leader.heard[member.node as usize].contradicts && changed;
+                if node.leader.as_ref().is_some_and(contradicts) {
+                    cluster.network.send(Packet::Contradiction { epoch, member });
+                }
                 self.commit(cluster, index);
                 changed
             }
-            Packet::Committed { epoch, sequence } => node.commit_known(epoch, sequence, self.mutation),
+            Packet::Contradiction { epoch, member } => {
+                if epoch != node.epoch || member != node.member() || node.leader.is_some() {
+                    return false;
+                }
+                (node.stopped, node.asked) = (true, None);
+                cluster.register.forget(member);
+                true
+            }
+            Packet::Committed { epoch, sequence } => node.commit_known(epoch, sequence, rules),
+        }
+    }
+
+    /// Who has shown what its leader has not confirmed yet says so, again and again.
+    fn show_unverified(&self, cluster: &mut Cluster) {
+        if !self.size.goes_back() {
+            return;
+        }
+        for index in 0..cluster.nodes.len() {
+            let node = &cluster.nodes[index];
+            if !node.stopped && node.committed > node.matched {
+                self.send_watermark(cluster, index as u8);
+            }
         }
     }
 
     fn send_watermark(&self, cluster: &mut Cluster, index: u8) {
         let node = &cluster.nodes[index as usize];
-        let packet = node.watermark(self.mutation);
-        if node.leader.is_none() && !matches!(packet, Packet::Watermark { matched: 0, .. }) {
+        let packet = node.watermark(self.rules());
+        let says_nothing =
+            matches!(packet, Packet::Watermark { matched: 0, shown: Point { sequence: 0, .. }, .. });
+        if node.leader.is_none() && !says_nothing {
             cluster.network.send(packet);
         }
     }
@@ -190,19 +169,8 @@ impl Protocol {
         if may <= node.committed {
             return;
         }
-        let history = &mut cluster.history;
-        for (place, entry) in node.journal.iter().enumerate().take(may as usize).skip(node.committed as usize)
-        {
-            match history.messages.get(place) {
-                Some(message) => history.changed |= *message != entry.message,
-                None => history.messages.push(entry.message),
-            }
-        }
+        cluster.history.commit(node, may);
         node.committed = may;
-        let epoch = node.epoch as usize;
-        history.primaries.resize(history.primaries.len().max(epoch), None);
-        let primary = history.primaries[epoch - 1].get_or_insert(node.member());
-        history.doubled |= *primary != node.member();
         cluster.network.send(Packet::Committed { epoch: node.epoch, sequence: may });
     }
 
@@ -231,15 +199,29 @@ impl Protocol {
         let Some(leader) = node.leader.as_ref().filter(|_| node.asked.is_none()) else { return false };
         let value = Value { epoch: node.epoch, leader: index, set };
         let swap = Swap { by: node.member(), revision: leader.revision, epoch: node.epoch, value };
+        let before = leader.set;
         node.asked = Some(swap);
         register.ask(swap);
+        cluster.history.propose(&cluster.nodes, index, &before, &set);
         self.commit(cluster, index);
         true
     }
 
     fn arrive(&self, cluster: &mut Cluster, request: Swap) -> bool {
         let Ok(index) = cluster.register.requests.binary_search(&request) else { return false };
+        let Value { epoch, set: before, .. } = cluster.register.value;
         cluster.register.arrive(index, self.mutation);
+        let value = cluster.register.value;
+        if value.epoch > epoch {
+            cluster.history.take_over(value.epoch, &cluster.nodes[value.leader as usize]);
+        }
+        for node in &mut cluster.nodes {
+            let place = node.index as usize;
+            if before[place] == 0 && value.set[place] == node.incarnation {
+                // It was added, so it has everything again.
+                node.had = 0;
+            }
+        }
         // An answer to a life that is over reaches nobody.
         let nodes = &cluster.nodes;
         cluster.register.answers.retain(|swap| {
@@ -282,12 +264,15 @@ impl Protocol {
         let node = &mut cluster.nodes[index as usize];
         let leads = value.leader == index && value.set[index as usize] == node.incarnation;
         if leads && value.epoch > node.epoch {
+            if value.epoch == cluster.register.value.epoch {
+                cluster.history.take_over(value.epoch, node);
+            }
             node.lead(value.epoch, value.set, revision, self.mutation);
             (1..=node.length()).for_each(|sequence| cluster.network.send(node.replication(sequence)));
         } else if let Some(leader) = node.leader.as_mut().filter(|_| leads && value.epoch == node.epoch) {
             (leader.set, leader.revision) = (value.set, revision);
         } else if node.leader.is_some() {
-            node.adopt(value.epoch);
+            node.adopt(value.epoch, self.rules());
         }
         self.commit(cluster, index);
     }
@@ -296,7 +281,7 @@ impl Protocol {
         let Cluster { nodes, register, .. } = cluster;
         let node = &mut nodes[index as usize];
         register.forget(node.member());
-        node.restart(kept, whole, register.value.epoch, self.mutation);
+        node.restart(kept, whole, register.value.epoch, self.rules());
         let value = register.value;
         if self.without(Mutation::SameEpoch) && value.leader == index && node.whole(&value.set) {
             let mut set = value.set;
@@ -306,13 +291,45 @@ impl Protocol {
         true
     }
 
+    fn roll_back(&self, cluster: &mut Cluster, index: u8) -> bool {
+        let Cluster { nodes, register, history, .. } = cluster;
+        let node = &mut nodes[index as usize];
+        let Value { epoch, set, .. } = register.value;
+        register.forget(node.member());
+        history.rolled_back += 1;
+        node.roll_back(set[index as usize], epoch, self.rules())
+    }
+
+    /// `gds force-lead`: a new life, whole by declaration, and the register swapped to it alone, in a new epoch. It leads by a takeover (R8).
+    fn force(&self, cluster: &mut Cluster, index: u8) -> bool {
+        let Cluster { nodes, register, history, .. } = cluster;
+        let node = &mut nodes[index as usize];
+        if node.whole(&register.value.set) {
+            return false;
+        }
+        register.forget(node.member());
+        let epoch = register.value.epoch + 1;
+        node.force(epoch, self.rules());
+        let mut set = [0; NODES_MAX];
+        set[index as usize] = node.incarnation;
+        register.force(Value { epoch, leader: index, set });
+        history.forced += 1;
+        history.branch(epoch, node);
+        true
+    }
+
     /// What can be of no use any more is taken away, so that states that differ in nothing else are one.
     fn tidy(&self, cluster: &mut Cluster) {
         let obeyed = self.without(Mutation::EpochForgotten) || self.without(Mutation::OldEpochObeyed);
         let again = self.without(Mutation::SameEpoch);
         let Cluster { nodes, network, .. } = cluster;
-        let oldest = nodes.iter().map(|node| node.epoch).min().unwrap_or(0);
+        let up = nodes.iter().filter(|node| !node.stopped);
+        let oldest = up.map(|node| node.epoch).min().unwrap_or(u8::MAX);
         network.keep(|packet| match packet {
+            Packet::Contradiction { epoch, member } => {
+                let node = &nodes[member.node as usize];
+                !node.stopped && node.lives <= member.incarnation && node.epoch <= *epoch
+            }
             // Nobody but the leader of that epoch wants it, and who has led an epoch once never does again.
             Packet::Watermark { epoch, .. } => {
                 again || nodes.iter().any(|node| node.leader.is_some() && node.epoch == *epoch)
@@ -333,23 +350,43 @@ impl Protocol {
                 Action::ChangeSet { node: node.index, set: changed }
             };
             let heard = &heard[other];
-            if set[other] > 0 {
+            let held = heard.contradicts && !self.without(Mutation::ContradictionRemoved);
+            if set[other] > 0 && held {
+                // What the register calls in sync has shown something else: the leader commits nothing until a person decides (R22).
+            } else if set[other] > 0 {
                 actions.push(with(0));
                 if heard.incarnation > set[other] && heard.whole_since <= set[other] {
                     actions.push(with(heard.incarnation));
                 }
-            } else if heard.incarnation > 0 && node.may_add(heard.matched, self.mutation) {
+            } else if heard.incarnation > 0 && node.may_add(heard, self.mutation) {
                 actions.push(with(heard.incarnation));
             }
         }
     }
 
     fn restarts(&self, cluster: &Cluster, node: &Node, actions: &mut Vec<Action>) {
-        let lives: u8 = cluster.nodes.iter().map(|node| node.incarnation - 1).sum();
-        if lives >= self.size.restarts {
+        let History { forced, rolled_back, .. } = cluster.history;
+        let index = node.index;
+        if forced < self.size.forced {
+            actions.push(Action::Force { node: index });
+        }
+        if rolled_back < self.size.rollbacks {
+            let copies = cluster.nodes.iter().filter(|node| node.copy.is_some()).count() as u8;
+            let copied = node.copy.is_some();
+            if copied {
+                actions.push(Action::RollBack { node: index });
+            } else if copies + rolled_back < self.size.rollbacks {
+                actions.push(Action::Copy { node: index });
+            }
+        }
+        let lives: u8 = cluster.nodes.iter().map(|node| node.lives - 1).sum();
+        if lives.saturating_sub(forced + rolled_back) >= self.size.restarts {
             return;
         }
-        let index = node.index;
+        if node.stopped {
+            // A person sets its directory aside.
+            actions.push(Action::Restart { node: index, kept: 0, whole: false });
+        }
         actions.extend((node.durable..=node.length()).map(|kept| Action::Restart {
             node: index,
             kept,

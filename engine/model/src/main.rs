@@ -96,8 +96,8 @@ fn print(verdict: &Verdict) -> ExitCode {
 
 fn sizes() {
     println!(
-        "{:<14}{:>6}{:>10}{:>8}{:>11}{:>10}  journal",
-        "size", "nodes", "messages", "epochs", "revisions", "restarts"
+        "{:<22}{:>6}{:>10}{:>8}{:>11}{:>10}{:>8}{:>11}  journal",
+        "size", "nodes", "messages", "epochs", "revisions", "restarts", "forced", "rollbacks"
     );
     for size in Size::ALL {
         let messages: u8 = size.sessions.iter().sum();
@@ -109,8 +109,8 @@ fn sizes() {
         };
         let progress = if size.progress { "; progress is checked" } else { "" };
         println!(
-            "{:<14}{:>6}{messages:>10}{:>8}{:>11}{:>10}  {journal}{progress}",
-            size.name, size.nodes, size.epochs, size.revisions, size.restarts
+            "{:<22}{:>6}{messages:>10}{:>8}{:>11}{:>10}{:>8}{:>11}  {journal}{progress}",
+            size.name, size.nodes, size.epochs, size.revisions, size.restarts, size.forced, size.rollbacks
         );
     }
 }

@@ -42,6 +42,14 @@ pub enum Mutation {
     CutBySequence,
     /// A replica takes over the leader's commit point for what it has not matched with this leader.
     CommitUnmatched,
+    /// A follower takes what it has shown to agree with any leader, and looks no further down.
+    MatchFromCommitPoint,
+    /// The leader believes a replica that has shown or matched what its own log does not have.
+    MatchedBeyondLog,
+    /// The leader takes a member out of the set that has shown what its log does not have.
+    ContradictionRemoved,
+    /// A node that went back lives a life again that it lived before.
+    LifeAgain,
     /// The rewinder answers from above the commit point.
     RewinderAhead,
     /// The heartbeat's next number counts what is not committed.

@@ -23,6 +23,30 @@ pub struct Entry {
     pub message: Message,
 }
 
+/// A place in a log, and what stands there: number, epoch and running checksum. Number 0: before the first entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Point {
+    /// The entry's bus sequence number.
+    pub sequence: u8,
+    /// The epoch in which it was first numbered.
+    pub epoch: u8,
+    /// The running checksum of all messages up to there. Epochs are not in it.
+    pub chain: u32,
+}
+
+impl Point {
+    /// The next place, where `entry` stands.
+    pub fn then(self, entry: &Entry) -> Self {
+        let Entry { epoch, message: Message { session, number } } = *entry;
+        let step = |chain: u32, byte: u8| (chain ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        Self {
+            sequence: self.sequence + 1,
+            epoch,
+            chain: step(step(self.chain ^ 0x811c_9dc5, session), number),
+        }
+    }
+}
+
 /// A packet between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Packet {
@@ -32,8 +56,8 @@ pub enum Packet {
         epoch: u8,
         /// The entry's bus sequence number.
         sequence: u8,
-        /// The epoch of the entry before it, 0 for none.
-        before: u8,
+        /// The entry before it.
+        before: Point,
         /// The entry.
         entry: Entry,
     },
@@ -47,6 +71,15 @@ pub enum Packet {
         matched: u8,
         /// The first incarnation since which this node has lost nothing.
         whole_since: u8,
+        /// The last entry that it has shown. Left out where nobody goes back.
+        shown: Point,
+    },
+    /// From the leader of `epoch`: what this life of a node has shown, the log does not have.
+    Contradiction {
+        /// The leader's epoch.
+        epoch: u8,
+        /// Who has shown it.
+        member: Member,
     },
     /// From the leader of `epoch`: everything up to `sequence` is committed.
     Committed {
@@ -63,6 +96,7 @@ impl Packet {
         match *self {
             Self::Replication { epoch, .. }
             | Self::Watermark { epoch, .. }
+            | Self::Contradiction { epoch, .. }
             | Self::Committed { epoch, .. } => epoch,
         }
     }
@@ -78,8 +112,12 @@ impl fmt::Display for Packet {
                     "entry {sequence} in epoch {epoch} (message {session}.{number}, first of epoch {first})"
                 )
             }
-            Self::Watermark { epoch, member, matched, .. } => {
-                write!(to, "the watermark of {member} in epoch {epoch}: {matched}")
+            Self::Watermark { epoch, member, matched, shown: Point { sequence: shown, .. }, .. } => {
+                write!(to, "the watermark of {member} in epoch {epoch}: {matched}")?;
+                if *shown > *matched { write!(to, ", {shown} shown") } else { Ok(()) }
+            }
+            Self::Contradiction { epoch, member } => {
+                write!(to, "the answer of epoch {epoch} to {member}: it has shown something else")
             }
             Self::Committed { epoch, sequence } => {
                 write!(to, "the commit point of epoch {epoch}: {sequence}")

@@ -8,6 +8,7 @@
 //! state instead, and takes the steps that timers and retries then lead to, in a fixed order. That is stronger than "a way on exists" and
 //! weaker than "every fair order leads on".
 use crate::cluster::{Cluster, Protocol};
+use crate::network::Message;
 use crate::node::Node;
 use crate::{Mutation, recovery};
 use stateright::Property;
@@ -22,7 +23,11 @@ pub const COMMITTED_FIRST: &str = "published implies committed";
 pub const LOGS_AGREE: &str = "logs agree up to the commit point";
 /// Each client message is committed at most once, and after those its client sent before.
 pub const ONCE: &str = "a client's messages are committed once and in order";
-/// From any state on: once failures stop, all messages are committed and all nodes are in sync, unless no member is whole.
+/// Who has shown what the leader of its epoch does not have is never counted and never added to the set; while it is in the set, nothing is
+/// committed in the place of what it has shown; and nobody else is taken for such a node.
+pub const SAID: &str = "what was shown is not changed for who knows it without a word";
+/// From any state on: once failures stop, all messages are committed and all nodes are in sync, unless no member is whole. Who has shown
+/// something else has stopped, and the leader says so.
 pub const PROGRESS: &str = "progress when the failures stop";
 
 /// The promises that must always hold; progress where the size asks for it.
@@ -31,12 +36,11 @@ pub fn of(protocol: &Protocol) -> Vec<Property<Protocol>> {
         Property::always(ONE_PRIMARY, |_, cluster: &Cluster| !cluster.history.doubled),
         Property::always(NEVER_LOST, never_lost),
         Property::always(COMMITTED_FIRST, committed_first),
-        Property::always(LOGS_AGREE, |_, cluster: &Cluster| {
-            cluster.nodes.iter().all(|node| agrees(cluster, node, node.committed))
-        }),
+        Property::always(LOGS_AGREE, logs_agree),
         Property::always(ONCE, once),
+        Property::always(SAID, said),
         Property::sometimes("all is committed", |protocol: &Protocol, cluster: &Cluster| {
-            cluster.history.messages.len() == protocol.messages()
+            cluster.history.messages().len() == protocol.messages()
         }),
         Property::sometimes("two primaries commit, one after the other", |_, cluster: &Cluster| {
             cluster.history.primaries.iter().flatten().count() > 1
@@ -46,6 +50,15 @@ pub fn of(protocol: &Protocol) -> Vec<Property<Protocol>> {
             value.epoch > 1 && value.set[0] > 0 && value.leader != 0
         }),
     ];
+    if protocol.size.goes_back() {
+        all.push(Property::sometimes(
+            "a node has shown something else, and stops",
+            |_, cluster: &Cluster| cluster.nodes.iter().any(|node| node.stopped),
+        ));
+        all.push(Property::sometimes("another branch begins", |_, cluster: &Cluster| {
+            cluster.history.branches.len() > 1
+        }));
+    }
     if protocol.size.progress {
         all.push(Property::always(PROGRESS, recovery::progresses));
     }
@@ -56,22 +69,53 @@ fn never_lost(_: &Protocol, cluster: &Cluster) -> bool {
     let history = &cluster.history;
     let newest = cluster.register.value.epoch;
     let mut leaders = cluster.nodes.iter().filter(|node| node.leader.is_some() && node.epoch == newest);
-    !history.changed && leaders.all(|node| agrees(cluster, node, history.messages.len() as u8))
+    let committed = history.messages();
+    !history.changed && leaders.all(|node| agrees(node, committed.len(), committed))
 }
 
 /// Whether the node's first entries are what was committed.
-fn agrees(cluster: &Cluster, node: &Node, entries: u8) -> bool {
-    let entries = entries as usize;
-    let (Some(own), Some(committed)) = (node.journal.get(..entries), cluster.history.messages.get(..entries))
-    else {
+fn agrees(node: &Node, entries: usize, committed: &[Message]) -> bool {
+    let (Some(own), Some(committed)) = (node.journal.get(..entries), committed.get(..entries)) else {
         return false;
     };
     own.iter().map(|entry| entry.message).eq(committed.iter().copied())
 }
 
+fn logs_agree(_: &Protocol, cluster: &Cluster) -> bool {
+    let branches = &cluster.history.branches;
+    cluster
+        .nodes
+        .iter()
+        .all(|node| branches.iter().any(|branch| agrees(node, node.committed as usize, &branch.messages)))
+}
+
+fn said(_: &Protocol, cluster: &Cluster) -> bool {
+    let leaders = cluster.nodes.iter().filter(|node| node.leader.is_some());
+    !cluster.history.admitted
+        && leaders.into_iter().all(|leading| {
+            let followers =
+                cluster.nodes.iter().filter(|node| node.epoch == leading.epoch && node.leader.is_none());
+            followers.into_iter().all(|node| said_by(cluster, leading, node))
+        })
+}
+
+/// Whether what the leader `leading` makes of `node`, which follows it, is right.
+fn said_by(cluster: &Cluster, leading: &Node, node: &Node) -> bool {
+    let Some(leader) = &leading.leader else { return true };
+    let heard = &leader.heard[node.index as usize];
+    let is_heard = heard.incarnation == node.incarnation;
+    if !node.contradicts(leading) {
+        return !(node.stopped || is_heard && heard.contradicts);
+    }
+    let counted = is_heard && heard.matched > 0;
+    let goes_on = heard.held.is_some_and(|committed| leading.committed > committed);
+    cluster.history.went_back() && !counted && !(is_heard && goes_on)
+}
+
 /// What each node would show if it were asked now.
 fn committed_first(protocol: &Protocol, cluster: &Cluster) -> bool {
-    let committed = cluster.history.messages.len() as u8;
+    let lengths = cluster.history.branches.iter().map(|branch| branch.messages.len());
+    let committed = lengths.max().unwrap_or(0) as u8;
     cluster.nodes.iter().all(|node| {
         let ahead =
             |mutation| if protocol.mutation == Some(mutation) { node.length() } else { node.committed };
@@ -85,8 +129,9 @@ fn committed_first(protocol: &Protocol, cluster: &Cluster) -> bool {
 
 fn once(protocol: &Protocol, cluster: &Cluster) -> bool {
     (0..protocol.size.sessions.len()).all(|session| {
-        let of_session =
-            cluster.history.messages.iter().filter(|message| message.session as usize == session);
-        of_session.zip(1..).all(|(message, number)| message.number == number)
+        cluster.history.branches.iter().all(|branch| {
+            let of_session = branch.messages.iter().filter(|message| message.session as usize == session);
+            of_session.zip(1..).all(|(message, number)| message.number == number)
+        })
     })
 }

@@ -3,9 +3,9 @@
 //! Packets arrive, requests are answered, disks sync; a leader without use of a member takes it out, swaps its new life in or adds it when it
 //! has caught up; the clients resend; if nobody leads the register's epoch, a member takes over. The bounds of the size do not count here:
 //! they bound failures.
-use crate::Mutation;
-use crate::cluster::{Action, Cluster, Protocol};
+use crate::cluster::{Cluster, Protocol};
 use crate::node::{Leader, Node};
+use crate::{Action, Mutation};
 
 /// Most rounds until nothing moves any more.
 const ROUNDS_MAX: usize = 100;
@@ -19,7 +19,8 @@ pub fn progresses(protocol: &Protocol, cluster: &Cluster) -> bool {
             Some(index) => lead_on(protocol, &mut cluster, index),
             None => {
                 let set = cluster.register.value.set;
-                let Some(standby) = cluster.nodes.iter().find(|node| node.whole(&set)) else { return true };
+                let mut up = cluster.nodes.iter().filter(|node| !node.stopped);
+                let Some(standby) = up.find(|node| node.whole(&set)) else { return true };
                 let node = standby.index;
                 protocol.step(&mut cluster, Action::TakeOver { node })
             }
@@ -29,8 +30,22 @@ pub fn progresses(protocol: &Protocol, cluster: &Cluster) -> bool {
         }
     }
     let set = cluster.register.value.set;
-    let everybody = cluster.nodes.iter().all(|node| set[node.index as usize] == node.incarnation);
-    everybody && cluster.history.messages.len() == protocol.messages()
+    let said = |node: &Node| node.stopped && says_otherwise(&cluster, node);
+    let everybody = cluster
+        .nodes
+        .iter()
+        .all(|node| if node.stopped { said(node) } else { set[node.index as usize] == node.incarnation });
+    let held = cluster.nodes.iter().any(|node| said(node) && set[node.index as usize] > 0);
+    everybody && (held || cluster.history.messages().len() == protocol.messages())
+}
+
+/// Whether the leader of the register's epoch says of this life of a node that it has shown something else, and it has.
+fn says_otherwise(cluster: &Cluster, node: &Node) -> bool {
+    let Some(leading) = current_leader(cluster).map(|index| &cluster.nodes[index as usize]) else {
+        return false;
+    };
+    let heard = leading.leader.as_ref().map(|leader| leader.heard[node.index as usize]).unwrap_or_default();
+    heard.contradicts && heard.incarnation == node.incarnation && node.contradicts(leading)
 }
 
 fn current_leader(cluster: &Cluster) -> Option<u8> {
@@ -39,9 +54,16 @@ fn current_leader(cluster: &Cluster) -> Option<u8> {
     (node.leader.is_some() && node.epoch == value.epoch).then_some(value.leader)
 }
 
-/// Everything under way arrives. True if anything changed.
+/// Everything under way arrives, and a node that stopped is started again, if no leader says of it why. True if anything changed.
 fn settle(protocol: &Protocol, cluster: &mut Cluster) -> bool {
     let mut changed = false;
+    for index in 0..cluster.nodes.len() {
+        let node = &cluster.nodes[index];
+        if node.stopped && !says_otherwise(cluster, node) {
+            let kept = node.length();
+            changed |= protocol.step(cluster, Action::Restart { node: index as u8, kept, whole: true });
+        }
+    }
     for request in cluster.register.requests.clone() {
         changed |= protocol.step(cluster, Action::Arrive { request });
     }
@@ -74,9 +96,10 @@ fn mend(cluster: &Cluster, node: &Node, mutation: Option<Mutation>) -> Option<Ac
     cluster.nodes.iter().filter(|other| other.index != node.index).find_map(|other| {
         let (place, life) = (other.index as usize, other.incarnation);
         let known = heard[place].incarnation == life;
+        let held = heard[place].contradicts && mutation != Some(Mutation::ContradictionRemoved);
         let now = match set[place] {
-            now if now == life => return None,
-            0 if known && node.may_add(heard[place].matched, mutation) => life,
+            now if now == life || now > 0 && held => return None,
+            0 if known && node.may_add(&heard[place], mutation) => life,
             0 => return None,
             now if known && heard[place].whole_since <= now => life,
             _ => 0,

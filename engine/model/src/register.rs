@@ -118,6 +118,13 @@ impl Register {
         true
     }
 
+    /// A person swaps it, having read it before.
+    pub fn force(&mut self, value: Value) {
+        self.revision += 1;
+        self.value = value;
+        self.requests.retain(|other| other.revision >= self.revision);
+    }
+
     /// The answer to what `member` asked, if it has arrived.
     pub fn answer(&mut self, member: Member) -> Option<Swap> {
         let place = self.answers.iter().position(|swap| swap.by == member)?;

@@ -52,6 +52,10 @@ mutations! {
     table_without_the_tail_is_caught: TableWithoutTail in "pair" breaks ONCE;
     cut_by_sequence_without_epoch_is_caught: CutBySequence in "pair" breaks LOGS_AGREE;
     commit_point_beyond_what_is_matched_is_caught: CommitUnmatched in "pair" breaks LOGS_AGREE;
+    follower_that_looks_no_further_than_its_commit_point_is_caught: MatchFromCommitPoint in "pair-forced" breaks SAID;
+    replica_beyond_the_log_that_is_believed_is_caught: MatchedBeyondLog in "pair-forced" breaks SAID;
+    contradiction_that_is_taken_out_of_the_set_is_caught: ContradictionRemoved in "pair-rollback" breaks SAID;
+    life_that_is_lived_twice_is_caught: LifeAgain in "pair-forced-rollback" breaks SAID;
     rewinder_above_the_commit_point_is_caught: RewinderAhead in "pair" breaks COMMITTED_FIRST;
     heartbeat_above_the_commit_point_is_caught: HeartbeatAhead in "pair" breaks COMMITTED_FIRST;
     query_above_the_commit_point_is_caught: QueryAhead in "pair" breaks COMMITTED_FIRST;

@@ -41,6 +41,26 @@ fn promises_hold_when_a_restarted_leader_takes_a_learner_in() {
 }
 
 #[test]
+fn promises_hold_when_a_node_that_is_behind_is_forced_to_lead() {
+    holds("pair-forced");
+}
+
+#[test]
+fn promises_hold_when_a_node_starts_with_an_earlier_copy_of_its_directory() {
+    holds("pair-rollback");
+}
+
+#[test]
+fn promises_hold_when_a_node_is_forced_to_lead_and_one_starts_with_a_copy() {
+    holds("pair-forced-rollback");
+}
+
+#[test]
+fn promises_hold_when_one_of_three_nodes_is_forced_to_lead() {
+    holds("trio-forced");
+}
+
+#[test]
 fn promises_hold_for_three_nodes() {
     holds("trio");
 }
