@@ -73,6 +73,10 @@ pub enum Mutation {
     QueryAhead,
     /// The outcome of a transaction depends on the memory of the node.
     LocalLimit,
+    /// A follower takes its log for the leader's up to its own commit point, whatever the two have there (R20).
+    MatchFromCommitPoint,
+    /// The leader believes watermarks beyond its own log (R21).
+    MatchedBeyondLog,
 }
 
 impl Mutation {

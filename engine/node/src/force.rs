@@ -42,6 +42,8 @@ pub struct Remains {
     pub last: u64,
     /// Its epoch.
     pub epoch: u32,
+    /// The running checksum of the stream up to it.
+    pub chain: u64,
     /// Whether everything is there that the node ever called durable.
     pub is_whole: bool,
     /// The life that it lived last; `None`: it has never been a member.
@@ -70,14 +72,14 @@ impl Remains {
         let walked = walk(&mut files, None, 0, &mut |_| {}).map_err(Fault::from)?;
         let ring = ring_end(config, walked.stream)?;
         let stream = walked.stream.or(ring.as_ref().map(|ring| ring.stream)).ok_or_else(nothing)?;
-        let (last, epoch) = ring.as_ref().map_or((walked.last, walked.epoch), |ring| {
-            (ring.last, ring.epoch).max((walked.last, walked.epoch))
-        });
+        let journalled = (walked.last, walked.epoch, walked.chain);
+        let (last, epoch, chain) =
+            ring.as_ref().map_or(journalled, |ring| (ring.last, ring.epoch, ring.chain).max(journalled));
         if last == 0 {
             return Err(nothing());
         }
         let is_whole = walked.clean || config.stream.durability == Durability::Fsync || ring.is_some();
-        Ok(Self { stream, last, epoch, is_whole, life: life::read(directory)? })
+        Ok(Self { stream, last, epoch, chain, is_whole, life: life::read(directory)? })
     }
 
     /// Whether the node has lost nothing since the life of it that the register names.
@@ -96,7 +98,8 @@ impl Remains {
         let mut disk = place.writer(JournalName::Acknowledgements).map_err(Fault::from)?;
         cut(&mut disk, Some(acknowledgement_session(self.stream)), 0, self.last).map_err(Fault::from)?;
         let identity = RingIdentity { stream: self.stream, boot_id: place.boot_id() };
-        Ring::create(place.ring_memory(config)?.ring, settings::ring(config), identity, self.last + 1);
+        let (words, sizes) = (place.ring_memory(config)?.ring, settings::ring(config));
+        Ring::create_behind(words, sizes, identity, self.last + 1, self.chain);
         Ok(())
     }
 }
@@ -106,6 +109,7 @@ struct RingEnd {
     stream: Session,
     last: u64,
     epoch: u32,
+    chain: u64,
 }
 
 fn ring_end(config: &Config, stream: Option<Session>) -> Result<Option<RingEnd>, Fault> {
@@ -131,7 +135,7 @@ fn ring_end(config: &Config, stream: Option<Session>) -> Result<Option<RingEnd>,
         Read::Message { epoch, .. } => epoch,
         Read::Empty | Read::Overrun | Read::TooSmall { .. } => 0,
     };
-    Ok(Some(RingEnd { stream: found, last, epoch }))
+    Ok(Some(RingEnd { stream: found, last, epoch, chain: ring.last_chain() }))
 }
 
 /// What the register holds compares with what the node has.
@@ -263,7 +267,7 @@ mod tests {
 
     fn remains(epoch: u32, life: Option<Life>, is_whole: bool) -> Remains {
         let stream = Session::padded("STREAM1").expect("a name");
-        Remains { stream, last: 90, epoch, is_whole, life }
+        Remains { stream, last: 90, epoch, chain: 0, is_whole, life }
     }
 
     fn life(incarnation: u64, whole_since: u64) -> Option<Life> {

@@ -9,7 +9,7 @@ use gds_core::journal::{Durability, JournalConfig};
 use gds_core::memory::ring::RingConfig;
 use gds_core::query::{QueryConfig, Tables, User, Users};
 use gds_core::replication::{NodeId, Peer, ReplicationConfig};
-use gds_core::store::StoreConfig;
+use gds_core::store::{Store, StoreConfig};
 use gds_core::time::{MICROSECOND_NS, MILLISECOND_NS, SECOND_NS};
 use gds_nic::xdp::{SENDERS_MAX, XdpConfig, XdpMode};
 use gds_nic::{Interface, LossConfig, TcpConfig, Transport, UdpConfig};
@@ -19,7 +19,7 @@ use gds_wire::declaration::{
     Declaration, Limits, SCHEMA_VERSION, Schema, SchemaDeclaration, TableDeclaration,
 };
 use gds_wire::envelope::max_block_bytes;
-use gds_wire::replication::leader_packet_bytes;
+use gds_wire::replication::{Abilities, STREAM_FORMAT, leader_packet_bytes};
 use gds_wire::session::Session;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
@@ -331,6 +331,17 @@ pub fn replication(config: &Config, stream: Session, declaration: Option<Declara
         min_in_sync: cluster.min_in_sync,
         declaration,
         ..ReplicationConfig::new(NodeId(cluster.node), stream)
+    }
+}
+
+/// What the node can hold and read: its store's memory is made for the larger of what is configured and what is declared.
+pub fn abilities(config: &Config, store: &Store) -> Abilities {
+    let declared = store.declared().largest_limits();
+    let largest = |configured: u64, of: fn(&Limits) -> u64| declared.map_or(configured, of).max(configured);
+    Abilities {
+        records_max: largest(config.limits.records_max, |limits| limits.records_max),
+        bytes_max: largest(config.limits.bytes_max, |limits| limits.bytes_max),
+        format: STREAM_FORMAT,
     }
 }
 

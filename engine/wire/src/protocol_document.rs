@@ -11,7 +11,8 @@ use crate::query::{
 };
 use crate::refusal::{Refusal, RefusalReason};
 use crate::replication::{
-    HistoryRequest, LeaderPacketBuilder, Prefix, Sender, StoreDigest, Watermark, heartbeat,
+    Abilities, Contradiction, ContradictionKind, HistoryRequest, LeaderPacketBuilder, Prefix, STREAM_FORMAT,
+    Sender, StoreDigest, Watermark, heartbeat,
 };
 use crate::session::Session;
 use crate::snapshot::{Frame, Offer, SnapshotRefusal};
@@ -188,6 +189,9 @@ fn answers(examples: &mut Examples) {
     ]);
 }
 
+/// Any running checksum.
+const CHAIN: u64 = 0x0b0c_0d0e_0f10_1112;
+
 fn replication(examples: &mut Examples) {
     let prefix = Prefix {
         node: 1,
@@ -198,6 +202,8 @@ fn replication(examples: &mut Examples) {
         incarnation: 7,
         committed: 2,
         revision: 9,
+        chain: CHAIN,
+        compared: 2,
     };
     let packet = filled(|buffer| {
         let mut builder = LeaderPacketBuilder::entries(buffer, STREAM, 3);
@@ -207,11 +213,30 @@ fn replication(examples: &mut Examples) {
     });
     let drains = Prefix { drains: true, entry_epoch: 0, ..prefix };
     let sender = Sender { node: 2, stream: STREAM, epoch: 3, incarnation: 5 };
-    let watermark = Watermark { sender, whole_since: 4, matched: 3, last: 3, applied: 2 };
+    let abilities = Abilities { records_max: 1_000, bytes_max: 60_000, format: STREAM_FORMAT };
+    let watermark = Watermark {
+        sender,
+        whole_since: 4,
+        matched: 3,
+        last: 3,
+        applied: 2,
+        shown: 2,
+        chain: CHAIN,
+        abilities,
+    };
     let request = HistoryRequest { sender, from: 2, to: 3 };
     let digest = 0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f;
     let digest = StoreDigest { sender: Sender { node: 1, incarnation: 7, ..sender }, sequence: 3, digest };
+    let contradiction = Contradiction {
+        sender: digest.sender,
+        incarnation: 5,
+        sequence: 3,
+        last: 2,
+        chain: 0,
+        kind: ContradictionKind::Lacks,
+    };
     examples.extend([
+        ("contradiction".into(), contradiction.to_bytes().to_vec()),
         ("leader-packet".into(), packet),
         ("leader-heartbeat".into(), heartbeat(STREAM, 4, &drains).to_vec()),
         ("watermark".into(), watermark.to_bytes().to_vec()),
@@ -224,7 +249,16 @@ fn snapshots(examples: &mut Examples) {
     let message = bus_message(Kind::EndOfSession, CLIENT, 9, &[]);
     let acknowledgement = examples["acknowledgement"].clone();
     let (message, acknowledgement) = (&message[..], &acknowledgement[..]);
-    let offer = Offer { first_kept: 2, sequence: 3, chunks: 6, epoch: 3, message, acknowledgement };
+    let offer = Offer {
+        first_kept: 2,
+        sequence: 3,
+        chunks: 6,
+        epoch: 3,
+        chain: CHAIN,
+        acknowledgement_chain: 0x1314_1516_1718_191a,
+        message,
+        acknowledgement,
+    };
     let frame = |frame: Frame<'_>| {
         let mut bytes = Vec::new();
         frame.write(STREAM, &mut bytes);

@@ -1,16 +1,16 @@
 //! Replication: what nodes of one cluster send each other. No client sees these.
 //!
-//! The leader sends [`LeaderPacket`]s to the replication group: a prefix of 48 bytes, and behind it a MoldUDP64 downstream packet of the stream,
+//! The leader sends [`LeaderPacket`]s to the replication group: a prefix of 64 bytes, and behind it a MoldUDP64 downstream packet of the stream,
 //! with the entries as its blocks, or none: then it is a heartbeat, and its sequence number is the next one of the leader's log. A
 //! replica sends a [`Watermark`] to the leader alone, and a [`HistoryRequest`] for entries it missed. Now and then the leader says what its store
-//! came to: a [`StoreDigest`].
+//! came to: a [`StoreDigest`]. Who finds that two nodes have shown what cannot both be says so to the other one: a [`Contradiction`].
 //!
 //! Each has a CRC-32C of all that follows the checksum: a packet that was damaged on its way must not commit anything. Rules in
 //! brackets are those of `docs/FAILOVER.md`.
 use crate::checksum;
 use crate::mold::{self, Packet, PacketBuilder};
 use crate::session::Session;
-use zerocopy::network_endian::{U32, U64, U128};
+use zerocopy::network_endian::{U16, U32, U64, U128};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// What a leader's packet begins with.
@@ -22,17 +22,24 @@ pub const HISTORY_MAGIC: [u8; 4] = *b"GDSH";
 
 /// What a digest begins with.
 pub const DIGEST_MAGIC: [u8; 4] = *b"GDSD";
+/// What a contradiction begins with.
+pub const CONTRADICTION_MAGIC: [u8; 4] = *b"GDSC";
+
+/// The format of a stream's messages, declarations included, that this release reads and writes. A node that reads an older one alone cannot follow.
+pub const STREAM_FORMAT: u16 = 1;
 
 /// Bytes of a leader's prefix.
-pub const PREFIX_BYTES: usize = 48;
+pub const PREFIX_BYTES: usize = 64;
 /// Bytes of a leader's packet beside its blocks.
 pub const LEADER_BYTES: usize = PREFIX_BYTES + mold::HEADER_BYTES;
 /// Bytes of a watermark.
-pub const WATERMARK_BYTES: usize = 64;
+pub const WATERMARK_BYTES: usize = 104;
 /// Bytes of a request for older entries.
 pub const HISTORY_BYTES: usize = 48;
 /// Bytes of a digest.
 pub const DIGEST_BYTES: usize = 56;
+/// Bytes of a contradiction.
+pub const CONTRADICTION_BYTES: usize = 72;
 
 /// Where the checksum is, and from where on it counts.
 const CHECKSUM_AT: usize = 4;
@@ -57,6 +64,8 @@ struct PrefixLayout {
     incarnation: U64,
     committed: U64,
     revision: U64,
+    chain: U64,
+    compared: U64,
 }
 
 /// What a watermark, a request and a digest begin with.
@@ -80,6 +89,12 @@ struct WatermarkLayout {
     matched: U64,
     last: U64,
     applied: U64,
+    shown: U64,
+    chain: U64,
+    records_max: U64,
+    bytes_max: U64,
+    format: U16,
+    reserved: [u8; 6],
 }
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -98,6 +113,19 @@ struct DigestLayout {
     digest: U128,
 }
 
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct ContradictionLayout {
+    sender: SenderLayout,
+    incarnation: U64,
+    sequence: U64,
+    last: U64,
+    chain: U64,
+    kind: u8,
+    reserved: [u8; 7],
+}
+
+const _: () = assert!(size_of::<ContradictionLayout>() == CONTRADICTION_BYTES);
 const _: () = assert!(size_of::<DigestLayout>() == DIGEST_BYTES);
 const _: () = assert!(size_of::<PrefixLayout>() == PREFIX_BYTES);
 const _: () = assert!(size_of::<WatermarkLayout>() == WATERMARK_BYTES);
@@ -117,10 +145,10 @@ fn seal(datagram: &mut [u8]) {
 /// What a leader says with each packet, beside the entries.
 ///
 /// ```text
-///  0        4          8      9       10         12      16       20            24            32          40         48
-/// +--------+----------+------+-------+----------+-------+--------+-------------+-------------+-----------+----------+-----------
-/// | "GDSL" | CRC-32C  | node | flags | reserved | epoch | before | entry epoch | incarnation | committed | revision | MoldUDP64
-/// +--------+----------+------+-------+----------+-------+--------+-------------+-------------+-----------+----------+-----------
+///  0        4          8      9       10         12      16       20            24            32          40         48      56         64
+/// +--------+----------+------+-------+----------+-------+--------+-------------+-------------+-----------+----------+-------+----------+-----------
+/// | "GDSL" | CRC-32C  | node | flags | reserved | epoch | before | entry epoch | incarnation | committed | revision | chain | compared | MoldUDP64
+/// +--------+----------+------+-------+----------+-------+--------+-------------+-------------+-----------+----------+-------+----------+-----------
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefix {
@@ -140,6 +168,10 @@ pub struct Prefix {
     pub committed: u64,
     /// The revision at which it knows the register.
     pub revision: u64,
+    /// The running checksum of its log up to the entry before the packet's first one; 0: before the first entry, or not said (R20).
+    pub chain: u64,
+    /// The message behind which stores are compared next; 0: none.
+    pub compared: u64,
 }
 
 /// A leader's packet.
@@ -172,6 +204,8 @@ impl<'a> LeaderPacket<'a> {
             incarnation: layout.incarnation.get(),
             committed: layout.committed.get(),
             revision: layout.revision.get(),
+            chain: layout.chain.get(),
+            compared: layout.compared.get(),
         };
         Some(Self { prefix, entries })
     }
@@ -204,6 +238,8 @@ impl LeaderPacketBuilder {
             incarnation: prefix.incarnation.into(),
             committed: prefix.committed.into(),
             revision: prefix.revision.into(),
+            chain: prefix.chain.into(),
+            compared: prefix.compared.into(),
         };
         let packet = &mut buffer[..PREFIX_BYTES + entries_bytes];
         packet[..PREFIX_BYTES].copy_from_slice(layout.as_bytes());
@@ -263,6 +299,10 @@ impl Sender {
 /// +--------+---------+------+----------+--------+-------+-------------+-------------+---------+------+---------+
 /// | "GDSW" | CRC-32C | node | reserved | stream | epoch | incarnation | whole since | matched | last | applied |
 /// +--------+---------+------+----------+--------+-------+-------------+-------------+---------+------+---------+
+///  64      72      80            88          96       98         104
+/// +-------+-------+-------------+-----------+--------+----------+
+/// | shown | chain | records max | bytes max | format | reserved |
+/// +-------+-------+-------------+-----------+--------+----------+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermark {
@@ -276,6 +316,35 @@ pub struct Watermark {
     pub last: u64,
     /// The last message it has applied.
     pub applied: u64,
+    /// Up to here it has shown its log, or may have (R21).
+    pub shown: u64,
+    /// The running checksum of its log up to there.
+    pub chain: u64,
+    /// What it can hold, and can read: declarations that ask for more are not for it.
+    pub abilities: Abilities,
+}
+
+/// What a node can hold and can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// The most records that a declaration may allow.
+    pub records_max: u64,
+    /// The most bytes of keys and values.
+    pub bytes_max: u64,
+    /// The newest format of messages that it reads ([`STREAM_FORMAT`]).
+    pub format: u16,
+}
+
+impl Abilities {
+    /// Of this release, with memory for anything.
+    pub const UNLIMITED: Self = Self { records_max: u64::MAX, bytes_max: u64::MAX, format: STREAM_FORMAT };
+
+    /// Whether these are enough where those are needed.
+    pub fn cover(&self, needed: &Self) -> bool {
+        self.records_max >= needed.records_max
+            && self.bytes_max >= needed.bytes_max
+            && self.format >= needed.format
+    }
 }
 
 impl Watermark {
@@ -288,6 +357,13 @@ impl Watermark {
             matched: layout.matched.get(),
             last: layout.last.get(),
             applied: layout.applied.get(),
+            shown: layout.shown.get(),
+            chain: layout.chain.get(),
+            abilities: Abilities {
+                records_max: layout.records_max.get(),
+                bytes_max: layout.bytes_max.get(),
+                format: layout.format.get(),
+            },
         })
     }
 
@@ -299,6 +375,12 @@ impl Watermark {
             matched: self.matched.into(),
             last: self.last.into(),
             applied: self.applied.into(),
+            shown: self.shown.into(),
+            chain: self.chain.into(),
+            records_max: self.abilities.records_max.into(),
+            bytes_max: self.abilities.bytes_max.into(),
+            format: self.abilities.format.into(),
+            reserved: [0; 6],
         });
         seal(&mut bytes);
         bytes
@@ -381,6 +463,80 @@ impl StoreDigest {
             sender: self.sender.layout(DIGEST_MAGIC),
             sequence: self.sequence.into(),
             digest: self.digest.into(),
+        });
+        seal(&mut bytes);
+        bytes
+    }
+}
+
+/// How two nodes contradict each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ContradictionKind {
+    /// The log of the sender ends before a message that the receiver has shown.
+    Lacks = b'L',
+    /// The logs differ at a message that the receiver, or the sender, has shown, or before it.
+    Differs = b'D',
+    /// The logs agree, and the stores came to something else.
+    Store = b'S',
+}
+
+impl ContradictionKind {
+    /// The kind of this code.
+    pub fn of(code: u8) -> Option<Self> {
+        [Self::Lacks, Self::Differs, Self::Store].into_iter().find(|&kind| kind as u8 == code)
+    }
+}
+
+/// Two nodes have shown what cannot both be: the one that finds so says it to the other (R21).
+///
+/// ```text
+///  0        4         8      9          10       20      24            32                 40         48     56      64     65         72
+/// +--------+---------+------+----------+--------+-------+-------------+------------------+----------+------+-------+------+----------+
+/// | "GDSC" | CRC-32C | node | reserved | stream | epoch | incarnation | your incarnation | sequence | last | chain | kind | reserved |
+/// +--------+---------+------+----------+--------+-------+-------------+------------------+----------+------+-------+------+----------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// Who says so.
+    pub sender: Sender,
+    /// To which incarnation of the receiver.
+    pub incarnation: u64,
+    /// The message at which, or before which, they differ.
+    pub sequence: u64,
+    /// The last entry of the sender's log.
+    pub last: u64,
+    /// The running checksum of the sender's log up to `sequence`; 0 where its log ends before, or the stores differ.
+    pub chain: u64,
+    /// How they differ.
+    pub kind: ContradictionKind,
+}
+
+impl Contradiction {
+    /// Reads a datagram; `None` when it is something else, or damaged.
+    pub fn parse(datagram: &[u8]) -> Option<Self> {
+        let layout = ContradictionLayout::ref_from_bytes(datagram).ok()?;
+        let kind = ContradictionKind::of(layout.kind)?;
+        is_whole(datagram, CONTRADICTION_MAGIC).then(|| Self {
+            sender: Sender::of(&layout.sender),
+            incarnation: layout.incarnation.get(),
+            sequence: layout.sequence.get(),
+            last: layout.last.get(),
+            chain: layout.chain.get(),
+            kind,
+        })
+    }
+
+    /// The datagram.
+    pub fn to_bytes(&self) -> [u8; CONTRADICTION_BYTES] {
+        let mut bytes: [u8; CONTRADICTION_BYTES] = zerocopy::transmute!(ContradictionLayout {
+            sender: self.sender.layout(CONTRADICTION_MAGIC),
+            incarnation: self.incarnation.into(),
+            sequence: self.sequence.into(),
+            last: self.last.into(),
+            chain: self.chain.into(),
+            kind: self.kind as u8,
+            reserved: [0; 7],
         });
         seal(&mut bytes);
         bytes

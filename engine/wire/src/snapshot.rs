@@ -55,22 +55,24 @@ struct OfferLayout {
     sequence: U64,
     chunks: U32,
     epoch: U32,
+    chain: U64,
+    acknowledgement_chain: U64,
     message_bytes: U16,
 }
 
 const _: () = assert!(size_of::<FrameLayout>() == FRAME_BYTES);
 const _: () = assert!(size_of::<GetLayout>() == 12);
-const _: () = assert!(size_of::<OfferLayout>() == 26);
+const _: () = assert!(size_of::<OfferLayout>() == 42);
 
 /// What a node has for a learner.
 ///
 /// ```text
-///  0            8          16       20      24              26
-/// +------------+----------+--------+-------+---------------+---------+-----------------
-/// | first kept | sequence | chunks | epoch | message bytes | message | acknowledgement
-/// +------------+----------+--------+-------+---------------+---------+-----------------
+///  0            8          16       20      24      32                      40              42
+/// +------------+----------+--------+-------+-------+-----------------------+---------------+---------+-----------------
+/// | first kept | sequence | chunks | epoch | chain | acknowledgement chain | message bytes | message | acknowledgement
+/// +------------+----------+--------+-------+-------+-----------------------+---------------+---------+-----------------
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offer<'a> {
     /// The first message that the node's journal keeps; 0: it has none.
     pub first_kept: u64,
@@ -80,6 +82,10 @@ pub struct Offer<'a> {
     pub chunks: u32,
     /// The epoch that message was first numbered in: journals that follow are matched from it on (R11).
     pub epoch: u32,
+    /// The running checksum of the stream up to that message: what follows is compared from it on.
+    pub chain: u64,
+    /// The running checksum of the acknowledgements up to its own.
+    pub acknowledgement_chain: u64,
     /// That message, as the journal has it.
     pub message: &'a [u8],
     /// Its acknowledgement, as the acknowledgements' journal has it.
@@ -95,11 +101,14 @@ impl<'a> Offer<'a> {
             sequence: layout.sequence.get(),
             chunks: layout.chunks.get(),
             epoch: layout.epoch.get(),
+            chain: layout.chain.get(),
+            acknowledgement_chain: layout.acknowledgement_chain.get(),
             message,
             acknowledgement,
         };
         let has = offer.sequence > 0;
-        let counts = has == (offer.chunks > 0) && (has || offer.epoch == 0);
+        let counts = has == (offer.chunks > 0)
+            && (has || offer.epoch == 0 && offer.chain == 0 && offer.acknowledgement_chain == 0);
         (counts && has != message.is_empty() && has != acknowledgement.is_empty()).then_some(offer)
     }
 }
@@ -225,6 +234,8 @@ impl<'a> Frame<'a> {
                     sequence: offer.sequence.into(),
                     chunks: offer.chunks.into(),
                     epoch: offer.epoch.into(),
+                    chain: offer.chain.into(),
+                    acknowledgement_chain: offer.acknowledgement_chain.into(),
                     message_bytes: u16::try_from(offer.message.len()).expect("a message is shorter").into(),
                 };
                 into.extend_from_slice(layout.as_bytes());

@@ -90,11 +90,12 @@ fn frames() -> Seeds {
         sequence: 3,
         chunks: 6,
         epoch: 3,
+        chain: 7,
+        acknowledgement_chain: 8,
         message: b"message",
         acknowledgement: b"outcome",
     };
-    let nothing =
-        Offer { first_kept: 0, sequence: 0, chunks: 0, epoch: 0, message: b"", acknowledgement: b"" };
+    let nothing = Offer::default();
     let frame = |frame: Frame<'_>| {
         let mut into = Vec::new();
         frame.write(SESSION, &mut into);

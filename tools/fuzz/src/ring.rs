@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::script::Script;
 
 /// Words of a ring that hold its fixed header, the last of them its checksum.
-const FIXED_WORDS: usize = 10;
+const FIXED_WORDS: usize = 11;
 const HEADER_WORDS: usize = 48;
 const MESSAGE_BYTES_MAX: usize = 200;
 
@@ -94,7 +94,8 @@ fn kept(ring: &Arc<Ring>) -> Vec<(u64, u32, Vec<u8>)> {
     let mut kept = Vec::new();
     for sequence in first..=last {
         match reader.read(last, &mut into) {
-            Read::Message { sequence: found, epoch, length } => {
+            Read::Message { sequence: found, epoch, length, chain } => {
+                assert_eq!(ring.chain_of(sequence), Some(chain));
                 assert_eq!(found, sequence);
                 kept.push((sequence, epoch, into[..length].to_vec()));
             }
@@ -122,7 +123,9 @@ fn go_on(ring: &Arc<Ring>, kept: &[(u64, u32, Vec<u8>)]) {
         writer.publish();
         // Nothing may be overwritten yet, so all that was kept is still there.
         for (sequence, epoch, message) in kept {
-            let expected = Read::Message { sequence: *sequence, epoch: *epoch, length: message.len() };
+            let (epoch, length) = (*epoch, message.len());
+            let Some(chain) = ring.chain_of(*sequence) else { panic!("{sequence} has no chain") };
+            let expected = Read::Message { sequence: *sequence, epoch, chain, length };
             assert_eq!(reader.read(u64::MAX, &mut into), expected);
             assert_eq!(into[..message.len()], message[..]);
         }

@@ -291,7 +291,8 @@ pub fn start<S: Surroundings>(
         replay_ns,
     };
     let declaration_due = declaration_due && !ended;
-    let member = life.map(|life| MemberStart { life, epochs: tail.epochs, declaration_due });
+    let member =
+        life.map(|life| MemberStart { life, epochs: tail.epochs, chain: tail.chain, declaration_due });
     Ok(Started {
         bus,
         acknowledgements,

@@ -138,6 +138,14 @@ impl<D: Disk> StoreAgent<D> {
         Ok(applied)
     }
 
+    /// A digest that is wanted behind the last message applied: nothing need follow it.
+    fn note_wanted_digest(&mut self) {
+        let applied = self.store.applied();
+        if let Some(digests) = self.digests.as_ref().filter(|digests| digests.lacks(applied)) {
+            digests.note(applied, self.store.digest());
+        }
+    }
+
     /// Reads the messages that are applied together next: as many as are there.
     fn read(&mut self, limit: u64) -> Result<(), Fault> {
         self.messages.clear();
@@ -229,6 +237,7 @@ impl<D: Disk> Agent for StoreAgent<D> {
     fn duty(&mut self, now: Time) -> Result<usize, Fault> {
         let ahead = active(Mutation::QueryAhead);
         let limit = if ahead { self.progress.sequenced.get() } else { self.progress.committed.get() };
+        self.note_wanted_digest();
         let applied = self.apply(limit)?;
         if applied > 0 {
             self.acknowledgements.publish();

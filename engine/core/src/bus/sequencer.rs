@@ -293,6 +293,11 @@ impl Sequencer {
         self.numbering.writer.next_sequence()
     }
 
+    /// The running checksum of the log up to its last message, published or not.
+    pub fn last_chain(&self) -> u64 {
+        self.numbering.writer.last_chain()
+    }
+
     /// Whether the ring has room for any one more datagram. While it has not, leave datagrams where they are.
     pub fn accepts(&mut self) -> bool {
         self.numbering.room() >= self.packet_ring_bytes
@@ -402,7 +407,9 @@ impl Numbering {
     /// Bytes of the longest message that the ring takes now.
     fn room(&mut self) -> usize {
         // Whoever is overrun reads on from the journal, so what the journal does not have is not overwritten.
-        self.writer.room(self.progress.durable.get().min(self.progress.committed.get()))
+        // The last committed message stays: whom this node follows next is compared with it there.
+        let committed = self.progress.committed.get().saturating_sub(1);
+        self.writer.room(self.progress.durable.get().min(committed))
     }
 
     /// The last number that both journals have room for.

@@ -23,6 +23,8 @@ pub enum StreamRead {
         sequence: u64,
         /// The epoch it was first numbered under.
         epoch: u32,
+        /// The running checksum of all messages up to it.
+        chain: u64,
         /// Its bytes.
         length: usize,
     },
@@ -88,7 +90,9 @@ impl StreamReader {
         into: &mut [u8],
     ) -> Result<StreamRead, JournalError> {
         match self.ring.read(limit, into) {
-            Read::Message { sequence, epoch, length } => Ok(StreamRead::Message { sequence, epoch, length }),
+            Read::Message { sequence, epoch, chain, length } => {
+                Ok(StreamRead::Message { sequence, epoch, chain, length })
+            }
             Read::Empty => Ok(StreamRead::Empty),
             Read::TooSmall { length } => Ok(StreamRead::TooSmall { length }),
             Read::Overrun => self.read_journal(disk, into),
@@ -102,10 +106,10 @@ impl StreamReader {
             return Ok(StreamRead::Gone);
         };
         match journal.read(sequence, disk, into)? {
-            JournalRead::Message { length, epoch } => {
+            JournalRead::Message { length, epoch, chain } => {
                 self.counters.from_journal.increment();
                 self.ring.seek(sequence + 1);
-                Ok(StreamRead::Message { sequence, epoch, length })
+                Ok(StreamRead::Message { sequence, epoch, chain, length })
             }
             JournalRead::TooSmall { length } => Ok(StreamRead::TooSmall { length }),
             JournalRead::Absent if journal.first_kept().is_none_or(|first| sequence < first) => {

@@ -70,7 +70,7 @@ fn shortened(group: &Group<'_>, after: u64) -> (Vec<Block>, usize) {
     let mut short = GroupBuffer::begin(blocks, group.first(), group.length());
     for message in group.messages().take_while(|message| message.sequence <= after) {
         short.slot()[..message.bytes.len()].copy_from_slice(message.bytes);
-        short.take(message.bytes.len(), message.epoch);
+        short.take(message.bytes.len(), message.epoch, message.chain);
     }
     let seal = Seal {
         stream: group.stream(),

@@ -5,7 +5,7 @@
 //! | offset | bytes | field |
 //! | --- | --- | --- |
 //! | 0 | 4 | magic `GDSJ` |
-//! | 4 | 2 | format version, 1 |
+//! | 4 | 2 | format version, 2 |
 //! | 6 | 1 | kind: `M` messages, `C` clean end (no messages) |
 //! | 7 | 1 | reserved, 0 |
 //! | 8 | 10 | stream session |
@@ -19,7 +19,8 @@
 //! | 56 | 4 | offset of the group in its segment, in blocks |
 //! | 60 | 4 | CRC-32C of the group before this one in the journal (0: there is none) |
 //!
-//! Each message follows as `length u32 | epoch u32 | bytes`, unaligned. Segment and offset in the header tell a block that
+//! Each message follows as `length u32 | epoch u32 | chain u64 | bytes`, unaligned; its chain is the running checksum of the stream up to it
+//! ([`chained`](crate::memory::ring::chained)). Segment and offset in the header tell a block that
 //! was written to, or copied from, another place; the checksum of the group before tells a group of an earlier life that
 //! happens to carry the right numbers.
 use std::fmt;
@@ -34,7 +35,7 @@ use crate::disk::{BLOCK_BYTES, Block};
 /// Bytes of a group before its first message.
 pub const GROUP_HEADER_BYTES: usize = 64;
 /// Bytes before each message in a group.
-pub const MESSAGE_HEADER_BYTES: usize = 8;
+pub const MESSAGE_HEADER_BYTES: usize = 16;
 /// The longest message the journal takes: with both headers it fills one block, so a message never needs more than one
 /// block of its own, which is what reserving room by the number of messages rests on.
 pub const MESSAGE_BYTES_MAX: usize = BLOCK_BYTES - GROUP_HEADER_BYTES - MESSAGE_HEADER_BYTES;
@@ -42,7 +43,7 @@ pub const MESSAGE_BYTES_MAX: usize = BLOCK_BYTES - GROUP_HEADER_BYTES - MESSAGE_
 pub const GROUP_BYTES_MAX: usize = 1 << 20;
 
 const MAGIC: [u8; 4] = *b"GDSJ";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const CHECKSUM_AT: usize = 36;
 const KIND_MESSAGES: u8 = b'M';
 const KIND_CLEAN_END: u8 = b'C';
@@ -245,6 +246,8 @@ pub struct Message<'a> {
     pub sequence: u64,
     /// The epoch it was first numbered under.
     pub epoch: u32,
+    /// The running checksum of all messages up to it.
+    pub chain: u64,
     /// Its bytes.
     pub bytes: &'a [u8],
 }
@@ -264,8 +267,8 @@ impl<'a> Iterator for Messages<'a> {
         if self.left == 0 {
             return None;
         }
-        let (epoch, bytes) = split_message(self.rest)?;
-        let message = Message { sequence: self.sequence, epoch, bytes };
+        let Entry { epoch, chain, bytes } = split_message(self.rest)?;
+        let message = Message { sequence: self.sequence, epoch, chain, bytes };
         self.rest = &self.rest[MESSAGE_HEADER_BYTES + bytes.len()..];
         self.left -= 1;
         self.sequence += 1;
@@ -273,11 +276,29 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
-/// Epoch and bytes of the message that begins at byte 0.
-pub(super) fn split_message(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let (length, rest) = U32::ref_from_prefix(bytes).ok()?;
-    let (epoch, rest) = U32::ref_from_prefix(rest).ok()?;
-    Some((epoch.get(), rest.get(..length.get() as usize)?))
+/// A message as it lies in a group.
+pub(super) struct Entry<'a> {
+    pub epoch: u32,
+    pub chain: u64,
+    pub bytes: &'a [u8],
+}
+
+/// What a message begins with.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct MessageHeader {
+    length: U32,
+    epoch: U32,
+    chain: U64,
+}
+
+const _: () = assert!(size_of::<MessageHeader>() == MESSAGE_HEADER_BYTES);
+
+/// The message that begins at byte 0.
+pub(super) fn split_message(bytes: &[u8]) -> Option<Entry<'_>> {
+    let (header, rest) = MessageHeader::ref_from_prefix(bytes).ok()?;
+    let bytes = rest.get(..header.length.get() as usize)?;
+    Some(Entry { epoch: header.epoch.get(), chain: header.chain.get(), bytes })
 }
 
 fn checksum(group: &[u8]) -> u32 {
@@ -349,15 +370,16 @@ impl GroupBuffer {
     }
 
     /// Takes what was put into the first `length` bytes of the slot as the next message.
-    pub fn take(&mut self, length: usize, epoch: u32) {
+    pub fn take(&mut self, length: usize, epoch: u32, chain: u64) {
         let body = self.used_bytes + MESSAGE_HEADER_BYTES;
         assert!(
             body + length <= self.room_bytes && length <= MESSAGE_BYTES_MAX,
             "message of {length} B does not fit"
         );
         let head = &mut self.blocks.as_mut_bytes()[self.used_bytes..body];
-        head[..4].copy_from_slice(&(length as u32).to_be_bytes());
-        head[4..].copy_from_slice(&epoch.to_be_bytes());
+        let header =
+            MessageHeader { length: U32::new(length as u32), epoch: epoch.into(), chain: chain.into() };
+        head.copy_from_slice(header.as_bytes());
         self.used_bytes = body + length;
         self.count += 1;
     }

@@ -1,7 +1,7 @@
 //! Reading messages back by number.
 use gds_wire::session::Session;
 
-use super::group::{GROUP_HEADER_BYTES, Group, MESSAGE_HEADER_BYTES, split_message};
+use super::group::{Entry, GROUP_HEADER_BYTES, Group, MESSAGE_HEADER_BYTES, split_message};
 use super::segment::{Window, segments, whole_bytes};
 use super::walk::{JournalDamage, JournalError, Position};
 use crate::disk::{BLOCK_BYTES, Disk, DiskError};
@@ -20,6 +20,8 @@ pub enum JournalRead {
         length: usize,
         /// The epoch it was first numbered under.
         epoch: u32,
+        /// The running checksum of all messages up to it.
+        chain: u64,
     },
     /// Below the first message kept, or not whole in the journal (yet).
     Absent,
@@ -171,13 +173,14 @@ impl JournalReader {
         let standing = self.standing.as_mut().expect("it stands at the message");
         let place = standing.place;
         let bytes = self.window.view(disk, place.segment, place.offset, standing.length as usize)?;
-        let (epoch, message) = split_message(&bytes[standing.offset..]).expect("the group was checked");
+        let Entry { epoch, chain, bytes: message } =
+            split_message(&bytes[standing.offset..]).expect("the group was checked");
         let length = message.len();
         let Some(into) = into.get_mut(..length) else { return Ok(JournalRead::TooSmall { length }) };
         into.copy_from_slice(message);
         standing.sequence += 1;
         standing.offset += MESSAGE_HEADER_BYTES + length;
-        Ok(JournalRead::Message { length, epoch })
+        Ok(JournalRead::Message { length, epoch, chain })
     }
 
     /// What could not be read is absent if it has been removed, as the oldest segments may be at any time.
@@ -327,8 +330,8 @@ impl JournalReader {
         let place = standing.place;
         let bytes = self.window.view(disk, place.segment, place.offset, standing.length as usize)?;
         while standing.sequence < sequence {
-            let (_, message) = split_message(&bytes[standing.offset..]).expect("the group was checked");
-            standing.offset += MESSAGE_HEADER_BYTES + message.len();
+            let entry = split_message(&bytes[standing.offset..]).expect("the group was checked");
+            standing.offset += MESSAGE_HEADER_BYTES + entry.bytes.len();
             standing.sequence += 1;
         }
         Ok(true)

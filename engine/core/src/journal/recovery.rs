@@ -18,6 +18,8 @@ pub struct Recovered {
     pub last: u64,
     /// Epoch of the last message, 0 when there is none.
     pub epoch: u32,
+    /// The running checksum of all messages up to the last one, 0 when there is none.
+    pub chain: u64,
     /// The journal had been closed in order.
     pub clean: bool,
     /// Where the next group goes; `None`: into a new segment 1.
@@ -43,6 +45,7 @@ impl Recovered {
             first,
             last: first - 1,
             epoch: 0,
+            chain: 0,
             clean: false,
             position: None,
             torn: None,
@@ -81,8 +84,8 @@ pub fn recover(
             write_and_wait(disk, DiskWrite { segment, offset: 0, blocks: Vec::new(), count: 0, sync: true })?;
         }
     }
-    let Walk { stream, first, last, epoch, clean, position, checksum, torn, .. } = found;
-    Ok(Recovered { stream, first, last, epoch, clean, position, torn, checksum, segment_bytes })
+    let Walk { stream, first, last, epoch, chain, clean, position, checksum, torn, .. } = found;
+    Ok(Recovered { stream, first, last, epoch, chain, clean, position, torn, checksum, segment_bytes })
 }
 
 /// Removes the segments above `keep`: from the last on, so that an interruption leaves no hole.

@@ -143,7 +143,7 @@ fn ring_from(first: u64) -> (RingWriter, RingReader) {
 fn read(reader: &mut JournalReader, disk: &mut MemoryDisk, sequence: u64) -> Option<(u32, Vec<u8>)> {
     let mut into = [0; MESSAGE_BYTES_MAX];
     match reader.read(sequence, disk, &mut into).expect("readable") {
-        JournalRead::Message { length, epoch } => Some((epoch, into[..length].to_vec())),
+        JournalRead::Message { length, epoch, .. } => Some((epoch, into[..length].to_vec())),
         JournalRead::Absent => None,
         JournalRead::TooSmall { .. } => panic!("longer than any message"),
     }

@@ -129,6 +129,8 @@ pub struct Walk {
     pub last: u64,
     /// Epoch of the last message, 0 when there is none.
     pub epoch: u32,
+    /// The running checksum of all messages up to the last one, 0 when there is none.
+    pub chain: u64,
     /// The journal was closed in order.
     pub clean: bool,
     /// Where the next group goes; `None` while there is no group.
@@ -191,6 +193,7 @@ impl Walker {
             first: 1,
             last: 0,
             epoch: 0,
+            chain: 0,
             clean: false,
             position: None,
             checksum: 0,
@@ -305,7 +308,7 @@ impl Walker {
 
 fn take(found: &mut Walk, group: &Group<'_>, end: Position) {
     if let Some(last) = group.messages().last() {
-        found.epoch = last.epoch;
+        (found.epoch, found.chain) = (last.epoch, last.chain);
     }
     found.durable = found.durable.max(group.durable_before());
     found.last = group.next() - 1;

@@ -414,7 +414,7 @@ fn fill(group: &mut GroupBuffer, source: &mut RingReader, limit: u64) -> Result<
             false => source.read(limit, slot),
         };
         match read {
-            Read::Message { length, epoch, .. } => group.take(length, epoch),
+            Read::Message { length, epoch, chain, .. } => group.take(length, epoch, chain),
             Read::Empty => return Ok(taken),
             Read::TooSmall { length } => {
                 assert!(

@@ -3,16 +3,17 @@
 //! # Layout
 //!
 //! ```text
-//! word 0   magic, version, data words, positions, boot id, stream, first sequence number, crc32c      fixed at creation
+//! word 0   magic, version, data words, positions, boot id, stream, first sequence number,
+//!          running checksum before it, crc32c                                                            fixed at creation
 //! word 16  claimed position, claimed sequence number         the writer may be writing below these
 //! word 32  published sequence number, its end position       readers may read up to this
 //! word 48  position of message [sequence & mask]             as many as configured, a power of two
-//! then     frames: {length u32, crc32c u32 | sequence u64 | epoch u32, 0} and the bytes, padded to a word
+//! then     frames: {length u32, crc32c u32 | sequence u64 | epoch u32, 0 | chain u64} and the bytes, padded to a word
 //! ```
 //!
 //! Positions are virtual byte positions that never wrap; the word is `position / 8` modulo the data words.
 //! Frames follow each other without a hole, so a reader in order needs the table of positions only after a
-//! seek.
+//! seek. The chain of a message is the running checksum of all messages up to it ([`chained`]).
 //!
 //! # Protocol
 //!
@@ -47,6 +48,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Bytes of the longest message.
 pub const MAX_MESSAGE_BYTES: usize = 65_536;
@@ -55,12 +57,14 @@ pub const FRAME_HEADER_BYTES: usize = FRAME_HEADER_WORDS * WORD_BYTES;
 /// Largest sequence number and position; leaves room to add without overflow.
 const NUMBER_MAX: u64 = 1 << 62;
 
-const FRAME_HEADER_WORDS: usize = 3;
+const FRAME_HEADER_WORDS: usize = 4;
+/// Which word of a frame is the chain.
+const CHAIN_WORD: usize = 3;
 /// Where in a frame its checksum is: CRC-32C of all its words, padding included, with this field as 0.
 const FRAME_CHECKSUM: std::ops::Range<usize> = 4..8;
 /// The first word of every ring.
 const MAGIC: u64 = u64::from_le_bytes(*b"GDS ring");
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 const MAGIC_AT: usize = 0;
 const VERSION_AT: usize = 1;
@@ -69,7 +73,8 @@ const POSITIONS_AT: usize = 3;
 const BOOT_ID_AT: usize = 4;
 const STREAM_AT: usize = 6;
 const FIRST_SEQUENCE_AT: usize = 8;
-const CHECKSUM_AT: usize = 9;
+const CHAIN_BEFORE_AT: usize = 9;
+const CHECKSUM_AT: usize = 10;
 /// One line each for what the writer claims and what it publishes: they change at different times for
 /// different readers.
 const CLAIMED_AT: usize = LINE_WORDS;
@@ -81,7 +86,7 @@ const HEADER_WORDS: usize = 3 * LINE_WORDS;
 /// How large a ring is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingConfig {
-    /// Bytes for frames; a power of two of at least 64. The longest message that fits is 24 bytes shorter.
+    /// Bytes for frames; a power of two of at least 64. The longest message that fits is 32 bytes shorter.
     pub data_bytes: usize,
     /// How many of the last messages can be looked up by sequence number; a power of two of at least 2.
     pub positions: usize,
@@ -110,11 +115,18 @@ pub struct Ring {
     words: SharedWords,
     config: RingConfig,
     identity: RingIdentity,
-    /// Oldest message that was whole when the ring was created or opened; older ones are never given out.
-    floor: u64,
-    /// Where `floor` begins.
-    floor_position: u64,
+    floor: Floor,
     writer_taken: AtomicBool,
+}
+
+/// The oldest message that was whole when the ring was created or opened; older ones are never given out.
+#[derive(Clone, Copy, Debug)]
+struct Floor {
+    sequence: u64,
+    /// Where it begins.
+    position: u64,
+    /// The running checksum of all before it, where that is known.
+    chain_before: Option<u64>,
 }
 
 /// The three parts of the words, resolved once per operation.
@@ -173,7 +185,7 @@ impl Ring {
         FRAME_HEADER_BYTES + words_for(message_bytes) * WORD_BYTES
     }
 
-    /// Makes an empty ring whose first message will be `first_sequence`. Whatever the words held is gone.
+    /// Makes an empty ring whose first message will be `first_sequence`, of a stream that nothing is known of before that. Whatever the words held is gone.
     ///
     /// # Panics
     ///
@@ -184,13 +196,28 @@ impl Ring {
         identity: RingIdentity,
         first_sequence: u64,
     ) -> Arc<Self> {
+        Self::create_behind(words, config, identity, first_sequence, 0)
+    }
+
+    /// Makes an empty ring as [`create`](Self::create) does. `chain_before` is the running checksum of what comes before `first_sequence`.
+    ///
+    /// # Panics
+    ///
+    /// As [`create`](Self::create).
+    pub fn create_behind(
+        words: SharedWords,
+        config: RingConfig,
+        identity: RingIdentity,
+        first_sequence: u64,
+        chain_before: u64,
+    ) -> Arc<Self> {
         assert!(
             config.is_valid(),
             "a ring's sizes are powers of two, data >= 64 bytes, positions >= 2: {config:?}"
         );
         assert!(words.words().len() >= Self::words_needed(&config), "too few words for {config:?}");
         assert!((1..NUMBER_MAX).contains(&first_sequence), "sequence numbers start at 1");
-        let fixed = fixed_words(&config, &identity, first_sequence);
+        let fixed = fixed_words(&config, &identity, first_sequence, chain_before);
         let header = &words.words()[..HEADER_WORDS];
         // The magic word goes first and comes back last: a ring half made is none.
         header[MAGIC_AT].store(0, Relaxed);
@@ -203,7 +230,12 @@ impl Ring {
         header[END_AT].store(0, Relaxed);
         header[PUBLISHED_AT].store(first_sequence - 1, Release);
         header[MAGIC_AT].store(MAGIC, Release);
-        Arc::new(Self::over(words, config, identity, first_sequence, 0))
+        Arc::new(Self::over(
+            words,
+            config,
+            identity,
+            Floor { sequence: first_sequence, position: 0, chain_before: Some(chain_before) },
+        ))
     }
 
     /// Takes over a ring that another process, now gone, has written: keeps every message up to the last
@@ -219,7 +251,8 @@ impl Ring {
     }
 
     /// Forgets every message above `after`: that is the last one then, and the next that is appended gets the number behind it. A
-    /// ring that no longer has `after` is made anew, empty; one that ends with it or before stays as it is.
+    /// ring that no longer has `after` is made anew, empty, with `chain_after` as the running checksum up to there; one that ends with it or before
+    /// stays as it is.
     ///
     /// A process that dies meanwhile leaves the ring as it was, or cut, or, where it is made anew, perhaps none.
     ///
@@ -227,7 +260,7 @@ impl Ring {
     ///
     /// When anybody else has the ring: to its readers messages would change.
     #[must_use]
-    pub fn cut(self: Arc<Self>, after: u64) -> Arc<Self> {
+    pub fn cut(self: Arc<Self>, after: u64, chain_after: u64) -> Arc<Self> {
         let (first, last) = (self.first(), self.last());
         if after >= last {
             return self;
@@ -236,7 +269,7 @@ impl Ring {
             panic!("a ring is cut before it has a writer or readers")
         };
         if after < first {
-            return Self::create(ring.words, ring.config, ring.identity, after + 1);
+            return Self::create_behind(ring.words, ring.config, ring.identity, after + 1, chain_after);
         }
         let parts = ring.parts();
         let end = parts.position_of(after + 1).load(Relaxed);
@@ -247,17 +280,13 @@ impl Ring {
         parts.header[CLAIMED_AT].store(end, Relaxed);
         parts.header[CLAIMED_SEQUENCE_AT].store(after, Relaxed);
         fence(Release);
-        Arc::new(Self::over(ring.words, ring.config, ring.identity, first, first_position))
+        let chain_before = ring.chain_of(first - 1);
+        let floor = Floor { sequence: first, position: first_position, chain_before };
+        Arc::new(Self::over(ring.words, ring.config, ring.identity, floor))
     }
 
-    fn over(
-        words: SharedWords,
-        config: RingConfig,
-        identity: RingIdentity,
-        floor: u64,
-        floor_position: u64,
-    ) -> Self {
-        Self { words, config, identity, floor, floor_position, writer_taken: AtomicBool::new(false) }
+    fn over(words: SharedWords, config: RingConfig, identity: RingIdentity, floor: Floor) -> Self {
+        Self { words, config, identity, floor, writer_taken: AtomicBool::new(false) }
     }
 
     fn parts(&self) -> Parts<'_> {
@@ -286,7 +315,7 @@ impl Ring {
     pub fn first(&self) -> u64 {
         let parts = self.parts();
         let last = parts.header[PUBLISHED_AT].load(Acquire);
-        let (mut low, mut high) = (self.floor, last.saturating_add(1));
+        let (mut low, mut high) = (self.floor.sequence, last.saturating_add(1));
         if parts.is_kept(low, last) {
             return low;
         }
@@ -300,6 +329,28 @@ impl Ring {
             }
         }
         high
+    }
+
+    /// The running checksum of all messages up to this one; `None` where the ring does not know it: below its first message but one, and above its
+    /// last.
+    pub fn chain_of(&self, sequence: u64) -> Option<u64> {
+        if sequence == self.floor.sequence - 1 {
+            return self.floor.chain_before;
+        }
+        if sequence < self.floor.sequence || sequence > self.last() {
+            return None;
+        }
+        let parts = self.parts();
+        let position = parts.locate(sequence)?;
+        let header = parts.span(position, FRAME_HEADER_WORDS);
+        let (found, chain) = (header.load(1), header.load(CHAIN_WORD));
+        (found == sequence && parts.is_whole(position)).then_some(chain)
+    }
+
+    /// The running checksum of all messages up to the last one.
+    pub fn last_chain(&self) -> u64 {
+        // The last published message is never overwritten, and what comes before the first one is known while there is none.
+        self.chain_of(self.last()).unwrap_or_default()
     }
 
     /// The writer. It goes on behind the last published message.
@@ -327,8 +378,20 @@ impl fmt::Debug for Ring {
     }
 }
 
+/// The running checksum of a stream up to a message with these bytes, where that of all messages before it is `before`; 0 before the first. Two logs with
+/// one chain at one number have the same messages up to there, whatever epochs these were numbered in and however they are grouped.
+#[inline]
+pub fn chained(before: u64, message: &[u8]) -> u64 {
+    xxh3_64_with_seed(message, before)
+}
+
 /// The words that never change, with their checksum at the end.
-fn fixed_words(config: &RingConfig, identity: &RingIdentity, first_sequence: u64) -> [u64; CHECKSUM_AT + 1] {
+fn fixed_words(
+    config: &RingConfig,
+    identity: &RingIdentity,
+    first_sequence: u64,
+    chain_before: u64,
+) -> [u64; CHECKSUM_AT + 1] {
     let mut fixed = [0; CHECKSUM_AT + 1];
     fixed[MAGIC_AT] = MAGIC;
     fixed[VERSION_AT] = VERSION;
@@ -343,6 +406,7 @@ fn fixed_words(config: &RingConfig, identity: &RingIdentity, first_sequence: u64
     fixed[STREAM_AT] = u64::from_le_bytes(stream[0]);
     fixed[STREAM_AT + 1] = u64::from_le_bytes(stream[1]);
     fixed[FIRST_SEQUENCE_AT] = first_sequence;
+    fixed[CHAIN_BEFORE_AT] = chain_before;
     fixed[CHECKSUM_AT] = u64::from(fixed_checksum(&fixed));
     fixed
 }

@@ -4,6 +4,7 @@ use crate::time::MILLISECOND_NS;
 use arrayvec::ArrayVec;
 use gds_wire::declaration::Declaration;
 use gds_wire::mold;
+use gds_wire::replication::Abilities;
 use gds_wire::session::Session;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -43,6 +44,8 @@ pub struct ReplicationConfig {
     pub min_in_sync: usize,
     /// What the node declares when it first leads, if there is anything new to declare.
     pub declaration: Option<Declaration>,
+    /// What it can hold and read.
+    pub abilities: Abilities,
 }
 
 impl ReplicationConfig {
@@ -60,6 +63,7 @@ impl ReplicationConfig {
             register_retry_ns: 20 * MILLISECOND_NS,
             min_in_sync: 1,
             declaration: None,
+            abilities: Abilities::UNLIMITED,
         }
     }
 
@@ -147,6 +151,10 @@ crate::counter_set! {
         digests_agreed,
         /// Digests of the leader's store that could not be compared: this node was too far behind, or ahead.
         digests_missed,
+        /// Nodes found that have shown what cannot both be; of a replica: 1 once it has found that it cannot go on beside the leader.
+        contradictions,
+        /// The member of the set for whom the leader waits with what it has to declare, since it cannot apply it; 0: nobody.
+        declaration_waits_for,
         /// Datagrams that the port did not take.
         unsent,
     }
@@ -167,5 +175,9 @@ crate::counter_set! {
         unapplied,
         /// How long ago it was heard, in nanoseconds.
         silent_ns,
+        /// It contradicts the leader: at this message or before it the two differ; 0: they do not.
+        differs_at,
+        /// How they differ: the code of the wire's `ContradictionKind`; 0: they do not.
+        differs_how,
     }
 }

@@ -33,12 +33,20 @@ pub(super) enum Packed {
     Gone,
 }
 
-/// Builds one packet of what follows, entries of one epoch, behind those of the burst. `before` is the epoch of the entry before, and then that
-/// of the last one packed.
+/// The entry before what is packed next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Before {
+    /// Its epoch; 0 before the first entry.
+    pub epoch: u32,
+    /// The running checksum of the log up to it; 0 before the first entry, or where it is not known.
+    pub chain: u64,
+}
+
+/// Builds one packet of what follows, entries of one epoch, behind those of the burst. `before` is the entry before, and then the last one packed.
 pub(super) fn pack<R: EntryReader>(
     reader: &mut R,
     limit: u64,
-    before: &mut u32,
+    before: &mut Before,
     stream: Session,
     prefix: &Prefix,
     burst: &mut Burst,
@@ -47,14 +55,15 @@ pub(super) fn pack<R: EntryReader>(
     let alone = burst.is_empty();
     let mut builder = LeaderPacketBuilder::entries(burst.room(), stream, first);
     let mut of_epoch = None;
+    let mut of_chain = 0;
     while builder.room() > 0 {
         match reader.read(limit, builder.vacant())? {
             StreamRead::Message { sequence, epoch, .. } if of_epoch.is_some_and(|of| of != epoch) => {
                 reader.seek(sequence);
                 break;
             }
-            StreamRead::Message { length, epoch, .. } => {
-                of_epoch = Some(epoch);
+            StreamRead::Message { length, epoch, chain, .. } => {
+                (of_epoch, of_chain) = (Some(epoch), chain);
                 builder.accept(length);
             }
             StreamRead::TooSmall { length } if builder.count() == 0 => {
@@ -68,10 +77,10 @@ pub(super) fn pack<R: EntryReader>(
     let Some(entry_epoch) = of_epoch else { return Ok(Packed::Nothing) };
     let count = u64::from(builder.count());
     let entries_bytes = builder.finish();
-    let prefix = Prefix { before: *before, entry_epoch, ..*prefix };
+    let prefix = Prefix { before: before.epoch, chain: before.chain, entry_epoch, ..*prefix };
     let length = LeaderPacketBuilder::finish(burst.room(), entries_bytes, &prefix);
     burst.add(length);
-    *before = entry_epoch;
+    *before = Before { epoch: entry_epoch, chain: of_chain };
     Ok(Packed::Packet(count))
 }
 
@@ -84,7 +93,9 @@ impl EntryReader for RingReader {
 
     fn read(&mut self, limit: u64, into: &mut [u8]) -> Result<StreamRead, Self::Error> {
         Ok(match Self::read(self, limit, into) {
-            Read::Message { sequence, epoch, length } => StreamRead::Message { sequence, epoch, length },
+            Read::Message { sequence, epoch, chain, length } => {
+                StreamRead::Message { sequence, epoch, chain, length }
+            }
             Read::Empty => StreamRead::Empty,
             Read::Overrun => StreamRead::Gone,
             Read::TooSmall { length } => StreamRead::TooSmall { length },

@@ -28,6 +28,22 @@ pub(super) enum Verdict {
         /// The last entry that stays.
         after: u64,
     },
+    /// The log has something else up to this entry, which this node has shown (R20).
+    Contradiction {
+        /// The entry.
+        sequence: u64,
+        /// The running checksum of the leader's log up to it.
+        theirs: u64,
+    },
+}
+
+/// An entry of a log, and the running checksum up to it: who has the same has the same log up to there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Anchor {
+    /// The entry; 0: before the first one.
+    pub sequence: u64,
+    /// The running checksum up to it.
+    pub chain: u64,
 }
 
 /// What only a follower has.
@@ -37,8 +53,12 @@ pub(super) struct Follower {
     pub leader: Option<NodeId>,
     /// When the leader of the epoch was last heard; at first, since when it is waited for.
     pub heard_ns: u64,
-    /// Up to here the log agrees with the leader's.
+    /// Up to here the log agrees with the leader's; 0 until it has been compared at what this node has shown.
     pub matched: u64,
+    /// What this node has shown when it began to follow: there the logs are compared first, and no log that lacks it or has something else is followed (R20).
+    pub anchor: Anchor,
+    /// The logs agree at the anchor.
+    is_verified: bool,
     /// The leader's commit point.
     pub committed: u64,
     /// The number of the leader's next entry.
@@ -58,13 +78,16 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Follows whoever leads from here on. All that is committed agrees with any leader.
-    pub fn new(leader: Option<NodeId>, committed: u64, now_ns: u64) -> Self {
+    /// Follows whoever leads from here on, once its log has what this node has shown.
+    pub fn new(leader: Option<NodeId>, anchor: Anchor, now_ns: u64) -> Self {
+        let believes = active(Mutation::MatchFromCommitPoint);
         Self {
             leader,
             heard_ns: now_ns,
-            matched: committed,
-            committed,
+            matched: if believes { anchor.sequence } else { 0 },
+            anchor,
+            is_verified: believes,
+            committed: anchor.sequence,
             next: 1,
             drains: false,
             digest: None,
@@ -87,9 +110,34 @@ impl Follower {
         self.drains = prefix.drains;
     }
 
-    /// Compares a packet with the log: one look at the entry before is enough ("What matching means").
-    pub fn compare(&mut self, packet: &LeaderPacket<'_>, epochs: &EpochRuns) -> Verdict {
+    /// Compares a packet with the log: one look at the entry before is enough ("What matching means"). Up to `shown` this node has shown its log, and `chain_of`
+    /// tells the running checksum of its log up to an entry, where that is at hand.
+    pub fn compare(
+        &mut self,
+        packet: &LeaderPacket<'_>,
+        epochs: &EpochRuns,
+        shown: u64,
+        chain_of: impl Fn(u64) -> Option<u64>,
+    ) -> Verdict {
         let (first, next) = (packet.entries.sequence, packet.entries.next_sequence());
+        let before = first - 1;
+        let theirs = Some(packet.prefix.chain).filter(|chain| before == 0 || *chain != 0);
+        let ours = if before == self.anchor.sequence { Some(self.anchor.chain) } else { chain_of(before) };
+        let differs = theirs.zip(ours).filter(|(theirs, ours)| theirs != ours);
+        if let Some((theirs, _)) = differs.filter(|_| !active(Mutation::MatchFromCommitPoint)) {
+            // Above what was shown and matched it may be a tail that was never committed: what follows the last entry that agrees tells.
+            return match before <= shown.max(self.matched) {
+                true => Verdict::Contradiction { sequence: before, theirs },
+                false => Verdict::Gap,
+            };
+        }
+        if !self.is_verified {
+            let agrees = theirs.is_some() && theirs == ours;
+            if !agrees || before < self.anchor.sequence {
+                return Verdict::Gap;
+            }
+            (self.is_verified, self.matched) = (true, before);
+        }
         let by_sequence = active(Mutation::CutBySequence);
         let joins = first <= self.matched + 1
             || epochs.epoch_of(first - 1) == Some(packet.prefix.before)
@@ -113,7 +161,7 @@ impl Follower {
 
     /// The entries to ask for, first and last, if some are missing and it is time to ask: what was asked for has come, or nothing of it for a while.
     pub fn request(&mut self, now_ns: u64) -> Option<(u64, u64)> {
-        let from = self.matched + 1;
+        let from = self.agreed_to() + 1;
         if from >= self.next || self.leader.is_none() {
             return None;
         }
@@ -126,13 +174,18 @@ impl Follower {
         let wait_ns = (REQUEST_RETRY_NS << self.attempts.min(10)).min(REQUEST_RETRY_NS_MAX);
         self.attempts = self.attempts.saturating_add(1);
         self.request_due_ns = now_ns + wait_ns;
-        self.requested_to = (self.next - 1).min(self.matched + REQUEST_ENTRIES);
+        self.requested_to = (self.next - 1).min(from - 1 + REQUEST_ENTRIES);
         Some((from, self.requested_to))
+    }
+
+    /// Up to here nothing needs to come.
+    pub fn agreed_to(&self) -> u64 {
+        self.matched.max(self.anchor.sequence)
     }
 
     /// How much of the leader's log is missing.
     pub fn behind(&self) -> u64 {
-        (self.next - 1).saturating_sub(self.matched)
+        (self.next - 1).saturating_sub(self.agreed_to())
     }
 
     /// Whether the leader has been silent for too long. Standbys of a higher rank wait a little longer, so that one goes first.

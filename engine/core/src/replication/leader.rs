@@ -1,9 +1,19 @@
 //! The leading side: what the replicas have, how far may be committed, and who belongs to the set.
 use super::config::ReplicationConfig;
 use super::member::{Member, NODES_MAX, Set};
+use crate::memory::ring::Ring;
 use crate::mutation::{Mutation, active};
 use arrayvec::ArrayVec;
-use gds_wire::replication::Watermark;
+use gds_wire::replication::{Abilities, Contradiction, ContradictionKind, Watermark};
+
+/// What a replica has shown and the leader's log does not have so: it is alarm, and the replica counts for nothing (R21).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Alarm {
+    /// At this message, or before it, the two differ.
+    pub sequence: u64,
+    /// How.
+    pub kind: ContradictionKind,
+}
 
 /// What the leader has heard from a peer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +26,12 @@ pub(super) struct Heard {
     pub matched: u64,
     /// The last message it has applied.
     pub applied: u64,
+    /// Up to where it has shown its log. What it has matched counts once that is in it.
+    pub shown: u64,
+    /// What it can hold and read; `None`: not heard yet.
+    pub abilities: Option<Abilities>,
+    /// This incarnation of it contradicts the leader.
+    pub alarm: Option<Alarm>,
     /// When it was last heard.
     pub heard_ns: u64,
     /// The log ended with this entry at that time; the replica has not matched it since.
@@ -46,12 +62,12 @@ impl Leader {
         }
     }
 
-    /// A watermark of this epoch from the peer at `place`. False when it is of an older life, or says nothing new.
-    pub fn on_watermark(&mut self, place: usize, watermark: &Watermark, now_ns: u64) -> bool {
+    /// A watermark of this epoch from the peer at `place`. `own` is the leader's log.
+    pub fn on_watermark(&mut self, place: usize, watermark: &Watermark, own: &Ring, now_ns: u64) {
         let heard = &mut self.heard[place];
         let old_counts = active(Mutation::OldIncarnation);
         if watermark.sender.incarnation < heard.incarnation && !old_counts {
-            return false;
+            return;
         }
         let same = watermark.sender.incarnation == heard.incarnation || old_counts;
         let before = if same { heard.matched } else { 0 };
@@ -60,10 +76,27 @@ impl Leader {
             whole_since: watermark.whole_since,
             matched: watermark.matched.max(before),
             applied: watermark.applied,
+            shown: watermark.shown,
+            abilities: Some(watermark.abilities),
+            alarm: heard.alarm.filter(|_| same).or_else(|| contradiction(watermark, own)),
             heard_ns: now_ns,
             mark: heard.mark,
         };
-        heard.matched > before || !same
+    }
+
+    /// The peer at `place` says that it has shown what the leader's log does not have so. False where the leader knows better.
+    pub fn on_contradiction(&mut self, place: usize, said: &Contradiction, own: &Ring) -> bool {
+        let heard = &mut self.heard[place];
+        let of_store = said.kind == ContradictionKind::Store;
+        let agrees = !of_store && own.chain_of(said.sequence) == Some(said.chain);
+        if said.sender.incarnation < heard.incarnation || agrees {
+            return false;
+        }
+        if said.sender.incarnation > heard.incarnation {
+            *heard = Heard { incarnation: said.sender.incarnation, mark: heard.mark, ..Heard::default() };
+        }
+        heard.alarm = heard.alarm.or(Some(Alarm { sequence: said.sequence, kind: said.kind }));
+        true
     }
 
     /// How far the members of the sets have the log (R3 to R5): the leader itself up to `durable`.
@@ -88,7 +121,7 @@ impl Leader {
             let heard = config.peer(member.node.0).map(|place| self.heard[place]);
             let counts =
                 |heard: &Heard| heard.incarnation == member.incarnation || active(Mutation::OldIncarnation);
-            heard.filter(counts).map_or(0, |heard| heard.matched)
+            heard.filter(|heard| counts(heard) && heard.alarm.is_none()).map_or(0, |heard| heard.matched)
         };
         members.map(has).fold(durable, u64::min)
     }
@@ -123,9 +156,11 @@ impl Leader {
         config.peers.iter().enumerate().find_map(|(place, peer)| {
             let heard = &self.heard[place];
             let (silent, behind) = (self.is_silent(config, place, now_ns), heard.matched < self.floor);
-            let alive = heard.incarnation > 0 && !silent;
+            let alive = heard.incarnation > 0 && !silent && heard.alarm.is_none();
             let life = Member { node: peer.node, incarnation: heard.incarnation };
             match set.incarnation(peer.node) {
+                // It knows of something that this leader does not have: nothing is decided without it (R23).
+                Some(_) if heard.alarm.is_some() => None,
                 Some(now) if alive && now == heard.incarnation && !behind => None,
                 // Its new life has everything that the one in the set ever said it has (R14).
                 Some(now) if alive && heard.incarnation > now && heard.whole_since <= now => {
@@ -135,6 +170,7 @@ impl Leader {
                 Some(_) if heard.incarnation == 0 && !silent => None,
                 Some(_) => Some((set.without(peer.node), Change::Removed)),
                 None if alive
+                    && heard.matched >= heard.shown
                     && (heard.matched >= committed && !behind || active(Mutation::LearnerAdded)) =>
                 {
                     Some((set.with(life), Change::Added))
@@ -143,6 +179,21 @@ impl Leader {
             }
         })
     }
+}
+
+/// What of a watermark the leader's log contradicts. Its log only grows within its epoch, so that a watermark of the epoch can be late and
+/// never be ahead of it.
+fn contradiction(watermark: &Watermark, own: &Ring) -> Option<Alarm> {
+    if active(Mutation::MatchedBeyondLog) {
+        return None;
+    }
+    let most = watermark.shown.max(watermark.matched);
+    if most > own.last() {
+        return Some(Alarm { sequence: most, kind: ContradictionKind::Lacks });
+    }
+    let chain = own.chain_of(watermark.shown)?;
+    let differs = watermark.chain != 0 && watermark.chain != chain;
+    differs.then_some(Alarm { sequence: watermark.shown, kind: ContradictionKind::Differs })
 }
 
 /// What a change of the set is.

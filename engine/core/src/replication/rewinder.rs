@@ -3,7 +3,7 @@
 //! Only the leader of the epoch that a request names answers, to a peer's address alone, and up to the end of its log: what is not committed
 //! may go to replicas, and to nobody else. It runs apart from the leader's lap, since a look at the journal may wait for the disk.
 use super::config::Peer;
-use super::entries::{EntryReader, Packed, pack};
+use super::entries::{Before, EntryReader, Packed, pack};
 use super::leadership::Leadership;
 use super::member::{NODES_MAX, NodeId};
 use crate::bus::burst::Burst;
@@ -167,7 +167,7 @@ impl ReplicaRewinder {
             ..Prefix::default()
         };
         let mut reader = OnDisk { reader: &mut self.reader, disk };
-        let Some(mut before) = epoch_before(&mut reader, request.from, &mut self.before)? else {
+        let Some(mut before) = entry_before(&mut reader, request.from, &mut self.before)? else {
             self.counters.gone.increment();
             return Ok(());
         };
@@ -195,13 +195,17 @@ impl ReplicaRewinder {
     }
 }
 
-/// The epoch of the entry before `first`, with the reader at `first` then; `None` when it is not kept any more.
-fn epoch_before(reader: &mut OnDisk<'_>, first: u64, buffer: &mut [u8]) -> Result<Option<u32>, JournalError> {
+/// The entry before `first`, with the reader at `first` then; `None` when it is not kept any more.
+fn entry_before(
+    reader: &mut OnDisk<'_>,
+    first: u64,
+    buffer: &mut [u8],
+) -> Result<Option<Before>, JournalError> {
     reader.seek(first - 1);
     let before = match first {
-        1 => Some(0),
+        1 => Some(Before::default()),
         _ => match reader.read(u64::MAX, buffer)? {
-            StreamRead::Message { epoch, .. } => Some(epoch),
+            StreamRead::Message { epoch, chain, .. } => Some(Before { epoch, chain }),
             _ => None,
         },
     };

@@ -2,14 +2,15 @@
 //!
 //! [`Replication`] is driven in the lap of the sequencer's agent and owns nothing of the log: it tells the sequencer to lead or to follow, hands it the
 //! leader's entries, and says how far may be committed. Time comes in as an argument; packets, and the register, through ports.
+mod contradictions;
 mod following;
 mod leading;
 
 use super::config::{PeerCounters, ReplicationConfig, ReplicationCounters};
 use super::digests::Digests;
-use super::entries::{Packed, pack};
+use super::entries::{Before, Packed, pack};
 use super::epochs::EpochRuns;
-use super::follower::{Follower, Verdict};
+use super::follower::{Anchor, Follower, Verdict};
 use super::leader::{Change, Leader};
 use super::leadership::Leadership;
 use super::member::{Life, Member, NodeId, Set};
@@ -23,11 +24,13 @@ use crate::memory::ring::RingReader;
 use crate::mutation::{Mutation, active};
 use crate::port::DatagramPort;
 use crate::time::{MICROSECOND_NS, MILLISECOND_NS, Time};
+use contradictions::Farewell;
 use gds_wire::declaration::Declaration;
 use gds_wire::envelope::{Kind, Message};
 use gds_wire::refusal::RefusalReason;
 use gds_wire::replication::{
-    HistoryRequest, LeaderPacket, Prefix, Sender, StoreDigest, Watermark, heartbeat, leader_packet_bytes,
+    Abilities, Contradiction, ContradictionKind, HistoryRequest, LeaderPacket, Prefix, STREAM_FORMAT, Sender,
+    StoreDigest, Watermark, heartbeat, leader_packet_bytes,
 };
 use std::fmt;
 use std::net::SocketAddrV4;
@@ -41,6 +44,8 @@ const PACKETS_PER_DUTY: usize = 64;
 const HEARTBEATS_NS: [u64; 2] = [200 * MICROSECOND_NS, MILLISECOND_NS];
 /// The register is looked at so often, though nothing is wanted of it: a swap that its asker had given up may have happened since (R2).
 const LOOK_NS: u64 = 500 * MILLISECOND_NS;
+/// Stores are compared this often.
+const COMPARE_NS: u64 = 400 * MILLISECOND_NS;
 /// A leader of an older epoch is told so this often.
 const TOLD_NS: u64 = MILLISECOND_NS;
 
@@ -72,6 +77,19 @@ pub enum ReplicationStop {
         /// Which node leads.
         leader: NodeId,
     },
+    /// It has shown what the leader's log does not have so (R20, R21).
+    Contradiction {
+        /// At this message, or before it, the two differ.
+        sequence: u64,
+        /// How they differ, seen from this node.
+        kind: ContradictionKind,
+        /// The last entry of the leader's log, where that ends before what this node has shown.
+        last: u64,
+        /// Which node leads.
+        leader: NodeId,
+        /// In which epoch.
+        epoch: u32,
+    },
     /// There are more epochs above the commit point than can be kept.
     TooManyEpochs,
     /// What it has to declare as the leader cannot be declared.
@@ -99,6 +117,19 @@ impl fmt::Display for ReplicationStop {
                  {theirs:032x}. One of the two is wrong. This one stops; compare both with a third node (gds status), keep this node's \
                  directory for the record, and let it begin with an empty one"
             ),
+            Self::Contradiction { sequence, kind, last, leader, epoch } => {
+                let has = match kind {
+                    ContradictionKind::Lacks => format!("ends with message {last}, and this node has shown message {sequence}"),
+                    _ => format!("differs from this node's at message {sequence} or before, which this node has shown"),
+                };
+                write!(
+                    f,
+                    "the log of node {leader}, which leads in epoch {epoch}, {has}. One of the two has gone back in time (a forced lead, a restored copy, a \
+                     disk that lost what it had). This node stops, and has changed nothing: compare the two with `gds verify` and decide whose log \
+                     counts. If it is the leader's, `gds set-aside --config FILE` moves this node's log out of the way, and the node learns the \
+                     stream anew; if it is this node's, stop the others and `gds force-lead --config FILE` here"
+                )
+            }
             Self::TooManyEpochs => f.write_str(
                 "too many takeovers without anything committed between them: see to it that nodes and register reach each other",
             ),
@@ -136,8 +167,10 @@ pub struct Replication {
     epochs: EpochRuns,
     /// Reads the entries that the leader has just appended.
     ring: RingReader,
-    /// The epoch of the entry before the one that `ring` reads next.
-    before: u32,
+    /// The entry before the one that `ring` reads next.
+    before: Before,
+    /// What was known to be committed when the node started.
+    anchor: Anchor,
     burst: Burst,
     heartbeat_due_ns: u64,
     heartbeats: usize,
@@ -156,15 +189,20 @@ pub struct Replication {
     /// What the store came to, and the last of these that was told.
     digests: Option<Arc<Digests>>,
     digest_told: u64,
+    /// The message behind which stores are compared, as the leader says, and when the next one is named.
+    compared: u64,
+    compare_due_ns: u64,
+    /// The node has found that it cannot go on beside the leader, and says so before it stops.
+    farewell: Option<Farewell>,
 }
 
 impl Replication {
-    /// A member that follows: this life of it, the epochs at the end of its log, a reader of its ring, and what the register held when it was
-    /// read before the start (R10).
+    /// A member that follows: this life of it, the epochs at the end of its log and the running checksum where they begin, a reader of its ring, and what
+    /// the register held when it was read before the start (R10).
     pub fn new(
         config: ReplicationConfig,
         life: Life,
-        epochs: EpochRuns,
+        (epochs, chain): (EpochRuns, u64),
         ring: RingReader,
         register: RegisterState,
         now: Time,
@@ -172,12 +210,13 @@ impl Replication {
         config.check();
         let epoch = register.value.as_ref().map_or(0, |value| value.epoch);
         let epoch = if active(Mutation::EpochForgotten) { 0 } else { epoch };
-        let committed = epochs.first();
+        let anchor = Anchor { sequence: epochs.first(), chain };
         let packet_bytes_max = leader_packet_bytes(config.payload_bytes_max);
         let this = Self {
             register: RegisterClient::new(register, config.register_retry_ns),
-            role: Role::Follows(Follower::new(None, committed, now.monotonic_ns)),
-            before: 0,
+            role: Role::Follows(Follower::new(None, anchor, now.monotonic_ns)),
+            before: Before::default(),
+            anchor,
             burst: Burst::new(packet_bytes_max),
             heartbeat_due_ns: 0,
             heartbeats: 0,
@@ -192,6 +231,9 @@ impl Replication {
             peers_due_ns: 0,
             digests: None,
             digest_told: 0,
+            compared: 0,
+            compare_due_ns: 0,
+            farewell: None,
             config,
             life,
             epoch,
@@ -257,6 +299,16 @@ impl Replication {
         self.config.min_in_sync = count;
     }
 
+    #[cfg(test)]
+    pub(super) fn set_abilities(&mut self, abilities: Abilities) {
+        self.config.abilities = abilities;
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_declaration(&mut self, declaration: Declaration) {
+        self.config.declaration = Some(declaration);
+    }
+
     /// A leader takes nothing more and waits for a successor, or takes again.
     pub fn hand_over(&mut self, drains: bool) {
         self.drains = drains && self.is_leading();
@@ -276,6 +328,9 @@ impl Replication {
         register: &mut dyn RegisterPort,
     ) -> Result<usize, ReplicationStop> {
         self.notice_own_silence(now);
+        if self.farewell.is_some() {
+            return self.say_farewell(now, port);
+        }
         let sent = self.send_entries(now, sequencer, port)?;
         if now.monotonic_ns >= self.look_ns {
             self.look_ns = now.monotonic_ns + LOOK_NS;
@@ -294,11 +349,12 @@ impl Replication {
         sequencer.publish_batch();
         match self.role {
             Role::Leads(_) => self.lead_on(now, sequencer, port)?,
-            Role::Follows(Follower { matched, .. }) => {
+            Role::Follows(ref follower) => {
+                let matched = follower.agreed_to();
                 if self.leadership.must_relearn() {
                     return Err(ReplicationStop::Relearn { matched });
                 }
-                self.compare_digest(sequencer)?;
+                self.compare_digest(now, sequencer);
                 self.follow_on(now, sequencer, port);
             }
         }
@@ -340,9 +396,9 @@ impl Replication {
         sequencer: &mut Sequencer,
         port: &mut dyn DatagramPort,
     ) -> Result<(usize, Option<SocketAddrV4>), ReplicationStop> {
-        let (mut stop, mut reply) = (None, None);
+        let (mut stop, mut reply, mut contradicted) = (None, None, None);
         let received = port.receive(DATAGRAMS_PER_DUTY, &mut |from, datagram| {
-            if stop.is_some() {
+            if stop.is_some() || self.farewell.is_some() {
                 return;
             }
             if let Some(packet) = LeaderPacket::parse(datagram) {
@@ -351,13 +407,20 @@ impl Replication {
                     Err(why) => stop = Some(why),
                 }
             } else if let Some(watermark) = Watermark::parse(datagram) {
-                self.on_watermark(now, from, &watermark, sequencer);
+                if let Some(contradicts) = self.on_watermark(now, from, &watermark, sequencer) {
+                    contradicted = Some(contradicts).or(contradicted);
+                }
+            } else if let Some(said) = Contradiction::parse(datagram) {
+                self.on_contradiction(now, from, &said, sequencer);
             } else if let Some(digest) = StoreDigest::parse(datagram) {
                 self.on_digest(from, &digest);
             } else {
                 self.counters.malformed.increment();
             }
         });
+        if let Some((to, said)) = contradicted {
+            self.send_contradiction(to, &said, port);
+        }
         let Some(stop) = stop else { return Ok((received, reply)) };
         if let ReplicationStop::Cut { after, .. } = stop {
             self.leadership.cut.set(after + 1);
@@ -406,9 +469,23 @@ impl Replication {
         }
         let Role::Follows(follower) = &mut self.role else { return Ok(None) };
         follower.heard(packet, now.monotonic_ns);
+        self.name_compared(prefix.compared);
+        let Role::Follows(follower) = &mut self.role else { return Ok(None) };
         self.register.abandon();
-        match follower.compare(packet, &self.epochs) {
+        let shown = sequencer.progress().committed.get();
+        let (last, last_chain, ring) = (self.epochs.last(), sequencer.last_chain(), self.ring.ring());
+        // The last entry may not be published yet.
+        let chain_of = |entry| if entry == last { Some(last_chain) } else { ring.chain_of(entry) };
+        match follower.compare(packet, &self.epochs, shown, chain_of) {
             Verdict::Gap => self.counters.gaps.increment(),
+            Verdict::Contradiction { sequence, .. } => {
+                self.contradict(
+                    now,
+                    sequence,
+                    ContradictionKind::Differs,
+                    packet.entries.next_sequence() - 1,
+                );
+            }
             Verdict::Cut { after } => return Err(ReplicationStop::Cut { after, epoch: self.epoch }),
             Verdict::Goes { agrees } => self.append(packet, agrees, sequencer)?,
         }
@@ -421,23 +498,29 @@ impl Replication {
         from: SocketAddrV4,
         watermark: &Watermark,
         sequencer: &mut Sequencer,
-    ) {
+    ) -> Option<(SocketAddrV4, Contradiction)> {
         if watermark.sender.stream != self.config.stream {
-            return self.counters.foreign.increment();
+            self.counters.foreign.increment();
+            return None;
         }
-        let Some(place) = self.peer(watermark.sender.node, from) else { return };
+        let place = self.peer(watermark.sender.node, from)?;
         self.counters.watermarks_received.increment();
         if watermark.sender.epoch > self.epoch {
             // Somebody leads, or led, a newer epoch: this one is over.
             self.register.want_read();
-            return self.adopt(watermark.sender.epoch, None, now, sequencer);
+            self.adopt(watermark.sender.epoch, None, now, sequencer);
+            return None;
         }
         if watermark.sender.epoch < self.epoch {
-            return self.counters.older_epoch.increment();
+            self.counters.older_epoch.increment();
+            return None;
         }
-        if let Role::Leads(leader) = &mut self.role {
-            leader.on_watermark(place, watermark, now.monotonic_ns);
-        }
+        let Role::Leads(leader) = &mut self.role else { return None };
+        let old = leader.heard[place].alarm;
+        leader.on_watermark(place, watermark, self.ring.ring(), now.monotonic_ns);
+        let alarm = leader.heard[place].alarm;
+        self.counters.contradictions.add(u64::from(alarm.is_some() && old.is_none()));
+        self.answer_to(place)
     }
 
     /// What the register holds is known anew.
@@ -467,8 +550,9 @@ impl Replication {
         // A follower commits nothing by a swap of its own, and reads what became of it.
         self.register.abandon();
         sequencer.follow();
-        let committed = sequencer.progress().committed.get();
-        self.role = Role::Follows(Follower::new(leader, committed, now.monotonic_ns));
+        let anchor = self.shown(sequencer);
+        self.role = Role::Follows(Follower::new(leader, anchor, now.monotonic_ns));
+        self.name_compared(0);
         self.show();
     }
 
@@ -481,8 +565,9 @@ impl Replication {
         self.takeover.committed = false;
         self.role = Role::Leads(Box::new(Leader::new(&self.config, now.monotonic_ns)));
         self.ring.seek(sequencer.next_sequence());
-        self.before = self.epochs.last_epoch();
+        self.before = Before { epoch: self.epochs.last_epoch(), chain: sequencer.last_chain() };
         (self.heartbeats, self.heartbeat_due_ns) = (0, now.monotonic_ns);
+        self.compare_due_ns = now.monotonic_ns;
         self.counters.takeovers.increment();
         sequencer.lead(epoch);
         self.show();

@@ -1,5 +1,7 @@
 //! Members over a network that loses and delays, and a register that answers, or does not. What is torn, lost or corrupt on disks is the
 //! simulator's part; here a restart keeps the whole log.
+mod history;
+
 use super::*;
 use crate::bus::AdmissionRule;
 use crate::bus::sequencer::Sequencer;
@@ -95,10 +97,15 @@ fn node(index: usize, count: usize, register: &SharedState, now: Time, life: Lif
     let mut epochs = EpochRuns::new(0, 0);
     for (sequence, (epoch, bytes)) in (1..).zip(&log.0) {
         assert_eq!(sequencer.append_replicated(*epoch, bytes), Ok(sequence));
-        assert!(epochs.push(sequence, *epoch));
+        // Of what is committed the last entry's epoch is known, and those of all that follow.
+        match sequence <= log.1 {
+            true => epochs = EpochRuns::new(sequence, *epoch),
+            false => assert!(epochs.push(sequence, *epoch)),
+        }
     }
     sequencer.publish_batch();
     sequencer.commit(log.1);
+    let chain = ring.chain_of(log.1).expect("the ring has all");
     let peers = (0..count).filter(|peer| *peer != index).map(|peer| Peer {
         node: NodeId(peer as u8 + 1),
         replication: at(peer, 1),
@@ -112,8 +119,8 @@ fn node(index: usize, count: usize, register: &SharedState, now: Time, life: Lif
     };
     let known = register.borrow().clone();
     let digests = Arc::new(Digests::new(10));
-    let replication =
-        Replication::new(config, life, epochs, ring.reader(1), known, now).comparing(digests.clone());
+    let replication = Replication::new(config, life, (epochs, chain), ring.reader(1), known, now)
+        .comparing(digests.clone());
     let reader = StreamReader::new(ring.reader(1), None);
     let rewinder = ReplicaRewinder::new(
         replication.rewinder_config(),
@@ -247,7 +254,7 @@ impl World {
             let mut reader = old.ring.reader(1);
             let mut bytes = [0; 2_000];
             let mut entries = Vec::new();
-            while let Read::Message { sequence, epoch, length } = reader.read(after, &mut bytes) {
+            while let Read::Message { sequence, epoch, length, .. } = reader.read(after, &mut bytes) {
                 assert_eq!(sequence, entries.len() as u64 + 1);
                 entries.push((epoch, bytes[..length].to_vec()));
             }
@@ -478,7 +485,8 @@ fn a_replica_whose_store_came_to_something_else_stops() {
     assert_eq!(world.nodes[1 - leader].replication.counters().digests_agreed.get(), 1);
     apply(&world, 1 - leader, 20, 5);
     apply(&world, leader, 20, 6);
-    world.run_ms(1);
+    // It says why before it stops.
+    world.run_ms(100);
     let stop = world.nodes[1 - leader].stop.clone().expect("it stops");
     assert!(matches!(stop, ReplicationStop::Diverged { sequence: 20, ours: 5, theirs: 6, .. }), "{stop}");
     assert_eq!(world.nodes[leader].stop, None);

@@ -42,6 +42,8 @@ pub struct Landing {
     pub sequence: u64,
     /// The epoch it was first numbered in.
     pub epoch: u32,
+    /// The running checksums of the stream and of the acknowledgements up to it.
+    pub chains: [u64; 2],
     /// It.
     pub message: Vec<u8>,
     /// Its acknowledgement.
@@ -65,6 +67,7 @@ impl Parcel {
         let landing = Landing {
             sequence: offer.sequence,
             epoch: offer.epoch,
+            chains: [offer.chain, offer.acknowledgement_chain],
             message: offer.message.to_vec(),
             acknowledgement: offer.acknowledgement.to_vec(),
         };
@@ -73,9 +76,18 @@ impl Parcel {
 
     /// As a file: the peer, and the offer as it came.
     fn to_bytes(&self, stream: Session) -> Vec<u8> {
-        let Landing { sequence, epoch, message, acknowledgement } = &self.landing;
-        let (sequence, epoch, chunks) = (*sequence, *epoch, self.chunks);
-        let offer = Offer { first_kept: sequence, sequence, chunks, epoch, message, acknowledgement };
+        let Landing { sequence, epoch, chains: [chain, acknowledgement_chain], message, acknowledgement } =
+            &self.landing;
+        let offer = Offer {
+            first_kept: *sequence,
+            sequence: *sequence,
+            chunks: self.chunks,
+            epoch: *epoch,
+            chain: *chain,
+            acknowledgement_chain: *acknowledgement_chain,
+            message,
+            acknowledgement,
+        };
         let mut frame = Vec::new();
         Frame::Offer(offer).write(stream, &mut frame);
         [&[self.from.0][..], &frame].concat()
@@ -147,10 +159,17 @@ impl<'a> Arriving<'a> {
     pub fn land(self, landing: &Landing) -> Result<(), Fault> {
         assert!(self.arrival.is_whole() && self.arrival.sequence() == landing.sequence, "it has come whole");
         let configs = settings::start(self.config, [0; 16], self.stream);
-        self.journal("bus", configs.journal, self.stream, landing, &landing.message)?;
+        let Landing { chains: [chain, acknowledgement_chain], message, acknowledgement, .. } = landing;
+        self.journal("bus", configs.journal, self.stream, landing, (*chain, message))?;
         let session = acknowledgement_session(self.stream);
         let config = configs.acknowledgement_journal;
-        self.journal("acknowledgements", config, session, landing, &landing.acknowledgement)?;
+        self.journal(
+            "acknowledgements",
+            config,
+            session,
+            landing,
+            (*acknowledgement_chain, acknowledgement),
+        )?;
         let directory = &self.config.stream.directory;
         let seal = || -> io::Result<()> {
             for name in FOLDERS {
@@ -169,7 +188,7 @@ impl<'a> Arriving<'a> {
         config: JournalConfig,
         session: Session,
         landing: &Landing,
-        message: &[u8],
+        (chain, message): (u64, &[u8]),
     ) -> Result<(), Fault> {
         let folder = self.folder.join(name);
         // A start that died here has left a part of it.
@@ -177,7 +196,9 @@ impl<'a> Arriving<'a> {
         let open = DirectoryConfig { backend: Backend::Plain, ..DirectoryConfig::new(&folder) };
         let mut disk = Files(Directory::open(open).map_err(Fault::from)?);
         let Landing { sequence, epoch, .. } = *landing;
-        match begin_with(&mut disk, config, session, sequence, epoch, message).map_err(Fault::from)? {
+        match begin_with(&mut disk, config, session, sequence, (epoch, chain), message)
+            .map_err(Fault::from)?
+        {
             true => Ok(()),
             false => Err(Fault(format!("{}: no space left for a journal", folder.display()))),
         }

@@ -361,18 +361,28 @@ impl Readers {
     ) -> Result<Offer<'a>, Fault> {
         self.bus.refresh(&mut self.shelf.bus).map_err(Fault::from)?;
         let first_kept = self.bus.first_kept().unwrap_or(0);
-        let nothing =
-            Offer { first_kept, sequence: 0, chunks: 0, epoch: 0, message: &[], acknowledgement: &[] };
+        let nothing = Offer { first_kept, ..Offer::default() };
         let Some(snapshot) = self.snapshots(stream).map_err(Fault::from)?.pop() else { return Ok(nothing) };
         let Snapshot { sequence, chunks, .. } = snapshot;
         let read = self.bus.read(sequence, &mut self.shelf.bus, message).map_err(Fault::from)?;
-        let JournalRead::Message { length, epoch } = read else { return Ok(nothing) };
+        let JournalRead::Message { length, epoch, chain } = read else { return Ok(nothing) };
         let message = &message[..length];
         let disk = &mut self.shelf.acknowledgements;
         let read = self.acknowledgements.read(sequence, disk, acknowledgement).map_err(Fault::from)?;
-        let JournalRead::Message { length, .. } = read else { return Ok(nothing) };
+        let JournalRead::Message { length, chain: acknowledgement_chain, .. } = read else {
+            return Ok(nothing);
+        };
         let acknowledgement = &acknowledgement[..length];
-        Ok(Offer { sequence, chunks, epoch, message, acknowledgement, ..nothing })
+        Ok(Offer {
+            sequence,
+            chunks,
+            epoch,
+            chain,
+            acknowledgement_chain,
+            message,
+            acknowledgement,
+            ..nothing
+        })
     }
 
     /// A chunk, if it can be read.

@@ -6,7 +6,7 @@ use crate::settings;
 use gds_core::agent::start::Started;
 use gds_core::agent::{Fault, Membership};
 use gds_core::query::CounterSets;
-use gds_core::replication::{Digests, Replication};
+use gds_core::replication::{Digests, Replication, ReplicationConfig};
 use gds_core::time::SECOND_NS;
 use gds_nic::{Doorbell, NicError, UdpConfig, UdpPort, clock};
 use gds_register::Keeper;
@@ -68,9 +68,12 @@ impl Ports {
         let (keeper, register, state) = enrolment.keep()?;
         let declaration = member.declaration_due.then(|| settings::declaration(config));
         let replication = Replication::new(
-            settings::replication(config, started.bus.session, declaration),
+            ReplicationConfig {
+                abilities: settings::abilities(config, started.store.store()),
+                ..settings::replication(config, started.bus.session, declaration)
+            },
             member.life,
-            member.epochs,
+            (member.epochs, member.chain),
             started.bus.ring.reader(1),
             state,
             crate::clocks::now(),

@@ -34,7 +34,7 @@ impl Member {
         parts: &Parts<'_>,
         counters: &mut CounterSets,
     ) -> (Self, Membership<SimulatedPort>) {
-        let MemberStart { life, epochs, declaration_due } = begun;
+        let MemberStart { life, epochs, chain, declaration_due } = begun;
         let port = |port, groups: &[SocketAddrV4]| {
             let address = node_address(parts.node, port);
             SimulatedPort::open(parts.network, address, groups, Some(parts.death.clone()))
@@ -53,7 +53,7 @@ impl Member {
         };
         let ring = bus.ring.reader(bus.ring.last() + 1);
         let replication =
-            Replication::new(replication, life, epochs, ring, config.register.clone(), parts.now);
+            Replication::new(replication, life, (epochs, chain), ring, config.register.clone(), parts.now);
         let leadership = replication.leadership().clone();
         let rewinder = replication.rewinder_config();
         let rewinder =

@@ -13,6 +13,8 @@ fn prefix() -> Prefix {
         incarnation: 11,
         committed: 99,
         revision: 1234,
+        chain: 77,
+        compared: 64,
     }
 }
 
@@ -21,7 +23,9 @@ fn sender(node: u8) -> Sender {
 }
 
 fn watermark() -> Watermark {
-    Watermark { sender: sender(3), whole_since: 1, matched: 100, last: 120, applied: 98 }
+    let abilities = Abilities { records_max: 5, bytes_max: 6, format: 7 };
+    let (matched, last, applied, shown) = (100, 120, 98, 99);
+    Watermark { sender: sender(3), whole_since: 1, matched, last, applied, shown, chain: 78, abilities }
 }
 
 fn request() -> HistoryRequest {
@@ -31,6 +35,11 @@ fn request() -> HistoryRequest {
 fn digest() -> StoreDigest {
     let digest = 0x0123_4567_89AB_CDEF_FEDC_BA98_7654_3210;
     StoreDigest { sender: sender(1), sequence: 65_536, digest }
+}
+
+fn contradiction() -> Contradiction {
+    let kind = ContradictionKind::Differs;
+    Contradiction { sender: sender(2), incarnation: 5, sequence: 90, last: 95, chain: 79, kind }
 }
 
 fn leader_packet() -> Vec<u8> {
@@ -61,6 +70,7 @@ fn should_read_back_heartbeat_watermark_and_request() {
     assert_eq!(Watermark::parse(&watermark().to_bytes()), Some(watermark()));
     assert_eq!(HistoryRequest::parse(&request().to_bytes()), Some(request()));
     assert_eq!(StoreDigest::parse(&digest().to_bytes()), Some(digest()));
+    assert_eq!(Contradiction::parse(&contradiction().to_bytes()), Some(contradiction()));
 }
 
 #[test]
@@ -78,8 +88,14 @@ fn should_refuse_what_was_damaged_anywhere() {
             || Watermark::parse(bytes).is_some()
             || HistoryRequest::parse(bytes).is_some()
             || StoreDigest::parse(bytes).is_some()
+            || Contradiction::parse(bytes).is_some()
     };
-    let others = [&watermark().to_bytes()[..], &request().to_bytes(), &digest().to_bytes()];
+    let others = [
+        &watermark().to_bytes()[..],
+        &request().to_bytes(),
+        &digest().to_bytes(),
+        &contradiction().to_bytes(),
+    ];
     for packet in others.map(<[u8]>::to_vec).into_iter().chain([leader_packet()]) {
         assert!(parses(&packet));
         for place in 0..packet.len() {
@@ -97,13 +113,15 @@ fn should_refuse_what_was_damaged_anywhere() {
 
 proptest! {
     #[test]
-    fn should_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..4usize) {
+    fn should_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..5usize) {
         let mut bytes = bytes;
         if bytes.len() >= CHECKED_FROM {
-            bytes[..CHECKSUM_AT].copy_from_slice(&[LEADER_MAGIC, WATERMARK_MAGIC, HISTORY_MAGIC, DIGEST_MAGIC][kind]);
+            let magics =
+                [LEADER_MAGIC, WATERMARK_MAGIC, HISTORY_MAGIC, DIGEST_MAGIC, CONTRADICTION_MAGIC];
+            bytes[..CHECKSUM_AT].copy_from_slice(&magics[kind]);
             seal(&mut bytes);
         }
         let _ = (LeaderPacket::parse(&bytes), Watermark::parse(&bytes));
-        let _ = (HistoryRequest::parse(&bytes), StoreDigest::parse(&bytes));
+        let _ = (HistoryRequest::parse(&bytes), StoreDigest::parse(&bytes), Contradiction::parse(&bytes));
     }
 }

@@ -9,14 +9,15 @@ fn offer() -> Offer<'static> {
         sequence: 99,
         chunks: 6,
         epoch: 3,
+        chain: 7,
+        acknowledgement_chain: 8,
         message: b"message",
         acknowledgement: b"outcome",
     }
 }
 
 fn frames() -> [Frame<'static>; 6] {
-    let nothing =
-        Offer { first_kept: 1, sequence: 0, chunks: 0, epoch: 0, message: b"", acknowledgement: b"" };
+    let nothing = Offer { first_kept: 1, ..Offer::default() };
     [
         Frame::Question,
         Frame::Offer(offer()),
@@ -84,8 +85,9 @@ fn an_offer_says_all_of_a_snapshot_or_nothing() {
     refused(|offer| offer.message = b"");
     refused(|offer| offer.acknowledgement = b"");
     refused(|offer| {
-        *offer = Offer { epoch: 1, sequence: 0, chunks: 0, message: b"", acknowledgement: b"", ..*offer }
+        *offer = Offer { epoch: 1, ..Offer::default() };
     });
+    refused(|offer| *offer = Offer { chain: 1, ..Offer::default() });
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use crate::agent::{Fault, StoreAgent};
 use crate::bus::sessions::SessionTable;
 use crate::bus::stream_reader::{StreamRead, StreamReader};
 use crate::disk::Disk;
-use crate::journal::{MESSAGE_BYTES_MAX, cut};
+use crate::journal::{MESSAGE_BYTES_MAX, cut, recover};
 use crate::replication::epochs::{EpochRuns, RUNS_MAX};
 use crate::replication::{Life, NodeId, RegisterValue};
 use crate::time::{MILLISECOND_NS, Time};
@@ -42,6 +42,8 @@ pub struct MemberStart {
     pub life: Life,
     /// The epochs of the last entry known to be committed and of all above it.
     pub epochs: EpochRuns,
+    /// The running checksum of the log up to the last entry known to be committed.
+    pub chain: u64,
     /// The stream has no declaration yet, or the configuration says something new: whoever leads should declare.
     pub declaration_due: bool,
 }
@@ -69,7 +71,13 @@ pub(super) fn cut_back<S: Surroundings>(
              with an empty one"
         )));
     }
-    let ring = ring.cut(after);
+    let mut chain = 0;
+    recover(disk, Some(stream), ring.known_last(), &mut |group| {
+        let kept = group.messages().take_while(|message| message.sequence <= after).last();
+        chain = kept.map_or(chain, |message| message.chain);
+    })
+    .map_err(Fault::from)?;
+    let ring = ring.cut(after, chain);
     cut(disk, Some(stream), ring.known_last(), after).map_err(Fault::from)?;
     Ok(ring)
 }
@@ -109,6 +117,8 @@ pub(super) struct Tail {
     pub(super) timestamp_ns: u64,
     /// The epochs from the last committed entry on.
     pub(super) epochs: EpochRuns,
+    /// The running checksum up to the last committed entry.
+    pub(super) chain: u64,
 }
 
 /// Reads the log from the last committed message, where the store stands, to its end.
@@ -120,15 +130,15 @@ pub(super) fn read_tail<D: Disk>(
     let (committed, last) = (store.store().applied(), bus.progress.sequenced.get());
     let mut bytes = vec![0; MESSAGE_BYTES_MAX];
     let mut reader = bus.reader(committed.max(1));
-    let mut epochs = EpochRuns::new(0, 0);
+    let (mut epochs, mut chain) = (EpochRuns::new(0, 0), 0);
     if committed > 0 {
-        let (epoch, _) = read_next(&mut reader, last, disk, &mut bytes)?;
-        epochs = EpochRuns::new(committed, epoch);
+        let (epoch, of_committed, _) = read_next(&mut reader, last, disk, &mut bytes)?;
+        (epochs, chain) = (EpochRuns::new(committed, epoch), of_committed);
     }
     let mut table = store.store().sessions().clone();
     let mut timestamp_ns = store.last_timestamp_ns();
     for sequence in committed + 1..=last {
-        let (epoch, length) = read_next(&mut reader, last, disk, &mut bytes)?;
+        let (epoch, _, length) = read_next(&mut reader, last, disk, &mut bytes)?;
         let message = Message::parse(&bytes[..length]).map_err(Fault::from)?;
         table.apply(sequence, &message);
         timestamp_ns = message.envelope.timestamp_ns();
@@ -139,19 +149,19 @@ pub(super) fn read_tail<D: Disk>(
             )));
         }
     }
-    Ok(Tail { table, timestamp_ns, epochs })
+    Ok(Tail { table, timestamp_ns, epochs, chain })
 }
 
-/// Epoch and length of the reader's next message, which must be there.
+/// Epoch, running checksum and length of the reader's next message, which must be there.
 fn read_next(
     reader: &mut StreamReader,
     last: u64,
     disk: &mut dyn Disk,
     bytes: &mut [u8],
-) -> Result<(u32, usize), Fault> {
+) -> Result<(u32, u64, usize), Fault> {
     let sequence = reader.next_sequence();
     match reader.read(last, disk, bytes).map_err(Fault::from)? {
-        StreamRead::Message { epoch, length, .. } => Ok((epoch, length)),
+        StreamRead::Message { epoch, chain, length, .. } => Ok((epoch, chain, length)),
         _ => Err(Fault(format!(
             "message {sequence} is neither in the ring nor in the journal: restore the journal"
         ))),

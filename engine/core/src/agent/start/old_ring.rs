@@ -46,10 +46,10 @@ impl OldRing {
         }
     }
 
-    /// Without the messages above `after`.
-    pub(super) fn cut(self, after: u64) -> Self {
+    /// Without the messages above `after`, up to which the running checksum is `chain_after`.
+    pub(super) fn cut(self, after: u64, chain_after: u64) -> Self {
         match self {
-            Self::Whole(ring) => Self::Whole(ring.cut(after)),
+            Self::Whole(ring) => Self::Whole(ring.cut(after, chain_after)),
             other => other,
         }
     }
@@ -80,7 +80,7 @@ impl OldRing {
             Self::None | Self::Lost(_) => {}
         }
         let identity = RingIdentity { stream: session, boot_id: config.boot_id };
-        Ok(Ring::create(words, config.ring, identity, recovered.last + 1))
+        Ok(Ring::create_behind(words, config.ring, identity, recovered.last + 1, recovered.chain))
     }
 }
 
@@ -96,6 +96,13 @@ fn check_merge(ring: &Ring, recovered: &Recovered) -> Result<(), Fault> {
         return Err(Fault(format!(
             "the ring ends with {last}, before the journal does ({}): it is not this journal's ring",
             recovered.last
+        )));
+    }
+    if let Some(chain) = ring.chain_of(recovered.last).filter(|chain| *chain != recovered.chain) {
+        return Err(Fault(format!(
+            "ring and journal differ at message {} or before: their running checksums there are {chain:016x} and {:016x}. One of the two is another \
+             copy's: name the ring and the directory that belong together, or restore the journal",
+            recovered.last, recovered.chain
         )));
     }
     Ok(())

@@ -92,11 +92,11 @@ fn should_refuse_another_stream_and_another_format() {
         Err(JournalError::Foreign { file: "segment 1".into(), found: stream(), expected: other })
     );
     let mut bytes = bench.disk.bytes(1).to_vec();
-    bytes[5] = 2;
+    bytes[5] = 3;
     reseal(&mut bytes[..BLOCK_BYTES]);
     bench.disk.put(1, bytes);
     assert_eq!(
         recover(&mut bench.disk, None, 0, &mut |_| {}),
-        Err(JournalError::Version { file: "segment 1".into(), version: 2 })
+        Err(JournalError::Version { file: "segment 1".into(), version: 3 })
     );
 }

@@ -3,8 +3,9 @@
 use super::super::words::HeapWords;
 use super::*;
 
-/// Two frames of one word each, two positions: the third message overwrites the first.
-const TINY: RingConfig = RingConfig { data_bytes: 64, positions: 2 };
+/// Two frames of three words each, two positions: the third message overwrites the first.
+const TINY: RingConfig = RingConfig { data_bytes: 128, positions: 2 };
+const BYTES: usize = 24;
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -12,12 +13,12 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-fn bytes(sequence: u64) -> [u8; 8] {
-    (sequence * 0x0101_0101_0101_0101).to_le_bytes()
+fn bytes(sequence: u64) -> [u8; BYTES] {
+    [sequence as u8; BYTES]
 }
 
 fn append(writer: &mut RingWriter, gate: u64) {
-    assert!(writer.room(gate) >= 8);
+    assert!(writer.room(gate) >= BYTES);
     let sequence = writer.next_sequence();
     writer.append(sequence as u32, &[&bytes(sequence)]);
 }
@@ -29,12 +30,13 @@ fn ring() -> Arc<Ring> {
 
 /// Reads once: whatever comes is whole.
 fn read(reader: &mut RingReader) -> Read {
-    let (mut buffer, sequence) = ([0; 8], reader.next_sequence());
+    let (mut buffer, sequence) = ([0; BYTES], reader.next_sequence());
     let read = reader.read(u64::MAX, &mut buffer);
     match read {
-        Read::Message { length, .. } => {
-            assert_eq!(read, Read::Message { sequence, epoch: sequence as u32, length: 8 });
-            assert_eq!((length, buffer), (8, bytes(sequence)), "a torn message was accepted");
+        Read::Message { length, chain, .. } => {
+            let epoch = sequence as u32;
+            assert_eq!(read, Read::Message { sequence, epoch, chain, length: BYTES });
+            assert_eq!((length, buffer), (BYTES, bytes(sequence)), "a torn message was accepted");
         }
         Read::Empty | Read::Overrun => {}
         Read::TooSmall { length } => panic!("a torn length of {length} was believed"),

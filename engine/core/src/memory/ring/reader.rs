@@ -10,6 +10,8 @@ pub enum Read {
         sequence: u64,
         /// The epoch under which it was first numbered.
         epoch: u32,
+        /// The running checksum of all messages up to it.
+        chain: u64,
         /// Its bytes.
         length: usize,
     },
@@ -41,6 +43,7 @@ struct Frame<'a> {
     position: u64,
     length: usize,
     epoch: u32,
+    chain: u64,
     /// The message's bytes.
     bytes: Span<'a>,
 }
@@ -113,14 +116,15 @@ impl RingReader {
         if !copied {
             return Err(Read::TooSmall { length: frame.length });
         }
-        let message = Read::Message { sequence: self.next, epoch: frame.epoch, length: frame.length };
+        let Frame { epoch, chain, length, .. } = frame;
+        let message = Read::Message { sequence: self.next, epoch, chain, length };
         Ok((message, frame.position.wrapping_add(Ring::frame_bytes(frame.length) as u64)))
     }
 
     /// Finds the next message, which is published. What it says is only good once [`Parts::is_whole`] has
     /// vouched for it.
     fn find(&self) -> Option<Frame<'_>> {
-        if self.next < self.ring.floor {
+        if self.next < self.ring.floor.sequence {
             return None;
         }
         let parts = self.ring.parts();
@@ -134,9 +138,9 @@ impl RingReader {
         if header.load(1) != self.next || length > MAX_MESSAGE_BYTES || frame_words > parts.data.len() {
             return None;
         }
-        let epoch = header.load(2) as u32;
+        let (epoch, chain) = (header.load(2) as u32, header.load(CHAIN_WORD));
         let bytes = parts.span(position, frame_words).skip(FRAME_HEADER_WORDS);
-        Some(Frame { parts, position, length, epoch, bytes })
+        Some(Frame { parts, position, length, epoch, chain, bytes })
     }
 }
 

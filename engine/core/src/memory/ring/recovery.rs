@@ -64,7 +64,7 @@ impl fmt::Display for RingError {
 impl std::error::Error for RingError {}
 
 pub(super) fn open(words: SharedWords) -> Result<Ring, RingError> {
-    let (config, identity, origin) = read_header(words.words())?;
+    let Header { config, identity, origin, chain_before } = read_header(words.words())?;
     let parts = Parts::new(words.words(), &config);
     let last = parts.header[PUBLISHED_AT].load(Acquire);
     if !(origin - 1..NUMBER_MAX).contains(&last) {
@@ -80,10 +80,24 @@ pub(super) fn open(words: SharedWords) -> Result<Ring, RingError> {
     parts.header[CLAIMED_SEQUENCE_AT].store(last, Relaxed);
     parts.header[END_AT].store(whole.end, Relaxed);
     fence(Release);
-    Ok(Ring::over(words, config, identity, whole.first, whole.first_position))
+    let floor = Floor {
+        sequence: whole.first,
+        position: whole.first_position,
+        chain_before: (whole.first == origin).then_some(chain_before),
+    };
+    Ok(Ring::over(words, config, identity, floor))
 }
 
-fn read_header(words: &[AtomicU64]) -> Result<(RingConfig, RingIdentity, u64), RingError> {
+/// What never changes in a ring.
+struct Header {
+    config: RingConfig,
+    identity: RingIdentity,
+    /// The first message that the ring ever had, or was to have.
+    origin: u64,
+    chain_before: u64,
+}
+
+fn read_header(words: &[AtomicU64]) -> Result<Header, RingError> {
     let Some(header) = words.get(..HEADER_WORDS) else { return Err(RingError::NotARing) };
     let mut fixed = [0; CHECKSUM_AT + 1];
     for (value, word) in fixed.iter_mut().zip(header) {
@@ -122,7 +136,8 @@ fn read_header(words: &[AtomicU64]) -> Result<(RingConfig, RingIdentity, u64), R
     let mut stream = [0; 10];
     stream[..8].copy_from_slice(&fixed[STREAM_AT].to_le_bytes());
     stream[8..].copy_from_slice(&fixed[STREAM_AT + 1].to_le_bytes()[..2]);
-    Ok((config, RingIdentity { stream: Session(stream), boot_id }, origin))
+    let identity = RingIdentity { stream: Session(stream), boot_id };
+    Ok(Header { config, identity, origin, chain_before: fixed[CHAIN_BEFORE_AT] })
 }
 
 /// The messages that count.

@@ -48,13 +48,20 @@ fn assert_reads_back(ring: &Arc<Ring>, length_max: usize) {
     let mut buffer = vec![0; MAX_MESSAGE_BYTES];
     let (first, last) = (ring.first(), ring.last());
     let mut reader = ring.reader(first);
+    // Rings of these tests have one history each, from message 1 or from wherever they began.
+    let mut before = ring.chain_of(first - 1);
     for sequence in first..=last {
         let expected = message(sequence, length_max);
         assert_eq!(reader.peek_length(last), Some(expected.len()));
         let read = reader.read(last, &mut buffer);
-        assert_eq!(read, Read::Message { sequence, epoch: 7, length: expected.len() });
+        let chain = ring.chain_of(sequence).expect("the ring has it");
+        assert_eq!(read, Read::Message { sequence, epoch: 7, chain, length: expected.len() });
+        assert!(before.is_none_or(|before| chain == chained(before, &expected)), "message {sequence}");
+        before = Some(chain);
         assert_eq!(&buffer[..expected.len()], &expected[..]);
     }
+    assert_eq!(before.unwrap_or_default(), ring.last_chain());
+    assert_eq!(ring.chain_of(last + 1), None);
     assert_eq!(reader.read(u64::MAX, &mut buffer), Read::Empty);
 }
 
@@ -62,7 +69,8 @@ fn assert_reads_back(ring: &Arc<Ring>, length_max: usize) {
 fn messages_come_out_in_order_once_published() {
     let (_, ring) = ring(SMALL, 1);
     let (mut writer, mut reader, mut buffer) = (ring.writer(), ring.reader(1), [0; 64]);
-    assert_eq!((ring.first(), ring.last()), (1, 0));
+    let of_one = chained(0, b"abcdefghijk");
+    assert_eq!((ring.first(), ring.last(), ring.last_chain()), (1, 0, 0));
     assert_eq!(writer.append(3, &[b"ab", b"", b"cdefghijk"]), 1);
     assert_eq!(reader.read(u64::MAX, &mut buffer), Read::Empty);
     assert_eq!(writer.append(4, &[]), 2);
@@ -72,10 +80,16 @@ fn messages_come_out_in_order_once_published() {
     assert_eq!(reader.read(0, &mut buffer), Read::Empty);
     assert_eq!(reader.read(1, &mut buffer[..10]), Read::TooSmall { length: 11 });
     assert_eq!(reader.next_sequence(), 1);
-    assert_eq!(reader.read(1, &mut buffer), Read::Message { sequence: 1, epoch: 3, length: 11 });
+    assert_eq!(
+        reader.read(1, &mut buffer),
+        Read::Message { sequence: 1, epoch: 3, chain: of_one, length: 11 }
+    );
     assert_eq!(&buffer[..11], b"abcdefghijk");
     assert_eq!(reader.read(1, &mut buffer), Read::Empty);
-    assert_eq!(reader.read(2, &mut buffer), Read::Message { sequence: 2, epoch: 4, length: 0 });
+    assert_eq!(
+        reader.read(2, &mut buffer),
+        Read::Message { sequence: 2, epoch: 4, chain: chained(of_one, b""), length: 0 }
+    );
     assert_eq!((reader.read(9, &mut buffer), reader.peek_length(9)), (Read::Empty, None));
 }
 
@@ -139,7 +153,8 @@ fn the_longest_message_fits() {
         assert!(writer.room(sequence - 1) >= MAX_MESSAGE_BYTES);
         writer.append(1, &[&longest]);
         writer.publish();
-        assert_eq!(reader.read(sequence, &mut buffer), Read::Message { sequence, epoch: 1, length: 65_536 });
+        let read = reader.read(sequence, &mut buffer);
+        assert!(matches!(read, Read::Message { epoch: 1, length: 65_536, .. }), "{read:?}");
         assert!(buffer == longest);
     }
     let mut too_long = longest.clone();
@@ -214,7 +229,8 @@ proptest! {
                 let expected = message(sequence, length_max);
                 let other = ring.reader(sequence).read(u64::MAX, &mut buffer);
                 prop_assert_eq!(other, reader.read(u64::MAX, &mut buffer));
-                prop_assert_eq!(other, Read::Message { sequence, epoch: 7, length: expected.len() });
+                let chain = ring.chain_of(sequence).expect("the ring has it");
+                prop_assert_eq!(other, Read::Message { sequence, epoch: 7, chain, length: expected.len() });
                 prop_assert_eq!(&buffer[..expected.len()], &expected[..]);
             }
         }
@@ -307,7 +323,7 @@ fn a_header_with_a_right_checksum_and_absurd_sizes_is_refused() {
     .chain([(POSITIONS_AT, u64::MAX - 40), (FIRST_SEQUENCE_AT, 0), (FIRST_SEQUENCE_AT, u64::MAX)])
     {
         let (words, _) = ring(SMALL, 1);
-        let mut fixed = fixed_words(&SMALL, &identity(), 1);
+        let mut fixed = fixed_words(&SMALL, &identity(), 1, 0);
         fixed[index] = value;
         fixed[CHECKSUM_AT] = u64::from(fixed_checksum(&fixed));
         for (word, value) in words.words().iter().zip(fixed) {
@@ -368,7 +384,7 @@ proptest! {
         if header {
             // The header of a ring as large as can be here, and garbage behind it.
             let config = RingConfig { data_bytes: 1024, positions: 16 };
-            words.words().iter().zip(fixed_words(&config, &identity(), 1)).for_each(|(word, value)| word.store(value, Relaxed));
+            words.words().iter().zip(fixed_words(&config, &identity(), 1, 0)).for_each(|(word, value)| word.store(value, Relaxed));
             if let Some(published) = words.words().get(PUBLISHED_AT) {
                 published.store(garbage[PUBLISHED_AT] % 100 + 1, Relaxed);
             }
@@ -401,7 +417,7 @@ fn readers_on_other_threads_never_see_a_torn_message() {
         let (mut reader, mut buffer, mut overruns, mut seen) = (ring.reader(1), vec![0; 512], 0u64, 0u64);
         while reader.next_sequence() <= MESSAGES {
             match reader.read(u64::MAX, &mut buffer) {
-                Read::Message { sequence, epoch, length } => {
+                Read::Message { sequence, epoch, length, .. } => {
                     assert_eq!(buffer[..length], message(sequence, 300), "message {sequence}");
                     assert_eq!(epoch, 7);
                     seen += 1;
@@ -451,10 +467,12 @@ fn a_ring_is_cut_anywhere_and_goes_on_there() {
             }
             let first = ring.first();
             assert!(first > 1 && ring.last() == 200);
-            let cut = ring.cut(cut_after);
+            let chain = ring.chain_of(cut_after).unwrap_or(77);
+            let cut = ring.cut(cut_after, chain);
             let last = cut_after.min(200);
             let kept_from = if cut_after < first { cut_after + 1 } else { first };
             assert_eq!((cut.first(), cut.last()), (kept_from, last));
+            assert!(cut.last_chain() == chain || cut_after > 200);
             assert_reads_back(&cut, 150);
             let opened = Ring::open(words).expect("as whole as before");
             // What was claimed and not yet overwritten is back.
@@ -487,5 +505,5 @@ fn a_ring_with_readers_is_not_cut() {
     let (_, ring) = ring(SMALL, 1);
     fill(&mut ring.writer(), 10, 8);
     let _reader = ring.reader(1);
-    let _ = ring.cut(5);
+    let _ = ring.cut(5, 0);
 }

@@ -7,6 +7,8 @@ use zerocopy::IntoBytes;
 pub struct RingWriter {
     ring: Arc<Ring>,
     next: u64,
+    /// The running checksum of all before `next`.
+    chain: u64,
     position: u64,
     published: u64,
     /// Every message up to this one may be overwritten, as far as [`RingWriter::room`] was told.
@@ -30,12 +32,13 @@ impl RingWriter {
             (header[CLAIMED_AT].load(Relaxed), header[CLAIMED_SEQUENCE_AT].load(Relaxed));
         Self {
             next: published + 1,
+            chain: ring.last_chain(),
             position: header[END_AT].load(Relaxed),
             published,
-            gate: ring.floor - 1,
+            gate: ring.floor.sequence - 1,
             // A writer before this one may have been allowed more; what it claimed is gone in any case.
-            limit: claimed.max(ring.floor_position + ring.config.data_bytes as u64),
-            limit_sequence: claimed_sequence.max(ring.floor - 1 + ring.config.positions as u64),
+            limit: claimed.max(ring.floor.position + ring.config.data_bytes as u64),
+            limit_sequence: claimed_sequence.max(ring.floor.sequence - 1 + ring.config.positions as u64),
             claimed,
             claimed_sequence,
             frame: vec![0; FRAME_HEADER_WORDS + words_for(MAX_MESSAGE_BYTES)].into_boxed_slice(),
@@ -52,6 +55,11 @@ impl RingWriter {
     /// The number that the next message gets.
     pub fn next_sequence(&self) -> u64 {
         self.next
+    }
+
+    /// The running checksum of all messages appended.
+    pub fn last_chain(&self) -> u64 {
+        self.chain
     }
 
     /// Bytes of the longest single message that can be appended when every message up to `gate` may be
@@ -94,6 +102,11 @@ impl RingWriter {
     ///
     /// When the message exceeds [`MAX_MESSAGE_BYTES`] or what [`room`](Self::room) last said.
     pub fn append(&mut self, epoch: u32, parts: &[&[u8]]) -> u64 {
+        self.append_chained(epoch, None, parts)
+    }
+
+    /// Appends one message as [`append`](Self::append) does. `chain` is the running checksum up to it where what comes before is not known here.
+    pub fn append_chained(&mut self, epoch: u32, chain: Option<u64>, parts: &[&[u8]]) -> u64 {
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         assert!(length <= MAX_MESSAGE_BYTES, "a message of {length} bytes is too long for the ring");
         let frame_bytes = Ring::frame_bytes(length);
@@ -111,9 +124,10 @@ impl RingWriter {
         fence(Release);
         let area = self.ring.parts();
         area.position_of(sequence).store(self.position, Relaxed);
-        let frame = build(&mut self.frame, length, sequence, epoch, parts);
+        let (frame, chain) = build(&mut self.frame, length, (sequence, epoch), (self.chain, chain), parts);
         area.span(self.position, frame.len() / WORD_BYTES).copy_from(frame);
         self.next = sequence + 1;
+        self.chain = chain;
         self.position = end;
         sequence
     }
@@ -156,14 +170,14 @@ impl RingWriter {
     }
 }
 
-/// Puts a frame together in `words`; returns its bytes.
+/// Puts a frame together in `words`; returns its bytes, and the chain up to it: the one given, or what follows from the one before.
 fn build<'a>(
     words: &'a mut [u64],
     length: usize,
-    sequence: u64,
-    epoch: u32,
+    (sequence, epoch): (u64, u32),
+    (before, given): (u64, Option<u64>),
     parts: &[&[u8]],
-) -> &'a mut [u8] {
+) -> (&'a mut [u8], u64) {
     let words = &mut words[..FRAME_HEADER_WORDS + words_for(length)];
     // What pads the last word is zero.
     *words.last_mut().expect("a frame has a header") = 0;
@@ -171,6 +185,7 @@ fn build<'a>(
         (length as u64).to_le(),
         sequence.to_le(),
         u64::from(epoch).to_le(),
+        0,
     ]);
     let frame = words.as_mut_bytes();
     let mut at = FRAME_HEADER_BYTES;
@@ -178,9 +193,11 @@ fn build<'a>(
         frame[at..at + part.len()].copy_from_slice(part);
         at += part.len();
     }
+    let chain = given.unwrap_or_else(|| chained(before, &frame[FRAME_HEADER_BYTES..at]));
+    frame[CHAIN_WORD * WORD_BYTES..][..WORD_BYTES].copy_from_slice(&chain.to_le_bytes());
     let checksum = crc32c::crc32c(frame);
     frame[FRAME_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
-    frame
+    (frame, chain)
 }
 
 impl Drop for RingWriter {

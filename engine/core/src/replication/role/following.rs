@@ -38,6 +38,9 @@ impl Replication {
             return self.counters.foreign.increment();
         }
         let of_leader = self.peer(digest.sender.node, from).is_some() && digest.sender.epoch == self.epoch;
+        if of_leader {
+            self.name_compared(digest.sequence);
+        }
         let Role::Follows(follower) = &mut self.role else { return };
         if of_leader && follower.digest.replace((digest.sequence, digest.digest)).is_some() {
             self.counters.digests_missed.increment();
@@ -45,24 +48,35 @@ impl Replication {
     }
 
     /// Compares what the leader's store came to with this node's, as soon as that is there.
-    pub(super) fn compare_digest(&mut self, sequencer: &Sequencer) -> Result<(), ReplicationStop> {
-        let Role::Follows(follower) = &mut self.role else { return Ok(()) };
-        let (Some(digests), Some((sequence, theirs))) = (&self.digests, follower.digest) else {
-            return Ok(());
-        };
-        if sequencer.progress().applied.get() < sequence {
-            return Ok(());
+    pub(super) fn compare_digest(&mut self, now: Time, sequencer: &Sequencer) {
+        let Role::Follows(follower) = &mut self.role else { return };
+        let (Some(digests), Some((sequence, theirs))) = (&self.digests, follower.digest) else { return };
+        // The store's agent notes a digest behind the last message in its next lap.
+        let applied = sequencer.progress().applied.get();
+        if applied < sequence || applied == sequence && digests.lacks(sequence) {
+            return;
         }
         follower.digest = None;
         match digests.at(sequence) {
             Some(ours) if ours == theirs => self.counters.digests_agreed.increment(),
             Some(ours) => {
                 let leader = follower.leader.unwrap_or(NodeId(0));
-                return Err(ReplicationStop::Diverged { sequence, ours, theirs, leader });
+                let stop = ReplicationStop::Diverged { sequence, ours, theirs, leader };
+                self.part(now, stop, sequence, ContradictionKind::Store);
             }
             None => self.counters.digests_missed.increment(),
         }
-        Ok(())
+    }
+
+    /// The leader names a message behind which stores are compared; 0: no message of the leader of this epoch yet.
+    pub(super) fn name_compared(&mut self, sequence: u64) {
+        if sequence == self.compared || sequence < self.compared && sequence > 0 {
+            return;
+        }
+        self.compared = sequence;
+        if let Some(digests) = &self.digests {
+            digests.want(sequence);
+        }
     }
 
     /// A follower's lap: commits what the leader did, says how far it is, asks for what is missing, and takes over if nobody leads.
@@ -95,12 +109,16 @@ impl Replication {
             Role::Follows(follower) => covered(follower, sequencer),
             Role::Leads(_) => 0,
         };
+        let Anchor { sequence: shown, chain } = self.shown(sequencer);
         let watermark = Watermark {
             sender: self.sender(),
             whole_since: if active(Mutation::WholeAgain) { 1 } else { self.life.whole_since },
             matched,
             last: self.epochs.last(),
             applied: sequencer.progress().applied.get(),
+            shown,
+            chain,
+            abilities: self.config.abilities,
         };
         let sent = port.send(to, &watermark.to_bytes());
         self.counters.unsent.add(u64::from(!sent));

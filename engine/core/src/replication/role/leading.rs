@@ -13,6 +13,7 @@ impl Replication {
         self.commit(now, sequencer);
         self.mend(now, sequencer);
         self.show_peers(now, sequencer);
+        self.name_next(now, sequencer);
         self.send_digest(port);
         if now.monotonic_ns >= self.heartbeat_due_ns {
             self.send_heartbeat(now, sequencer, port);
@@ -23,6 +24,11 @@ impl Replication {
     /// Declares what is new, once.
     pub(super) fn declare(&mut self, now: Time, sequencer: &mut Sequencer) -> Result<(), ReplicationStop> {
         let Some(declaration) = &self.config.declaration else { return Ok(()) };
+        let waits_for = self.waits_for(declaration);
+        self.counters.declaration_waits_for.set(waits_for.map_or(0, |node| u64::from(node.0)));
+        if waits_for.is_some() {
+            return Ok(());
+        }
         match sequencer.declare(now, declaration) {
             Ok(_) => self.config.declaration = None,
             Err(SequencerError::NotNow(Hold::Refused(RefusalReason::StreamEnded))) => {
@@ -32,6 +38,36 @@ impl Replication {
             Err(error) => return Err(ReplicationStop::Declaration(error)),
         }
         Ok(())
+    }
+
+    /// A member of the set that cannot apply this declaration, or has not said that it can: it is not sequenced before that is so (R22).
+    fn waits_for(&self, declaration: &Declaration) -> Option<NodeId> {
+        let Role::Leads(leader) = &self.role else { return None };
+        let needed = Abilities {
+            records_max: declaration.limits.records_max,
+            bytes_max: declaration.limits.bytes_max,
+            format: STREAM_FORMAT,
+        };
+        let set = self.set();
+        let proposed = self.register.proposed().map_or(&[][..], |value| value.set.members());
+        let others = set.members().iter().chain(proposed).filter(|member| member.node != self.config.node);
+        let able = |member: &&Member| {
+            let heard = self.config.peer(member.node.0).map(|place| leader.heard[place]);
+            let heard = heard.filter(|heard| heard.incarnation == member.incarnation);
+            heard.and_then(|heard| heard.abilities).is_some_and(|abilities| abilities.cover(&needed))
+        };
+        others.filter(|member| !able(member)).map(|member| member.node).next()
+    }
+
+    /// Names the message behind which stores are compared next: the last one, so that whoever hears of it has not gone beyond it.
+    fn name_next(&mut self, now: Time, sequencer: &Sequencer) {
+        if self.digests.is_none() || now.monotonic_ns < self.compare_due_ns {
+            return;
+        }
+        self.compare_due_ns = now.monotonic_ns + COMPARE_NS;
+        self.name_compared(sequencer.progress().sequenced.get());
+        // A replica that has come since is told what it can compare while nothing new comes.
+        self.digest_told = 0;
     }
 
     pub(super) fn commit(&mut self, now: Time, sequencer: &mut Sequencer) {
@@ -89,6 +125,8 @@ impl Replication {
             incarnation: self.life.incarnation,
             committed: sequencer.progress().committed.get(),
             revision: self.register.known().revision,
+            chain: 0,
+            compared: self.compared,
         }
     }
 
@@ -107,7 +145,8 @@ impl Replication {
     }
 
     pub(super) fn send_heartbeat(&mut self, now: Time, sequencer: &Sequencer, port: &mut dyn DatagramPort) {
-        let prefix = Prefix { before: self.epochs.last_epoch(), ..self.prefix(sequencer) };
+        let Before { epoch: before, chain } = self.last_entry(sequencer);
+        let prefix = Prefix { before, chain, ..self.prefix(sequencer) };
         let sent =
             port.send(self.config.group, &heartbeat(self.config.stream, self.epochs.last() + 1, &prefix));
         self.counters.unsent.add(u64::from(!sent));
@@ -134,7 +173,7 @@ impl Replication {
         }
         if !leader.has_listeners(&self.config, now.monotonic_ns) {
             self.ring.seek(last + 1);
-            self.before = self.epochs.last_epoch();
+            self.before = self.last_entry(sequencer);
             return Ok(0);
         }
         let prefix = self.prefix(sequencer);
@@ -152,7 +191,7 @@ impl Replication {
                 Packed::Gone => {
                     // Committed and overwritten before it was sent: who misses it asks for it.
                     self.ring.seek(last + 1);
-                    self.before = self.epochs.last_epoch();
+                    self.before = self.last_entry(sequencer);
                 }
             }
             if self.burst.is_complete() {
@@ -165,6 +204,17 @@ impl Replication {
             (self.heartbeats, self.heartbeat_due_ns) = (0, now.monotonic_ns + HEARTBEATS_NS[0]);
         }
         Ok(packets)
+    }
+
+    /// The last entry of the log.
+    fn last_entry(&self, sequencer: &Sequencer) -> Before {
+        // What is numbered and not published yet has no place in the ring for readers: then nothing is said of it.
+        let chain = self.ring.ring().chain_of(self.epochs.last());
+        let last = sequencer.next_sequence() - 1 == self.epochs.last();
+        Before {
+            epoch: self.epochs.last_epoch(),
+            chain: chain.or(last.then(|| sequencer.last_chain())).unwrap_or_default(),
+        }
     }
 
     pub(super) fn send_burst(&mut self, port: &mut dyn DatagramPort) {
@@ -196,6 +246,8 @@ impl Replication {
             shown.behind_ns.set(if behind == 0 { 0 } else { now.monotonic_ns - heard.mark.1 });
             shown.unapplied.set(committed.saturating_sub(heard.applied));
             shown.silent_ns.set(now.monotonic_ns.saturating_sub(heard.heard_ns));
+            shown.differs_at.set(heard.alarm.map_or(0, |alarm| alarm.sequence.max(1)));
+            shown.differs_how.set(heard.alarm.map_or(0, |alarm| u64::from(alarm.kind as u8)));
         }
     }
 }

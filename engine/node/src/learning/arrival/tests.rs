@@ -35,7 +35,9 @@ fn arrived(config: &Config) {
     assert!(arrival.is_whole(), "nothing is to come");
     let arriving = Arriving { config, stream: STREAM, folder, disk: Files(disk), arrival };
     let (message, acknowledgement) = (b"message".to_vec(), b"outcome".to_vec());
-    arriving.land(&Landing { sequence: 90, epoch: 4, message, acknowledgement }).expect("room for it");
+    arriving
+        .land(&Landing { sequence: 90, epoch: 4, chains: [7, 8], message, acknowledgement })
+        .expect("room for it");
 }
 
 /// What the node has of old: its folders, and its ring.
@@ -55,7 +57,8 @@ fn is_settled(config: &Config) {
         let mut bytes = [0; 4096];
         let mut reader = JournalReader::new(session);
         let read = reader.read(90, &mut files, &mut bytes);
-        assert_eq!(read, Ok(JournalRead::Message { length: expected.len(), epoch: 4 }), "{name}");
+        let chain = if name == "bus" { 7 } else { 8 };
+        assert_eq!(read, Ok(JournalRead::Message { length: expected.len(), epoch: 4, chain }), "{name}");
         assert_eq!(&bytes[..expected.len()], expected);
         assert_eq!((reader.first_kept(), reader.last(&mut files)), (Some(90), Ok(90)));
         assert!(files.segments().expect("a folder").contains(&1));
@@ -81,7 +84,7 @@ fn what_has_arrived_takes_the_place_of_what_was_there() {
 
 fn parcel() -> Parcel {
     let (message, acknowledgement) = (b"message".to_vec(), b"outcome".to_vec());
-    let landing = Landing { sequence: 90, epoch: 4, message, acknowledgement };
+    let landing = Landing { sequence: 90, epoch: 4, chains: [7, 8], message, acknowledgement };
     Parcel { from: NodeId(3), chunks: 3, landing }
 }
 

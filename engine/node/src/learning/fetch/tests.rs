@@ -40,6 +40,8 @@ fn give(listener: &TcpListener, asked: &Sender<u32>) -> io::Result<()> {
         sequence: SEQUENCE,
         chunks: 2,
         epoch: 4,
+        chain: 7,
+        acknowledgement_chain: 8,
         message: b"message",
         acknowledgement: b"outcome",
     };

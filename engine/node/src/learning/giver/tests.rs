@@ -31,7 +31,7 @@ impl Home {
             let path = folder.path().join(name);
             let mut disk = Files(Directory::open(DirectoryConfig::new(&path)).expect("a folder"));
             let journal = JournalConfig { segment_bytes: 1 << 20, ..JournalConfig::default() };
-            assert_eq!(begin_with(&mut disk, journal, session, 90, 4, b"message"), Ok(true));
+            assert_eq!(begin_with(&mut disk, journal, session, 90, (4, 7), b"message"), Ok(true));
             Files::open_to_read(&path).expect("a journal")
         };
         let (bus, acknowledgements) =

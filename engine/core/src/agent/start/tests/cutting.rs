@@ -59,7 +59,8 @@ fn a_cut_that_ended_between_ring_and_journal_is_begun_again() {
     for after in [2, 5, 9] {
         let mut home = killed_with_ten(Durability::Memory, 10, 2);
         let ring = Ring::open(home.ring.clone().expect("a ring")).expect("whole");
-        drop(ring.cut(after));
+        let chain = ring.chain_of(after).expect("it is there");
+        drop(ring.cut(after, chain));
         let process = home.start().expect("a member");
         assert_eq!((process.log(), process.life()), ((2, 10), (2, 1)), "the log is as it was");
         drop(process);

@@ -4,11 +4,13 @@ use super::*;
 use crate::journal::{JournalRead, JournalReader, begin_with};
 use crate::snapshot::{Arrival, CHUNK_BYTES, read_chunk, survey};
 
-fn read(journal: &Handle, session: Session, sequence: u64) -> (u32, Vec<u8>) {
+fn read(journal: &Handle, session: Session, sequence: u64) -> ((u32, u64), Vec<u8>) {
     let mut bytes = [0; 4096];
     let read = JournalReader::new(session).read(sequence, &mut journal.clone(), &mut bytes);
-    let Ok(JournalRead::Message { length, epoch }) = read else { panic!("message {sequence}: {read:?}") };
-    (epoch, bytes[..length].to_vec())
+    let Ok(JournalRead::Message { length, epoch, chain }) = read else {
+        panic!("message {sequence}: {read:?}")
+    };
+    ((epoch, chain), bytes[..length].to_vec())
 }
 
 /// A node that has taken the newest snapshot of another one, and its message.
@@ -35,8 +37,8 @@ fn learner_of(giver: &mut Home) -> (Home, u64) {
         ),
     ];
     for (from, to, session, config) in of {
-        let (epoch, message) = read(&from, session, newest.sequence);
-        let written = begin_with(to, config, session, newest.sequence, epoch, &message);
+        let (place, message) = read(&from, session, newest.sequence);
+        let written = begin_with(to, config, session, newest.sequence, place, &message);
         assert_eq!(written, Ok(true));
     }
     (learner, newest.sequence)
