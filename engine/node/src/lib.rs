@@ -12,6 +12,7 @@
 //! | [`standing`] | how a member stands in it, from what it counts |
 //! | [`holding`] | which rewinders hold up its journal segments, from what it counts |
 //! | [`force`] | making a node lead next that cannot know that it may |
+//! | [`set_aside`] | moving a stopped node's log out of the way |
 //! | [`control`] | the socket over which a person's commands reach a running node |
 //! | [`ports`] | the engine's ports and disks over `nic` |
 //! | [`crew`] | the threads, each with the agents of one core |
@@ -32,6 +33,7 @@ pub mod load;
 pub mod node;
 pub mod ports;
 pub mod rewind;
+pub mod set_aside;
 pub mod settings;
 pub mod standing;
 pub mod step;

@@ -2,6 +2,7 @@
 //! else sees the same.
 use crate::learning::transfer::Transfer;
 use gds_core::query::CounterSets;
+use gds_wire::replication::ContradictionKind;
 use serde::{Deserialize, Serialize};
 
 /// The values of all counters now, each `set.name`.
@@ -58,6 +59,9 @@ pub struct Standing {
     pub gives: Option<Gives>,
     /// Requests to the register that got no answer, in all.
     pub register_silent: u64,
+    /// While it leads: the member of the set that cannot apply what it has to declare.
+    #[serde(default)]
+    pub declaration_waits_for: Option<u8>,
 }
 
 /// A snapshot that a member gives.
@@ -117,6 +121,41 @@ pub struct Replica {
     pub unapplied: u64,
     /// How long ago it was heard, ns.
     pub silent_ns: u64,
+    /// It has shown what the leader does not have so.
+    #[serde(default)]
+    pub differs: Option<Differs>,
+}
+
+/// Where a replica and the leader differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Differs {
+    /// At this message, or before it.
+    pub at: u64,
+    /// How.
+    pub how: DiffersHow,
+}
+
+/// How a replica and the leader differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiffersHow {
+    /// The leader's log ends before what the replica has shown.
+    Lacks,
+    /// The logs differ.
+    Log,
+    /// The logs agree, and the stores came to something else.
+    Store,
+}
+
+impl Differs {
+    fn of(at: u64, code: u64) -> Option<Self> {
+        let how = match ContradictionKind::of(u8::try_from(code).ok()?)? {
+            ContradictionKind::Lacks => DiffersHow::Lacks,
+            ContradictionKind::Differs => DiffersHow::Log,
+            ContradictionKind::Store => DiffersHow::Store,
+        };
+        Some(Self { at, how })
+    }
 }
 
 impl Standing {
@@ -146,6 +185,7 @@ impl Standing {
                 behind_ns: of("behind_ns"),
                 unapplied: of("unapplied"),
                 silent_ns: of("silent_ns"),
+                differs: Differs::of(of("differs_at"), of("differs_how")),
             })
         };
         Self {
@@ -163,6 +203,7 @@ impl Standing {
             stepped_down: of("stepped_down"),
             replicas: counters.iter().filter(|_| role == Role::Leads).filter_map(replica).collect(),
             gives: Gives::of(find),
+            declaration_waits_for: u8::try_from(of("declaration_waits_for")).ok().filter(|node| *node > 0),
             register_silent: find("register.silent").unwrap_or(0) + find("register.idle_silent").unwrap_or(0),
         }
     }

@@ -47,6 +47,8 @@ pub enum Command {
     Failover(Failover),
     /// Make a stopped node lead next when no whole member is left or the register was lost; transactions may be missing
     ForceLead(ForceLead),
+    /// Move a stopped node's log out of the way, so that it learns the stream anew; nothing is deleted
+    SetAside(SetAside),
     /// Show where a node's time goes: how long messages take to each stage (on the node's machine)
     Stages(Stages),
     /// Show what AF_XDP has the kernel do with each packet, and what an interface has now
@@ -414,6 +416,23 @@ pub struct ForceLead {
     /// Go on without what may be missing
     #[arg(long)]
     pub accept_loss: bool,
+}
+
+/// `gds set-aside`
+#[derive(Args)]
+#[command(
+    after_help = "For a node that has stopped because it and the leader have shown different things, once you have decided that the leader's log counts \
+(`gds verify` shows where they differ). Its journals, snapshots, life and ring go into a folder set-aside-N of its directory; its next start begins with an empty one and \
+learns the stream from the others.\n\n\
+Examples:\n  gds set-aside --config node.toml\n  gds set-aside --config node.toml --json"
+)]
+pub struct SetAside {
+    /// The node's configuration
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `gds journal`

@@ -15,6 +15,7 @@ mod query;
 mod replay;
 mod rewind;
 mod run;
+mod set_aside;
 mod stages;
 mod text;
 mod trouble;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Cluster(arguments) => cluster::run(arguments),
         Command::Failover(arguments) => failover::run(arguments),
         Command::ForceLead(arguments) => force_lead::run(arguments),
+        Command::SetAside(arguments) => set_aside::run(arguments),
         Command::Stages(arguments) => stages::run(arguments),
         Command::Xdp(arguments) => xdp::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),

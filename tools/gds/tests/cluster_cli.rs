@@ -17,7 +17,11 @@ struct Cluster {
 impl Cluster {
     /// Configures so many nodes and starts none.
     fn new(count: u8) -> Self {
-        let place = Place::new(&Settings::default());
+        Self::with(count, &Settings::default())
+    }
+
+    fn with(count: u8, settings: &Settings) -> Self {
+        let place = Place::new(settings);
         let this = Self { running: (0..count).map(|_| None).collect(), place };
         for node in 1..=count {
             fs::write(this.file(node), this.text(node, count)).expect("the test's folder can be written");
@@ -93,6 +97,49 @@ impl Cluster {
         assert!(child.wait().expect("it is our child").success());
     }
 
+    /// Waits until the node has stopped by itself; what it said.
+    fn stopped(&mut self, node: u8) -> String {
+        let mut child = self.child(node);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("it is our child") {
+                assert!(!status.success(), "it says that something is wrong");
+                break;
+            }
+            assert!(Instant::now() < deadline, "node {node} does not stop");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        fs::read_to_string(self.place.folder().join(format!("n{node}.err"))).expect("its output")
+    }
+
+    /// Looks until `gds cluster` on this node's machine says this.
+    fn finds(&self, node: u8, what: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ran = self.run(node, &["cluster"]);
+            assert_eq!(ran.code, 1, "not everything is well: {ran:?}");
+            if ran.out.contains(what) {
+                return ran.out;
+            }
+            assert!(Instant::now() < deadline, "it does not say {what:?}: {ran:?}");
+        }
+    }
+
+    /// Writes records with these keys, each with this value.
+    fn put_all(&self, node: u8, keys: std::ops::Range<u32>, value: &str) {
+        for key in keys {
+            self.run(node, &["put", "records", &format!("key {key}"), value]).succeeded();
+        }
+    }
+
+    /// What a stopped node's journal has: each message as `gds journal dump` shows it.
+    fn journal(&self, node: u8) -> Vec<String> {
+        let folder = self.directory(node).join("bus");
+        let dumped = gds().args(["journal", "dump"]).arg(folder).output().expect("the binary runs");
+        let text = Ran::from(dumped).succeeded().out;
+        text.lines().map(str::to_owned).collect()
+    }
+
     /// Looks until everything is well.
     fn well(&self) -> Value {
         let picture = self.run(1, &["cluster", "--json", "--wait", "60"]).succeeded().json();
@@ -128,6 +175,20 @@ impl Drop for Cluster {
                 let of = |kind| fs::read_to_string(self.place.folder().join(format!("n{node}.{kind}")));
                 eprintln!("node {node} said: {:?} {:?}", of("out"), of("err"));
             }
+        }
+    }
+}
+
+/// A copy of a folder and all in it, file by file, as `cp -r` makes one.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let (kind, to) = (entry.file_type().expect("a file"), to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy(&entry.path(), &to);
+        } else if kind.is_file() {
+            fs::copy(entry.path(), to).expect("a copy");
         }
     }
 }
@@ -259,4 +320,104 @@ fn the_journal_of_a_lone_node_becomes_the_first_of_a_cluster() {
     assert_eq!(cluster.leader(), 1);
     let kept = cluster.run(2, &["get", "records", "key", "--json"]).succeeded().json();
     assert_eq!(kept["value"], "alone");
+}
+
+#[test]
+fn a_node_forced_behind_another_is_not_followed_and_nobody_says_that_all_is_well() {
+    let mut cluster = Cluster::new(2);
+    cluster.start(1);
+    cluster.start(2);
+    let first = cluster.leader();
+    let second = other(first);
+    cluster.put_all(1, 0..5, "both");
+    cluster.well();
+    cluster.kill(second);
+    cluster.put_all(first, 5..25, "first alone");
+    cluster.stop(first);
+    let shown = cluster.journal(first);
+    cluster.run(second, &["force-lead", "--accept-loss", "--timeout", "0.2"]).succeeded();
+    cluster.start(second);
+    cluster.led_by(second);
+    // Before the other one comes back numbers that it has shown are given again, and more.
+    cluster.put_all(second, 0..40, "forced");
+
+    cluster.start(first);
+    let said = cluster.stopped(first);
+    assert!(said.contains(&format!("the log of node {second}, which leads")), "{said}");
+    assert!(said.contains("gds verify") && said.contains("gds set-aside"), "{said}");
+    let found =
+        cluster.finds(second, &format!("the logs of node {first} and of node {second}, which leads, differ"));
+    assert!(!found.contains("✓"), "{found}");
+    assert_eq!(cluster.journal(first)[..shown.len()], shown, "nothing of what it has shown was changed");
+    let kept = cluster.run(second, &["get", "records", "key 7", "--json"]).succeeded().json();
+    assert_eq!(kept["value"], "forced");
+
+    let aside = cluster.run(first, &["set-aside", "--json"]).succeeded().json();
+    let aside = PathBuf::from(aside["set_aside"].as_str().expect("a folder"));
+    assert!(aside.starts_with(cluster.directory(first)) && aside.join("bus").is_dir(), "{aside:?}");
+    cluster.start(first);
+    assert_eq!(cluster.leader(), second);
+    let kept = cluster.run(first, &["get", "records", "key 7", "--json"]).succeeded().json();
+    assert_eq!(kept["value"], "forced");
+}
+
+#[test]
+fn a_node_that_has_shown_what_a_forced_leader_lacks_stops_too() {
+    let mut cluster = Cluster::new(2);
+    cluster.start(1);
+    cluster.start(2);
+    let first = cluster.leader();
+    let second = other(first);
+    cluster.well();
+    cluster.kill(second);
+    cluster.put_all(first, 0..20, "first alone");
+    cluster.kill(first);
+    cluster.run(second, &["force-lead", "--accept-loss", "--timeout", "0.2"]).succeeded();
+    cluster.start(second);
+    cluster.led_by(second);
+    cluster.start(first);
+    let said = cluster.stopped(first);
+    assert!(said.contains("and this node has shown message"), "{said}");
+    cluster.finds(second, &format!("node {first} has shown message"));
+    // The other way out: the log of the node that stopped counts.
+    cluster.stop(second);
+    cluster.run(first, &["force-lead", "--accept-loss", "--timeout", "0.2"]).succeeded();
+    cluster.start(first);
+    cluster.led_by(first);
+    let kept = cluster.run(first, &["get", "records", "key 19", "--json"]).succeeded().json();
+    assert_eq!(kept["value"], "first alone");
+}
+
+#[test]
+fn a_restored_copy_of_a_directory_is_found_when_the_others_come_back() {
+    let mut cluster = Cluster::with(2, &Settings { durability: "fsync", ..Settings::default() });
+    cluster.start(1);
+    cluster.start(2);
+    let first = cluster.leader();
+    let second = other(first);
+    cluster.put_all(1, 0..5, "both");
+    let (copied, directory) = (cluster.place.folder().join("copied"), cluster.directory(first));
+    copy(&directory, &copied);
+    cluster.put_all(1, 5..25, "after the copy");
+    cluster.well();
+    cluster.kill(second);
+    cluster.kill(first);
+    fs::remove_dir_all(&directory).expect("it is there");
+    copy(&copied, &directory);
+
+    // Alone it cannot know that anything is missing.
+    cluster.start(first);
+    cluster.led_by(first);
+    cluster.start(second);
+    let said = cluster.stopped(second);
+    assert!(said.contains(&format!("the log of node {first}, which leads")), "{said}");
+    cluster.finds(first, &format!("of node {first}, which leads"));
+    cluster.stop(first);
+    cluster.start(second);
+    cluster.run(first, &["set-aside"]).succeeded();
+    cluster.led_by(second);
+    cluster.start(first);
+    cluster.well();
+    let kept = cluster.run(first, &["get", "records", "key 24", "--json"]).succeeded().json();
+    assert_eq!(kept["value"], "after the copy");
 }

@@ -48,6 +48,15 @@ impl Life {
             _ => Self { incarnation, whole_since: incarnation },
         }
     }
+
+    /// This life under a number that is not below `incarnation_min`.
+    pub fn not_below(self, incarnation_min: u64) -> Self {
+        let incarnation = self.incarnation.max(incarnation_min);
+        match self.whole_since == self.incarnation {
+            true => Self { incarnation, whole_since: incarnation },
+            false => Self { incarnation, ..self },
+        }
+    }
 }
 
 /// The in-sync set, in the order of the nodes' numbers, each node at most once.

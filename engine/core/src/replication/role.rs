@@ -127,7 +127,7 @@ impl fmt::Display for ReplicationStop {
                     "the log of node {leader}, which leads in epoch {epoch}, {has}. One of the two has gone back in time (a forced lead, a restored copy, a \
                      disk that lost what it had). This node stops, and has changed nothing: compare the two with `gds verify` and decide whose log \
                      counts. If it is the leader's, `gds set-aside --config FILE` moves this node's log out of the way, and the node learns the \
-                     stream anew; if it is this node's, stop the others and `gds force-lead --config FILE` here"
+                     stream anew; if it is this node's, stop node {leader}, start this one again, and if it does not lead by itself `gds force-lead --config FILE` here"
                 )
             }
             Self::TooManyEpochs => f.write_str(

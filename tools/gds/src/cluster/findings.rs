@@ -2,7 +2,7 @@
 use super::{NodeView, Picture, Said};
 use crate::text;
 use gds_core::replication::{NodeId, RegisterValue};
-use gds_node::standing::Role;
+use gds_node::standing::{DiffersHow, Replica, Role};
 
 impl Picture {
     /// What is wrong; empty when nothing is.
@@ -13,6 +13,7 @@ impl Picture {
             self.of_a_node(view, &mut found);
         }
         self.of_the_lead(&mut found);
+        self.of_history(&mut found);
         found
     }
 
@@ -122,6 +123,48 @@ impl Picture {
                 held.leader, held.epoch, leader.node
             ));
         }
+    }
+
+    /// Replicas that have shown what the leader does not have so, and declarations that wait.
+    fn of_history(&self, found: &mut Vec<String>) {
+        let Some((leader, said)) = self.leader() else { return };
+        for replica in &said.standing.replicas {
+            found.extend(self.differs(leader.node, replica));
+        }
+        found.extend(said.standing.declaration_waits_for.map(|node| {
+            format!(
+                "node {} has something new to declare (limits, tables or schemas of its configuration), and node {node} cannot apply it or has not said that it can: \
+                 give node {node} the same configuration and this release, and start it again",
+                leader.node
+            )
+        }));
+    }
+
+    fn differs(&self, leader: u8, replica: &Replica) -> Option<String> {
+        let (differs, node) = (replica.differs?, replica.node);
+        let at = text::grouped(differs.at);
+        let what = match differs.how {
+            DiffersHow::Lacks => format!(
+                "node {node} has shown message {at}, and the log of node {leader}, which leads, ends before it"
+            ),
+            DiffersHow::Log => {
+                format!(
+                    "the logs of node {node} and of node {leader}, which leads, differ at message {at} or before, which node {node} has shown"
+                )
+            }
+            DiffersHow::Store => format!(
+                "the stores of node {node} and of node {leader}, which leads, differ behind message {at}"
+            ),
+        };
+        let in_set = self.held().is_some_and(|held| held.set.incarnation(NodeId(node)).is_some());
+        let then = match in_set && differs.how != DiffersHow::Store {
+            true => format!("Node {node} is in the in-sync set, so nothing is committed until you decide"),
+            false => format!("Node {node} has stopped and is not followed"),
+        };
+        Some(format!(
+            "{what}. One of the two has gone back in time. {then}: `gds verify` names the first message that differs; then either `gds set-aside` on the machine of \
+             node {node}, which learns the stream anew, or stop node {leader} and start node {node}, with `gds force-lead` if it does not lead by itself"
+        ))
     }
 
     fn why_nobody_leads(&self) -> String {

@@ -20,6 +20,8 @@ pub struct ClusterStart {
     /// The incarnation under which the register names this node, 0 where it does not. If the node itself does not remember that life,
     /// it counts as having lost something since, and its new incarnation is a later one.
     pub registered: u64,
+    /// The incarnation that begins is not below this one, so that no life is lived twice, also where the directory went back (R24).
+    pub incarnation_min: u64,
 }
 
 impl ClusterStart {
@@ -31,7 +33,7 @@ impl ClusterStart {
         let named = register.set.incarnation(node).unwrap_or(0);
         let forgotten = remembered.is_none() && register.epoch > 0;
         let registered = if forgotten { named.max(now.wall_ns / MILLISECOND_NS) } else { named };
-        Self { cut_after: None, registered }
+        Self { cut_after: None, registered, incarnation_min: now.wall_ns / MILLISECOND_NS }
     }
 }
 
@@ -97,6 +99,7 @@ pub(super) fn begin_life<S: Surroundings>(
         let incarnation = cluster.registered;
         Life::next(Some(Life { incarnation, whole_since: incarnation }), false)
     };
+    let life = life.not_below(cluster.incarnation_min);
     around.keep_life(life)?;
     Ok(life)
 }

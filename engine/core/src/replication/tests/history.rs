@@ -1,4 +1,4 @@
-//! Nodes that have gone back in time: found, told, and never followed or counted (R20 to R22).
+//! Nodes that have gone back in time: found, told, and never followed or counted (R20 to R24).
 use super::*;
 use gds_wire::replication::{Abilities, ContradictionKind, Sender, Watermark};
 
