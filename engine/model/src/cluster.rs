@@ -352,7 +352,7 @@ impl Protocol {
             let heard = &heard[other];
             let held = heard.contradicts && !self.without(Mutation::ContradictionRemoved);
             if set[other] > 0 && held {
-                // What the register calls in sync has shown something else: the leader commits nothing until a person decides (R22).
+                // What the register calls in sync has shown something else: the leader commits nothing until a person decides (R23).
             } else if set[other] > 0 {
                 actions.push(with(0));
                 if heard.incarnation > set[other] && heard.whole_since <= set[other] {

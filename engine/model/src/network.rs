@@ -24,6 +24,9 @@ pub struct Entry {
 }
 
 /// A place in a log, and what stands there: number, epoch and running checksum. Number 0: before the first entry.
+///
+/// Points are compared as a whole. The bytes of a message that is numbered again differ by their time stamp, and so does the running checksum;
+/// here the epoch stands for the time stamp.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Point {
     /// The entry's bus sequence number.
