@@ -11,6 +11,7 @@
 //! | [`store`] | records, transactions, schemas, outcomes, digests |
 //! | [`snapshot`] | the store's state at one sequence number, written while it goes on |
 //! | [`query`] | SoupBinTCP sessions and the query engine |
+//! | [`label`] | what a data directory says of the journals in it: durability, session names |
 //! | [`mutation`] | faults put in on purpose, for the simulator's own test |
 //! | [`stages`] | where a message's time goes, stage by stage |
 //! | [`agent`] | the duty cycles that join the above over ports and disks |
@@ -20,6 +21,7 @@ pub mod counters;
 pub mod cursor;
 pub mod disk;
 pub mod journal;
+pub mod label;
 pub mod lookout;
 pub mod memory;
 pub mod mutation;

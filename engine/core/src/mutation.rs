@@ -77,6 +77,8 @@ pub enum Mutation {
     MatchFromCommitPoint,
     /// The leader believes watermarks beyond its own log (R21).
     MatchedBeyondLog,
+    /// A start believes the configured durability, not the one under which the journal was written.
+    GuardByConfiguration,
 }
 
 impl Mutation {

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::settings;
 use crate::step::{Step, Watcher};
 use gds_core::agent::Fault;
+use gds_core::label::SessionNames;
 use gds_core::replication::{NodeId, RegisterState, RegisterValue, Set};
 use gds_register::{Keeper, KeeperPort, Register, SwapAnswer};
 use gds_wire::session::Session;
@@ -20,6 +21,17 @@ use std::time::{Duration, Instant};
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// Between two attempts.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// What a member brings.
+#[derive(Clone, Copy, Debug)]
+pub struct Begins {
+    /// The stream's name, where neither register nor configuration has one.
+    pub new_stream: Session,
+    /// It has no message of any stream.
+    pub is_empty: bool,
+    /// It was a member before.
+    pub has_lived: bool,
+}
 
 /// The register of a member that is about to start.
 pub struct Enrolment {
@@ -31,15 +43,13 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    /// Reads the register, and names the stream if nobody has. `new_stream` is its name where the configuration has none; `is_empty`: the
-    /// node has no message of any stream. `watcher` is asked while the register does not answer.
+    /// Reads the register, and names the stream if nobody has. `watcher` is asked while the register does not answer.
     ///
     /// # Errors
     /// When it does not answer, or holds nothing and the node's journal does.
     pub fn of(
         config: &Config,
-        new_stream: Session,
-        is_empty: bool,
+        Begins { new_stream, is_empty, has_lived }: Begins,
         watcher: &mut Watcher<'_>,
     ) -> Result<Self, Fault> {
         let asked = settings::register(config).expect("the check has seen it");
@@ -47,16 +57,12 @@ impl Enrolment {
         let mut state = answer(watcher, || register.read())?;
         if state.value.is_none() {
             if !is_empty {
-                return Err(Fault(format!(
-                    "the register ({}) holds nothing, and {} has messages: who leads cannot be known. If this node's journal is the one that \
-                     counts, say so with `gds force-lead`; if the register is the wrong one, mend cluster.register",
-                    config.cluster.register,
-                    config.stream.directory.display()
-                )));
+                return Err(unknown_leader(config));
             }
             let stream =
                 Session::padded(&config.stream.session).filter(|name| !name.is_blank()).unwrap_or(new_stream);
-            let value = RegisterValue { stream, epoch: 0, leader: NodeId(0), set: Set::default() };
+            let (leader, set, sessions) = (NodeId(0), Set::default(), SessionNames::default());
+            let value = RegisterValue { stream, epoch: 0, leader, set, sessions };
             state = match answer(watcher, || register.swap(state.revision, &value))? {
                 SwapAnswer::Swapped(revision) => RegisterState { revision, value: Some(value) },
                 SwapAnswer::Holds(state) => state,
@@ -66,6 +72,10 @@ impl Enrolment {
             .value
             .clone()
             .ok_or_else(|| Fault("the register lost what it held while this node read it".into()))?;
+        // A lone node's journal becomes no cluster's by itself: what may be missing in it nobody would be told.
+        if value.epoch == 0 && !is_empty && !has_lived {
+            return Err(unknown_leader(config));
+        }
         Ok(Self { register, state, value })
     }
 
@@ -74,6 +84,16 @@ impl Enrolment {
         let (keeper, port) = Keeper::start(self.register).map_err(Fault::from)?;
         Ok((keeper, port, self.state))
     }
+}
+
+/// Nobody has led yet, as far as the register knows, and there are messages.
+fn unknown_leader(config: &Config) -> Fault {
+    Fault(format!(
+        "the register ({}) knows of nobody who led, and {} has messages: who leads cannot be known. If this node's journal is the one that counts, say so with \
+         `gds force-lead --config node.toml`; if the register is the wrong one, mend cluster.register",
+        config.cluster.register,
+        config.stream.directory.display()
+    ))
 }
 
 /// Asks until there is an answer, for a while, or until the start is to stop. A swap without an answer may have happened; asked for again it is refused, and what is held is told.

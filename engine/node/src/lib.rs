@@ -7,6 +7,7 @@
 //! | [`surroundings`] | directories, memory and time of this machine |
 //! | [`life`] | the file in which a member of a cluster keeps which life it lives |
 //! | [`cluster`] | a member's way into its cluster |
+//! | [`label`] | the file that says how the journals beside it were written |
 //! | [`learning`] | snapshots from one node to another |
 //! | [`step`] | what a start does that takes long, and how it is told to stop |
 //! | [`standing`] | how a member stands in it, from what it counts |
@@ -27,6 +28,7 @@ pub mod control;
 pub mod crew;
 pub mod force;
 pub mod holding;
+pub mod label;
 pub mod learning;
 pub mod life;
 pub mod load;

@@ -66,6 +66,17 @@ pub fn write(directory: &Path, life: Life) -> Result<(), Fault> {
     })
 }
 
+/// Sets the life kept in `directory` aside, as `life.before`: the node is a member no more.
+pub fn set_aside(directory: &Path) -> Result<(), Fault> {
+    let (life, before) = (directory.join(NAME), directory.join("life.before"));
+    let set_aside = || match fs::rename(&life, &before) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => File::open(directory)?.sync_all(),
+    };
+    set_aside().map_err(|error| Fault(format!("{}: cannot be renamed: {error}", life.display())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@
 mod assembly;
 mod ports;
 
-use crate::cluster::Enrolment;
+use crate::cluster::{Begins, Enrolment};
 use crate::config::{self, AgentName, Config};
 use crate::control::{Control, ControlSocket, Controlled};
 use crate::crew::{CoreCounters, CorePlan, Crew, Seat, Stamp};
@@ -26,6 +26,7 @@ use gds_core::agent::start::{self, ClusterStart, StartConfig, StartReport, Start
 use gds_core::agent::{Fault, SequencerOrders, SnapshotOrders};
 use gds_core::counters::CounterSet;
 use gds_core::cursor::{Cursor, Progress};
+use gds_core::label::name_of;
 use gds_core::query::CounterSets;
 use gds_core::replication::learner::is_counted_on;
 use gds_core::replication::{Leadership, NodeId, RegisterValue};
@@ -199,7 +200,7 @@ impl Node {
         });
         let stages_file = stages_file(config)?;
         let control = Controlled {
-            stream: bus.session,
+            stream: bus.name,
             member: settings::cluster_node(config),
             leadership: leadership.clone(),
             orders: orders.clone(),
@@ -245,6 +246,11 @@ impl Node {
     /// What an operator should see to while the node goes on; empty: nothing.
     pub fn troubles(&self) -> Vec<String> {
         holding::findings(&standing::values(&self.counters))
+    }
+
+    /// Whether the register has another session name for the stream: then it stops by itself, and is started again, under that name.
+    pub fn must_rename(&self) -> bool {
+        self.leadership.must_rename()
     }
 
     /// What is wrong with the register, if it did not answer when it was last asked.
@@ -341,8 +347,7 @@ impl Node {
 
 /// Ten digits, the Unix time: how a Genium venue names its streams.
 fn new_stream() -> Session {
-    let seconds = clock::wall_ns() / SECOND_NS;
-    Session::padded(&format!("{seconds:010}")).expect("ten digits are a name")
+    name_of(clock::wall_ns() / SECOND_NS)
 }
 
 /// What the start is to begin with. For a member of a cluster the register is read first: it names the stream.
@@ -357,10 +362,13 @@ fn enrol(
     let Some(node) = settings::cluster_node(config) else { return Ok((start, None)) };
     arrival::settle(config)?;
     let is_empty = place.is_empty()?;
-    let enrolment = Enrolment::of(config, new_stream, is_empty, &mut |step| place.watch(step))?;
+    let has_lived = place.life()?.is_some();
+    let begins = Begins { new_stream, is_empty, has_lived };
+    let enrolment = Enrolment::of(config, begins, &mut |step| place.watch(step))?;
     let relearned = relearn(config, own, node, &enrolment.value, place)?;
     let cluster = ClusterStart::of(node, &enrolment.value, place.life()?, place.now());
     start.stream = Some(enrolment.value.stream);
+    start.sessions = Some(enrolment.value.sessions.clone());
     // What is to be cut is gone where a snapshot took its place.
     start.cluster = Some(ClusterStart { cut_after: cut_after.filter(|_| !relearned), ..cluster });
     Ok((start, Some(enrolment)))

@@ -322,7 +322,7 @@ impl Assembly<'_, '_> {
         let source = |stream: &Stream| {
             let progress = stream.progress.clone();
             let limit = Box::new(move || progress.committed.get());
-            RewindSource { session: stream.session, reader: stream.reader(1), limit }
+            RewindSource { session: stream.name, reader: stream.reader(1), limit }
         };
         let rewinder = Rewinder::new(settings::rewinder(self.config), streams.iter().map(source).collect());
         self.count(AgentName::Rewinder.as_str(), rewinder.counters().clone());
@@ -355,7 +355,7 @@ impl Assembly<'_, '_> {
         let readers = (0..STREAM_READERS).map(|_| bus.reader(1)).collect();
         let source = Box::new(KeptSource::new(readers, bus.progress.clone(), first_kept));
         let users = settings::users(self.config);
-        let server = QueryServer::with_source(config, users, bus.session, source, self.counters.clone());
+        let server = QueryServer::with_source(config, users, bus.name, source, self.counters.clone());
         self.count(AgentName::Query.as_str(), server.counters().clone());
         let disk = self.place.disk(JournalName::Bus).map_err(Fault::from)?;
         let agent = QueryAgent::new(server, Streams(port), disk, bus.progress.clone());

@@ -8,7 +8,7 @@ use gds_core::bus::{
 use gds_core::journal::{Durability, JournalConfig};
 use gds_core::memory::ring::RingConfig;
 use gds_core::query::{QueryConfig, Tables, User, Users};
-use gds_core::replication::{NodeId, Peer, ReplicationConfig};
+use gds_core::replication::{NodeId, Peer, RegisterValue, ReplicationConfig};
 use gds_core::store::{Store, StoreConfig};
 use gds_core::time::{MICROSECOND_NS, MILLISECOND_NS, SECOND_NS};
 use gds_nic::xdp::{SENDERS_MAX, XdpConfig, XdpMode};
@@ -89,6 +89,7 @@ pub fn start(config: &Config, boot_id: [u8; 16], new_stream: Session) -> StartCo
     StartConfig {
         stream: Session::padded(&config.stream.session),
         new_stream,
+        sessions: None,
         // A member is told by its node, once the register has been read.
         cluster: None,
         boot_id,
@@ -314,7 +315,11 @@ pub fn cluster_ports(config: &Config, own: Ipv4Addr) -> [UdpConfig; 3] {
 }
 
 /// What the node knows of its cluster; `declaration`: what it has to declare when it leads.
-pub fn replication(config: &Config, stream: Session, declaration: Option<Declaration>) -> ReplicationConfig {
+pub fn replication(
+    config: &Config,
+    register: &RegisterValue,
+    declaration: Option<Declaration>,
+) -> ReplicationConfig {
     let cluster = &config.cluster;
     let peer = |(node, address)| Peer {
         node,
@@ -330,7 +335,8 @@ pub fn replication(config: &Config, stream: Session, declaration: Option<Declara
         replica_silence_ns: cluster.replica_silence_ms * MILLISECOND_NS,
         min_in_sync: cluster.min_in_sync,
         declaration,
-        ..ReplicationConfig::new(NodeId(cluster.node), stream)
+        sessions: register.sessions.clone(),
+        ..ReplicationConfig::new(NodeId(cluster.node), register.stream)
     }
 }
 

@@ -1,14 +1,15 @@
 //! What the start of a node takes from this machine: directories, memory, time.
 use crate::clocks;
 use crate::config::{Config, Durability};
-use crate::life;
 use crate::ports::{Files, PageWords};
 use crate::settings;
 use crate::step::{Step, Watcher};
+use crate::{label, life};
 use gds_core::agent::Fault;
 use gds_core::agent::start::{JournalName, StartMemory, Surroundings, acknowledgement_session};
 use gds_core::disk::{Disk, DiskError};
-use gds_core::journal::JournalReader;
+use gds_core::journal::{self, JournalReader};
+use gds_core::label::Label;
 use gds_core::memory::ring::{Ring, RingConfig};
 use gds_core::memory::words::{HeapWords, SharedWords, WORD_BYTES};
 use gds_core::replication::Life;
@@ -106,8 +107,10 @@ impl<'a> Place<'a> {
         let bytes = |ring: &RingConfig| Ring::words_needed(ring) * WORD_BYTES;
         let ring_bytes = bytes(&settings::ring(config));
         let (ring, ring_existed, ring_name) = match self.durability {
-            Durability::Fsync => (self.memory(ring_bytes)?, false, String::new()),
-            Durability::Memory => {
+            Durability::Fsync if !self.has_older_ring(config)? => {
+                (self.memory(ring_bytes)?, false, String::new())
+            }
+            _ => {
                 let path = ring_file(config)?;
                 let pages = Pages::file(&path, ring_bytes, PagePolicy::default()).map_err(Fault::from)?;
                 let existed = pages.existed();
@@ -116,6 +119,13 @@ impl<'a> Place<'a> {
         };
         let acknowledgement_ring = self.memory(bytes(&settings::acknowledgement_ring()))?;
         Ok(StartMemory { ring, ring_existed, ring_name, acknowledgement_ring })
+    }
+
+    /// Whether a ring file is there from when the journals were written with durability `memory`: it may have what they do not.
+    fn has_older_ring(&self, config: &Config) -> Result<bool, Fault> {
+        let label = label::read(&self.directory)?;
+        let complete = label.is_some_and(|label| label.durability == journal::Durability::Fsync);
+        Ok(!complete && ring_file(config)?.exists())
     }
 
     /// Memory for the stages: a file beside the ring's, which anybody may read while the node runs.
@@ -272,6 +282,14 @@ impl Surroundings for Place<'_> {
         let index = self.memory(capacity.index_words * WORD_BYTES)?;
         let log = self.memory(capacity.log_words * WORD_BYTES)?;
         Ok(StoreMemory { index, log })
+    }
+
+    fn label(&mut self) -> Result<Option<Label>, Fault> {
+        label::read(&self.directory)
+    }
+
+    fn keep_label(&mut self, label: &Label) -> Result<(), Fault> {
+        label::write(&self.directory, label)
     }
 
     fn life(&mut self) -> Result<Option<Life>, Fault> {

@@ -4,8 +4,11 @@
 //! {"stream": "1763800000", "epoch": 3, "leader": 1, "in_sync": [{"node": 1, "incarnation": 7}, {"node": 2, "incarnation": 2}]}
 //! ```
 //!
-//! `stream` is the MoldUDP64 session, written as in all of our output; the leader is one of `in_sync`.
+//! `stream` is the stream id, written as in all of our output; the leader is one of `in_sync`. Once the stream has been given another session name, `sessions` follows, with each
+//! later name and the first number that only that session has: `"sessions": [{"name": "1763900000", "from": 65}]`.
+use gds_core::label::{SessionName, SessionNames};
 use gds_core::replication::{Member, NODES_MAX, NodeId, RegisterValue, Set};
+use gds_wire::session::Session;
 use serde::{Deserialize, Serialize};
 
 /// The value's text form.
@@ -16,6 +19,15 @@ pub struct ValueText {
     epoch: u32,
     leader: u8,
     in_sync: Vec<MemberText>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sessions: Vec<SessionText>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SessionText {
+    name: String,
+    from: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,12 +39,14 @@ struct MemberText {
 
 impl From<&RegisterValue> for ValueText {
     fn from(value: &RegisterValue) -> Self {
+        let session = |known: &SessionName| SessionText { name: known.name.to_string(), from: known.from };
         let member = |member: &Member| MemberText { node: member.node.0, incarnation: member.incarnation };
         Self {
             stream: value.stream.to_string(),
             epoch: value.epoch,
             leader: value.leader.0,
             in_sync: value.set.members().iter().map(member).collect(),
+            sessions: value.sessions.names().iter().map(session).collect(),
         }
     }
 }
@@ -45,11 +59,12 @@ impl ValueText {
     pub fn value(&self) -> Result<RegisterValue, String> {
         let stream = self.stream.parse().map_err(|error| format!("stream = {:?}: {error}", self.stream))?;
         let set = self.set()?;
+        let sessions = self.sessions(stream)?;
         let leader = NodeId(self.leader);
         if self.epoch == 0 {
             // A new cluster: the stream has its name, and nobody has led yet.
             return if leader.0 == 0 && set.count() == 0 {
-                Ok(RegisterValue { stream, epoch: 0, leader, set })
+                Ok(RegisterValue { stream, epoch: 0, leader, set, sessions })
             } else {
                 Err("epoch = 0: epochs begin at 1, and before that nobody leads and nobody is in sync".into())
             };
@@ -57,7 +72,16 @@ impl ValueText {
         if set.incarnation(leader).is_none() {
             return Err(format!("leader = {leader}: it is not one of in_sync, {set}"));
         }
-        Ok(RegisterValue { stream, epoch: self.epoch, leader, set })
+        Ok(RegisterValue { stream, epoch: self.epoch, leader, set, sessions })
+    }
+
+    fn sessions(&self, stream: Session) -> Result<SessionNames, String> {
+        let name = |text: &SessionText| match text.name.parse() {
+            Ok(name) => Ok(SessionName { name, from: text.from }),
+            Err(error) => Err(format!("sessions has {:?}: {error}", text.name)),
+        };
+        let names = self.sessions.iter().map(name).collect::<Result<Vec<_>, _>>()?;
+        SessionNames::of(stream, names).map_err(|why| format!("sessions: {why}"))
     }
 
     fn set(&self) -> Result<Set, String> {
@@ -93,7 +117,7 @@ pub fn read(text: &[u8]) -> Result<RegisterValue, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gds_wire::session::Session;
+    use gds_core::time::Time;
 
     fn value() -> RegisterValue {
         let member = |node, incarnation| Member { node: NodeId(node), incarnation };
@@ -102,6 +126,7 @@ mod tests {
             epoch: 3,
             leader: NodeId(2),
             set: Set::of(member(2, u64::MAX)).with(member(1, 7)),
+            sessions: SessionNames::default(),
         }
     }
 
@@ -113,6 +138,32 @@ mod tests {
             r#"{"stream":"GENIUM\\x5c1","epoch":3,"leader":2,"in_sync":[{"node":1,"incarnation":7},{"node":2,"incarnation":18446744073709551615}]}"#
         );
         assert_eq!(read(text.as_bytes()), Ok(value()));
+    }
+
+    #[test]
+    fn later_session_names_come_with_the_value() {
+        let mut named = value();
+        for from in [65, 66] {
+            named.sessions = named.sessions.renewed(named.stream, from, Time::default());
+        }
+        let text = write(&named);
+        let sessions = r#","sessions":[{"name":"0000000000","from":65},{"name":"0000000001","from":66}]}"#;
+        assert!(text.ends_with(sessions), "{text}");
+        assert_eq!(read(text.as_bytes()), Ok(named));
+        for (from, to, reason) in [
+            ("0000000001", "0000000000", "had before"),
+            ("0000000001", "B000000000", "had before"),
+            ("0000000001", "A000000000", "had before"),
+            ("0000000001", "", "empty"),
+            (r#""from":66"#, r#""from":0"#, "message 0"),
+            (r#""from":66"#, r#""from":66,"to":67"#, "to"),
+        ] {
+            let error = read(text.replace(from, to).as_bytes()).expect_err(to);
+            assert!(error.contains(reason), "{to} gave: {error}");
+        }
+        let many = r#",{"name":"X","from":1}"#.repeat(1_000);
+        let error = read(text.replace("}]}", &format!("}}{many}]}}")).as_bytes()).expect_err("too many");
+        assert!(error.contains("had before") || error.contains("more than"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use gds_core::agent::start::{
 };
 use gds_core::disk::DiskError;
 use gds_core::journal::Durability;
+use gds_core::label::Label;
 use gds_core::memory::words::SharedWords;
 use gds_core::memory::{HeapWords, Ring};
 use gds_core::random::Random;
@@ -101,6 +102,8 @@ pub struct Machine {
     pub cut_after: Option<u64>,
     /// The node's life as its directory has it.
     life: Rc<Cell<Option<Life>>>,
+    /// The label of its directory.
+    label: Rc<RefCell<Option<Label>>>,
     /// Something that was called durable may be missing, and no start has seen it yet.
     lost: bool,
     wiped: bool,
@@ -148,6 +151,7 @@ impl Machine {
             incarnations: 0,
             cut_after: None,
             life: Rc::default(),
+            label: Rc::default(),
             lost: false,
             wiped: false,
             config,
@@ -200,6 +204,7 @@ impl Machine {
             death: death.clone(),
             store_memory: self.store_memory.clone(),
             life: self.life.clone(),
+            label: self.label.clone(),
             random: Random::new(self.random.next_u64()),
             began_ns: self.clock.now_ns(),
         };
@@ -263,6 +268,7 @@ impl Machine {
         self.snapshots.borrow_mut().wipe();
         (self.ring, self.cut_after) = (None, None);
         self.life.set(None);
+        *self.label.borrow_mut() = None;
         self.lost = true;
     }
 
@@ -354,6 +360,7 @@ struct Around {
     death: SharedDeath,
     store_memory: SharedStoreMemory,
     life: Rc<Cell<Option<Life>>>,
+    label: Rc<RefCell<Option<Label>>>,
     random: Random,
     began_ns: u64,
 }
@@ -383,6 +390,19 @@ impl Surroundings for Around {
         let fits = |memory: &&StoreMemory| memory.capacity() == *capacity;
         let memory = kept.as_ref().filter(fits).cloned().unwrap_or_else(|| StoreMemory::heap(capacity));
         Ok(kept.insert(memory).clone())
+    }
+
+    fn label(&mut self) -> Result<Option<Label>, Fault> {
+        Ok(self.label.borrow().clone())
+    }
+
+    fn keep_label(&mut self, label: &Label) -> Result<(), Fault> {
+        // As with its life.
+        if !self.death.borrow_mut().operation() {
+            return Err(Fault("it died before its label was kept".into()));
+        }
+        *self.label.borrow_mut() = Some(label.clone());
+        Ok(())
     }
 
     fn life(&mut self) -> Result<Option<Life>, Fault> {

@@ -363,6 +363,7 @@ fn start_config(
     StartConfig {
         stream: None,
         new_stream: Session::BLANK,
+        sessions: None,
         boot_id: [7; 16],
         ring,
         acknowledgement_ring,

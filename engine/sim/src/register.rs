@@ -336,13 +336,14 @@ pub const ANSWER_WAIT_NS: u64 = 5 * MILLISECOND_NS;
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use gds_core::label::SessionNames;
     use gds_core::replication::{Member, NodeId, Set};
     use gds_wire::session::Session;
 
     fn value(epoch: u32) -> RegisterValue {
         let leader = NodeId(1);
         let set = Set::of(Member { node: leader, incarnation: 1 });
-        RegisterValue { stream: Session::BLANK, epoch, leader, set }
+        RegisterValue { stream: Session::BLANK, epoch, leader, set, sessions: SessionNames::default() }
     }
 
     /// Nodes with their ways to one register.

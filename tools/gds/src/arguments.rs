@@ -402,11 +402,11 @@ pub struct Failover {
 /// `gds force-lead`
 #[derive(Args)]
 #[command(
-    after_help = "For three cases: no node is left that is in sync and has its whole journal; the register lost what it held; a node that has been alone until now \
-becomes the first of a cluster. Stop all nodes, choose the one whose journal is to count, and run this on its machine. Without --accept-loss it only says what may be \
+    after_help = "For four cases: no node is left that is in sync and has its whole journal; the register lost what it held; a node that has been alone until now \
+becomes the first of a cluster; a node that is alone may have lost something, and does not start. Stop all nodes, choose the one whose journal is to count, and run this on its machine. Without --accept-loss it only says what may be \
 missing, and changes nothing. With it the register names this node, and its next start leads.\n\n\
-The stream keeps its MoldUDP64 session. Where acknowledged transactions are lost, their numbers are given to others: clients and listeners that have seen the lost ones must \
-begin anew (docs/FAILOVER.md).\n\n\
+Where acknowledged transactions may be missing their numbers are given to others, and the stream goes on under a new MoldUDP64 session, of which the messages that are left are the \
+first ones: nobody takes its numbers for those of the old one, and listeners, clients and rewinders go on with it only where told to (docs/FAILOVER.md).\n\n\
 Examples:\n  gds force-lead --config node.toml\n  gds force-lead --config node.toml --accept-loss"
 )]
 pub struct ForceLead {
@@ -416,6 +416,9 @@ pub struct ForceLead {
     /// Go on without what may be missing
     #[arg(long)]
     pub accept_loss: bool,
+    /// Say that no other node has more, where nothing but the register was lost: the stream keeps its session
+    #[arg(long)]
+    pub keep_session: bool,
 }
 
 /// `gds set-aside`

@@ -11,9 +11,13 @@ use std::time::Duration;
 /// Says what may be missing, and with the person's consent makes the node lead next.
 pub fn run(arguments: &ForceLead) -> Outcome {
     let config = config::load(Some(&arguments.login.config))?;
-    cluster::member(&config)?;
     let heard = others(&config, arguments)?;
-    let claim = Claim::of(&config, heard.epoch).map_err(Failure::failed)?;
+    let claim = Claim::of(&config, heard.epoch, arguments.keep_session).map_err(Failure::failed)?;
+    if claim.case == Case::NotNeeded && config.cluster.node == 0 {
+        return Err(Failure::failed(
+            "this node is alone and has everything that it acknowledged: start it, and it goes on. Nothing was changed",
+        ));
+    }
     if claim.case == Case::NotNeeded {
         return Err(Failure::failed(format!(
             "node {} is in the in-sync set and has its whole journal: start it, and it leads by itself. Nothing was changed",
@@ -26,10 +30,18 @@ pub fn run(arguments: &ForceLead) -> Outcome {
             heard.nodes.join(" and node ")
         )));
     }
+    if arguments.keep_session && claim.renamed().is_some() {
+        return Err(Failure::failed(format!(
+            "--keep-session is for a register that was lost while this node has everything. Here messages above {} may be missing for another reason: leave it out. Nothing was changed",
+            text::grouped(claim.remains.last)
+        )));
+    }
     let lines = report(&config, &claim);
+    let session = claim.after.sessions.current(claim.remains.stream);
     let named = json!({
         "node": claim.node.0, "stream": claim.remains.stream.to_string(), "last": claim.remains.last,
-        "epoch": claim.after.epoch, "says": lines, "done": arguments.accept_loss,
+        "epoch": claim.after.epoch, "session": session.to_string(), "new_session": claim.renamed().is_some(),
+        "says": lines, "done": arguments.accept_loss,
     });
     if !arguments.login.json {
         lines.iter().for_each(|line| println!("{line}"));
@@ -46,6 +58,8 @@ pub fn run(arguments: &ForceLead) -> Outcome {
     let revision = claim.take().map_err(Failure::failed)?;
     if arguments.login.json {
         println!("{named}");
+    } else if config.cluster.node == 0 {
+        println!("\ndone: start the node, and it goes on as session {session}");
     } else {
         println!(
             "\ndone: the register (revision {revision}) names node {node} in epoch {epoch}. Start it: it leads. Then start the others"
@@ -62,6 +76,9 @@ struct Heard {
 
 fn others(config: &Config, arguments: &ForceLead) -> Result<Heard, Failure> {
     let mut heard = Heard { epoch: 0, nodes: Vec::new() };
+    if config.cluster.node == 0 {
+        return Ok(heard);
+    }
     let timeout = Duration::try_from_secs_f64(arguments.login.timeout)
         .map_err(|_| Failure::usage(format!("--timeout {}: a number of seconds", arguments.login.timeout)))?;
     for view in cluster::ask_nodes(config, &arguments.login, timeout) {
@@ -105,11 +122,29 @@ fn report(config: &Config, claim: &Claim) -> Vec<String> {
             claim.node, remains.stream, remains.epoch
         ),
     ];
+    if config.cluster.node == 0 {
+        lines.remove(0);
+    }
     lines.push(missing(claim, &last));
-    if !remains.is_whole {
+    if remains.acknowledged > remains.last {
+        lines.push(format!(
+            "lost      messages {} to {} were acknowledged: their outcomes are here, and they are not",
+            text::grouped(remains.last + 1),
+            text::grouped(remains.acknowledged)
+        ));
+    }
+    if !remains.is_whole && claim.case != Case::Alone {
         lines.push(format!(
             "missing   this node's own journal was not closed in order, and its ring is gone: messages above {last} may have been acknowledged by it too"
         ));
+    }
+    if claim.case == Case::Alone {
+        lines.push(format!(
+            "then      this node goes on alone with what it has, and gives the numbers from {} on to new transactions",
+            text::grouped(remains.last + 1)
+        ));
+        lines.push(session(claim, &last));
+        return lines;
     }
     lines.push(format!(
         "then      node {} leads in epoch {} or later, and gives the numbers from {} on to new transactions. Other nodes cut back what it does not \
@@ -118,14 +153,23 @@ fn report(config: &Config, claim: &Claim) -> Vec<String> {
         claim.after.epoch,
         text::grouped(remains.last + 1)
     ));
-    if claim.case != Case::First {
-        lines.push(format!(
-            "session   the stream keeps its MoldUDP64 session {}: clients and listeners that have seen a message above {last} must begin anew, since \
-             that number may come to mean something else (docs/FAILOVER.md)",
-            remains.stream
-        ));
-    }
+    lines.push(session(claim, &last));
     lines
+}
+
+/// Under which name the stream goes on.
+fn session(claim: &Claim, last: &str) -> String {
+    let stream = claim.remains.stream;
+    match claim.renamed() {
+        None => format!(
+            "session   the stream keeps its MoldUDP64 session {}: nothing is missing",
+            claim.after.sessions.current(stream)
+        ),
+        Some(name) => format!(
+            "session   the stream goes on as MoldUDP64 session {name}: what is here are its messages 1 to {last}. Listeners, clients and rewinders that knew the session \
+             before keep what they heard, take nothing of the new one for it, and go on with it where told to (docs/FAILOVER.md)"
+        ),
+    }
 }
 
 fn missing(claim: &Claim, last: &str) -> String {
@@ -133,9 +177,20 @@ fn missing(claim: &Claim, last: &str) -> String {
         Case::First => {
             "missing   nothing, if this node has been alone until now: its journal becomes the first of the cluster".to_owned()
         }
+        Case::Alone => {
+            let mut why = Vec::new();
+            if claim.remains.life.is_some() {
+                why.push("this node was a member of a cluster, and is alone now: what was committed without it is not here");
+            }
+            if !claim.remains.is_whole {
+                why.push("its journal was not closed in order, and what its ring had besides is gone");
+            }
+            format!("missing   everything above {last} that may have been acknowledged: {}", why.join("; "))
+        }
         Case::RegisterLost => format!(
             "missing   everything above {last} that was committed without this node. Nobody can tell from here: the register that said who was in sync is \
-             lost. Look at the others first (`gds journal list DIRECTORY/bus`), and choose the node whose log ends in the newest epoch, and of these the longest"
+             lost. Look at the others first (`gds journal list DIRECTORY/bus`), and choose the node whose log ends in the newest epoch, and of these the longest; where all \
+             nodes are there and that one has everything, --keep-session lets the stream keep its session"
         ),
         Case::NotWhole | Case::NotNeeded => {
             let members = claim.before.value.iter().flat_map(|held| held.set.members());

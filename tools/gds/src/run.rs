@@ -39,17 +39,23 @@ pub fn run(arguments: &Run) -> Outcome {
         }
         run_on(&node, &stop, arguments.json);
         cut_after = node.cut_after();
-        if stop.load(Ordering::Acquire) || cut_after.is_none() && !node.must_relearn() {
+        if stop.load(Ordering::Acquire) || cut_after.is_none() && !node.must_relearn() && !node.must_rename()
+        {
             break node;
         }
+        let what = match (cut_after, node.must_rename()) {
+            (Some(_), _) => "cut_after",
+            (None, true) => "rename",
+            (None, false) => "relearn",
+        };
         let why = node.stop().err().map(|fault| fault.to_string()).unwrap_or_default();
-        tell_again(arguments.json, cut_after, &why);
+        tell_again(arguments.json, (what, cut_after), &why);
     };
     if arguments.end_stream && node.fault().is_none() {
         node.end_stream();
     }
     let last = node.stream().progress.sequenced.get();
-    let stream = node.stream().session;
+    let stream = node.stream().name;
     node.stop().map_err(|fault| Failure::failed(format!("the node stopped: {fault}")))?;
     if arguments.json {
         println!("{}", json!({ "stopped": true, "stream": stream.to_string(), "last": last }));
@@ -91,10 +97,9 @@ fn tell_early_end(json: bool) {
     }
 }
 
-/// Why it starts again: its log is to be cut back, or it needs a snapshot of another node.
-fn tell_again(json: bool, cut_after: Option<u64>, why: &str) {
+/// Why it starts again: its log is to be cut back, it needs a snapshot of another node, or the stream has another session name.
+fn tell_again(json: bool, (what, cut_after): (&str, Option<u64>), why: &str) {
     if json {
-        let what = if cut_after.is_some() { "cut_after" } else { "relearn" };
         println!("{}", json!({ "ready": false, what: cut_after, "why": why }));
     } else {
         println!("{why}; starting again");
@@ -107,8 +112,8 @@ fn tell_json(node: &Node) {
         "{}",
         json!({
             "ready": true,
-            "stream": node.stream().session.to_string(),
-            "acknowledgements": node.acknowledgements().session.to_string(),
+            "stream": node.stream().name.to_string(),
+            "acknowledgements": node.acknowledgements().name.to_string(),
             "applied": node.reader().applied(),
             "journalled": report.journalled,
             "merged_from_ring": report.merged,
@@ -146,14 +151,10 @@ fn tell(node: &Node, config: &Config) {
         0 => began,
         snapshot => format!("{began}; the store from the snapshot at message {}", number(snapshot)),
     };
-    println!("GDS node, stream {} ({began})", node.stream().session);
+    println!("GDS node, stream {} ({began})", node.stream().name);
     println!("  ingress           {}  on {}", ingress.join(" and "), config.network.interface);
-    println!("  downstream        {}  session {}", addresses.downstream, node.stream().session);
-    println!(
-        "  acknowledgements  {}  session {}",
-        addresses.acknowledgements,
-        node.acknowledgements().session
-    );
+    println!("  downstream        {}  session {}", addresses.downstream, node.stream().name);
+    println!("  acknowledgements  {}  session {}", addresses.acknowledgements, node.acknowledgements().name);
     println!("  rewinder          {}", addresses.rewinder);
     println!("  queries           {}  SoupBinTCP", addresses.query);
     println!(

@@ -8,6 +8,11 @@
 //!    one declares again where the configuration says something new, or where the journal had been closed in order (so
 //!    that it no longer counts as closed before anything is acknowledged).
 //!
+//! # What the configuration may not say
+//!
+//! Under which durability the journal was written stands in the directory's [label](crate::label), and so what may be missing is judged by that, whatever the configuration says
+//! now. A lone node that may have lost something does not start, nor one whose directory was a member's of a cluster, until a person says what is to count.
+//!
 //! # A member of a cluster
 //!
 //! With [`StartConfig::cluster`] the log's end is not the node's own to judge, and the steps differ:
@@ -24,6 +29,7 @@
 //! of a node that has let everything before its own snapshot go.
 mod acknowledgements;
 mod declarations;
+mod guard;
 mod kept;
 mod member;
 mod old_ring;
@@ -43,6 +49,7 @@ use crate::disk::{Disk, DiskError};
 use crate::journal::{
     JournalConfig, JournalError, JournalReader, JournalWriter, Recovered, TornTail, recover,
 };
+use crate::label::{Label, SessionNames};
 use crate::memory::ring::{Ring, RingConfig};
 use crate::memory::words::SharedWords;
 use crate::replication::Life;
@@ -53,6 +60,7 @@ use acknowledgements::{open_acknowledgements, recover_acknowledgements};
 use declarations::{Declarations, says_something_new};
 use gds_wire::declaration::Declaration;
 use gds_wire::session::Session;
+use guard::{FORCED, Guard};
 use member::{begin_life, cut_back, loss_of_life, read_tail};
 use old_ring::{OldRing, name_of};
 use restored::{Base, base};
@@ -66,6 +74,8 @@ pub struct StartConfig {
     pub stream: Option<Session>,
     /// The name of the stream if there is none yet.
     pub new_stream: Session,
+    /// The session names that the register knows; `None`: those on the directory's label count.
+    pub sessions: Option<SessionNames>,
     /// The boot of the machine; a ring of another boot is not what it was.
     pub boot_id: [u8; 16],
     /// Size of the bus ring, if it is made anew.
@@ -127,6 +137,12 @@ pub trait Surroundings {
     /// Memory for a store of this size. Asked for again where a snapshot turns out to be of no use; what was given before is free then.
     fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault>;
 
+    /// The label of the directory; `None`: it has none.
+    fn label(&mut self) -> Result<Option<Label>, Fault>;
+
+    /// Puts this label on the directory: from the return on it would survive a power cut.
+    fn keep_label(&mut self, label: &Label) -> Result<(), Fault>;
+
     /// The last life of this node that was kept; `None`: there was none. Only members of a cluster have lives.
     fn life(&mut self) -> Result<Option<Life>, Fault>;
 
@@ -166,8 +182,10 @@ pub struct StartReport {
 /// One stream of the node: its ring, how far it has come, and its name.
 #[derive(Clone)]
 pub struct Stream {
-    /// The MoldUDP64 session.
+    /// The stream id: what ring, files and other nodes call it.
     pub session: Session,
+    /// The MoldUDP64 session under which listeners know it.
+    pub name: Session,
     /// The recent end.
     pub ring: Arc<Ring>,
     /// How far everybody has come.
@@ -223,20 +241,23 @@ pub fn start<S: Surroundings>(
 ) -> Result<Started<S::Disk>, Fault> {
     let StartMemory { ring: ring_words, ring_existed, ring_name, acknowledgement_ring } = memory;
     let began_ns = around.now().monotonic_ns;
-    let old_ring = OldRing::open(ring_words.clone(), ring_existed, config)?;
+    let guard = Guard::of(config, around)?;
+    let old_ring = OldRing::open(ring_words.clone(), ring_existed && guard.needs_ring(), config)?;
     let mut declarations = Declarations::default();
     let Log { old_ring, disk, recovered, session } =
         find_log(config, (old_ring, &ring_name), &mut declarations, around)?;
-    let lost = loss(config, &old_ring, &recovered)?;
+    let lost = guard.loss(config, session, &old_ring, &recovered)?;
     let life = config.cluster.map(|cluster| begin_life(&cluster, lost.is_none(), around)).transpose()?;
     let acknowledged = recover_acknowledgements(session, lost.as_ref().map(|_| recovered.last), around)?;
     let torn = recovered.torn.iter().chain(&acknowledged.recovered.torn).cloned().collect();
 
     let ring = old_ring.into_ring(ring_words, config, session, &recovered)?;
-    let bus = bus_of(config, session, ring, &recovered, acknowledged.last())?;
-    let mut journal = open_journal(config, &bus, &recovered, disk, around)?;
+    let label = guard.label(config, session);
+    let bus = bus_of(config, &label, ring, &recovered, acknowledged.last())?;
+    let mut journal = open_journal(config, &bus, &recovered, (disk, guard.is_left_behind(config)), around)?;
+    guard.keep(&label, around)?;
     let (acknowledgements, mut acknowledgement_journal) =
-        open_acknowledgements(config, acknowledged, acknowledgement_ring, around)?;
+        open_acknowledgements(config, &label, acknowledged, acknowledgement_ring, around)?;
     let mut history = around.disk(JournalName::Bus).map_err(Fault::from)?;
     declarations.of_ring(&bus, recovered.last + 1, &mut history)?;
     let acknowledged = acknowledgements.progress.committed.get();
@@ -258,7 +279,9 @@ pub fn start<S: Surroundings>(
     let tail = read_tail(&bus, &store, &mut around.disk(JournalName::Bus).map_err(Fault::from)?)?;
 
     let ended = tail.table.stream_ended();
-    let epoch = life.map_or(config.sequencer.epoch, |_| tail.epochs.last_epoch());
+    let last_epoch = tail.epochs.last_epoch();
+    // Epochs never run back, also where a lone node goes on with a member's journal.
+    let epoch = life.map_or(config.sequencer.epoch.max(last_epoch), |_| last_epoch);
     let mut sequencer = Sequencer::resume(
         SequencerConfig { epoch, ..config.sequencer.clone() },
         tail.table,
@@ -350,25 +373,10 @@ fn without_journal(error: JournalError, disk: &mut dyn Disk, ring_name: &str) ->
     }
 }
 
-/// Why messages may have been lost. A lone node that had any does not go on.
-fn loss(config: &StartConfig, old_ring: &OldRing, recovered: &Recovered) -> Result<Option<String>, Fault> {
-    let Some(why) = old_ring.lost(config, recovered) else { return Ok(None) };
-    match config.cluster {
-        Some(_) => Ok(Some(why.to_owned())),
-        None if recovered.last > 0 => Err(Fault(format!(
-            "{why}, and the journal was not closed in order: messages above {} may have been acknowledged and are lost. The stream stays \
-             stopped, so that no number is given twice. Keep the journal for the record, and start a new stream in another \
-             directory (durability \"fsync\" survives this)",
-            recovered.last
-        ))),
-        None => Ok(None),
-    }
-}
-
 /// The bus over `ring`. `acknowledged`: the last message that has an outcome.
 fn bus_of(
     config: &StartConfig,
-    session: Session,
+    label: &Label,
     ring: Arc<Ring>,
     recovered: &Recovered,
     acknowledged: u64,
@@ -376,7 +384,8 @@ fn bus_of(
     let last = ring.last();
     if acknowledged > last {
         return Err(Fault(format!(
-            "message {acknowledged} was acknowledged and the stream ends with {last}: its journal lost something; restore it"
+            "message {acknowledged} was acknowledged and the stream ends with {last}: its journal lost something. Restore it; or, to go on without, \
+             {FORCED}"
         )));
     }
     let committed = if config.cluster.is_some() { acknowledged } else { last };
@@ -387,23 +396,24 @@ fn bus_of(
     progress.durable.set(recovered.last);
     progress.committed.set(committed);
     progress.published.set(published);
-    Ok(Stream { session, ring, progress, publish_from: published + 1 })
+    let (session, name) = (label.stream, label.sessions.current(label.stream));
+    Ok(Stream { session, name, ring, progress, publish_from: published + 1 })
 }
 
-/// The agent of the bus journal.
+/// The agent of the bus journal. With what the ring has beyond the journal in it, where the ring is not what the next start looks for.
 fn open_journal<S: Surroundings>(
     config: &StartConfig,
     bus: &Stream,
     recovered: &Recovered,
-    disk: S::Disk,
+    (disk, leaves_ring): (S::Disk, bool),
     around: &mut S,
 ) -> Result<JournalAgent<S::Disk>, Fault> {
     let writer = JournalWriter::new(config.journal, bus.session, recovered);
     let source = bus.ring.reader(recovered.last + 1);
     let mut journal = JournalAgent::new(writer, source, disk, bus.progress.clone());
     settle(&mut journal, around)?;
-    if recovered.clean {
-        leave_clean_end(&mut journal, bus, around)?;
+    if recovered.clean || leaves_ring {
+        journal_ring(&mut journal, bus, around)?;
     }
     Ok(journal)
 }
@@ -418,9 +428,9 @@ fn settle<S: Surroundings>(journal: &mut JournalAgent<S::Disk>, around: &mut S) 
     }
 }
 
-/// What the ring has beyond a journal that was closed in order goes to the journal before anybody sees it: without the ring, the next
-/// start would believe that there was nothing more.
-fn leave_clean_end<S: Surroundings>(
+/// What the ring has beyond a journal goes to it, as durable as the configuration says, before anybody sees it. Where the journal was closed in order, or its label will say
+/// that it has everything, the next start would believe without the ring that there was nothing more.
+fn journal_ring<S: Surroundings>(
     journal: &mut JournalAgent<S::Disk>,
     bus: &Stream,
     around: &mut S,

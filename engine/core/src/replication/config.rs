@@ -1,5 +1,6 @@
 //! What a member needs to know of its cluster, and what it counts.
 use super::member::{NODES_MAX, NodeId};
+use crate::label::SessionNames;
 use crate::time::MILLISECOND_NS;
 use arrayvec::ArrayVec;
 use gds_wire::declaration::Declaration;
@@ -26,6 +27,8 @@ pub struct ReplicationConfig {
     pub node: NodeId,
     /// The stream.
     pub stream: Session,
+    /// The names under which this node shows it.
+    pub sessions: SessionNames,
     /// Where the leader's packets go.
     pub group: SocketAddrV4,
     /// All other nodes.
@@ -54,6 +57,7 @@ impl ReplicationConfig {
         Self {
             node,
             stream,
+            sessions: SessionNames::default(),
             group: SocketAddrV4::new(Ipv4Addr::new(239, 192, 26, 4), 26404),
             peers: ArrayVec::new(),
             payload_bytes_max: mold::MAX_PAYLOAD_BYTES,

@@ -15,6 +15,8 @@ pub struct Leadership {
     /// 1 once the leader does not keep any more what this node needs next: the node must start again, with another node's snapshot. Owner: whoever asks
     /// the other nodes for theirs.
     pub relearns: Cursor,
+    /// 1 once the register has another session name for the stream: the node must start again, under that name.
+    pub renamed: Cursor,
 }
 
 impl Leadership {
@@ -26,6 +28,7 @@ impl Leadership {
             revision: Cursor::default(),
             cut: Cursor::default(),
             relearns: Cursor::default(),
+            renamed: Cursor::default(),
         }
     }
 
@@ -42,6 +45,11 @@ impl Leadership {
     /// Whether the node must start again and take another node's snapshot.
     pub fn must_relearn(&self) -> bool {
         self.relearns.get() == 1
+    }
+
+    /// Whether the node must start again under another session name.
+    pub fn must_rename(&self) -> bool {
+        self.renamed.get() == 1
     }
 
     /// Behind which entry the log must be cut back, if it must.

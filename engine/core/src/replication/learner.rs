@@ -43,6 +43,7 @@ pub fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::label::SessionNames;
     use crate::replication::{Member, Set};
     use gds_wire::session::Session;
 
@@ -91,6 +92,7 @@ mod tests {
             epoch: 2,
             leader: NodeId(1),
             set: Set::of(Member { node: NodeId(2), incarnation: 5 }),
+            sessions: SessionNames::default(),
         };
         let life = |incarnation, whole_since| Some(Life { incarnation, whole_since });
         let counted = |node, life| is_counted_on(&value, NodeId(node), life);

@@ -3,6 +3,7 @@
 //! It lives outside the nodes (etcd, or a file on a single machine). A node asks through a [`RegisterPort`], which never waits: whoever
 //! talks to the register does so elsewhere. An answer may come late, or never; then nothing is concluded (R2).
 use super::member::{NodeId, Set};
+use crate::label::SessionNames;
 use gds_wire::session::Session;
 
 /// What the register holds.
@@ -16,6 +17,8 @@ pub struct RegisterValue {
     pub leader: NodeId,
     /// The in-sync set, the leader included.
     pub set: Set,
+    /// The names under which listeners know the stream.
+    pub sessions: SessionNames,
 }
 
 /// The register at one time.

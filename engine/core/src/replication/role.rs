@@ -32,6 +32,7 @@ use gds_wire::replication::{
     Abilities, Contradiction, ContradictionKind, HistoryRequest, LeaderPacket, Prefix, STREAM_FORMAT, Sender,
     StoreDigest, Watermark, heartbeat, leader_packet_bytes,
 };
+use gds_wire::session::Session;
 use std::fmt;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -90,6 +91,13 @@ pub enum ReplicationStop {
         /// In which epoch.
         epoch: u32,
     },
+    /// The stream has another session name than the one that this node shows.
+    Renamed {
+        /// The name now.
+        name: Session,
+        /// From which number on it may say something else than it did.
+        from: u64,
+    },
     /// There are more epochs above the commit point than can be kept.
     TooManyEpochs,
     /// What it has to declare as the leader cannot be declared.
@@ -130,6 +138,10 @@ impl fmt::Display for ReplicationStop {
                      stream anew; if it is this node's, stop node {leader}, start this one again, and if it does not lead by itself `gds force-lead --config FILE` here"
                 )
             }
+            Self::Renamed { name, from } => write!(
+                f,
+                "the stream goes on as session {name} from a forced lead: messages from {from} on may differ from what was shown; this node takes that name"
+            ),
             Self::TooManyEpochs => f.write_str(
                 "too many takeovers without anything committed between them: see to it that nodes and register reach each other",
             ),
@@ -337,6 +349,7 @@ impl Replication {
             self.register.want_read();
         }
         if self.register.duty(now.monotonic_ns, register) {
+            self.check_name()?;
             self.learn(now, sequencer);
         }
         let mut received = 0;
@@ -521,6 +534,16 @@ impl Replication {
         let alarm = leader.heard[place].alarm;
         self.counters.contradictions.add(u64::from(alarm.is_some() && old.is_none()));
         self.answer_to(place)
+    }
+
+    /// Nothing is shown under a name that the register has replaced.
+    fn check_name(&self) -> Result<(), ReplicationStop> {
+        let Some(value) = self.value().filter(|value| value.sessions != self.config.sessions) else {
+            return Ok(());
+        };
+        self.leadership.renamed.set(1);
+        let from = value.sessions.names().last().map_or(1, |last| last.from);
+        Err(ReplicationStop::Renamed { name: value.sessions.current(value.stream), from })
     }
 
     /// What the register holds is known anew.

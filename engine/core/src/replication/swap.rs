@@ -119,6 +119,7 @@ impl RegisterClient {
 mod tests {
     use super::super::member::{Member, NodeId, Set};
     use super::*;
+    use crate::label::SessionNames;
     use gds_wire::session::Session;
     use std::collections::VecDeque;
 
@@ -141,7 +142,13 @@ mod tests {
 
     fn value(epoch: u32) -> RegisterValue {
         let member = Member { node: NodeId(1), incarnation: 1 };
-        RegisterValue { stream: Session(*b"1700000000"), epoch, leader: NodeId(1), set: Set::of(member) }
+        RegisterValue {
+            stream: Session(*b"1700000000"),
+            epoch,
+            leader: NodeId(1),
+            set: Set::of(member),
+            sessions: SessionNames::default(),
+        }
     }
 
     fn state(revision: u64, epoch: u32) -> RegisterState {

@@ -8,6 +8,7 @@ use crate::bus::sequencer::Sequencer;
 use crate::bus::stream_reader::StreamReader;
 use crate::bus::tests::{NoDisk, STREAM, TestPort, at_us, bus_messages, declaration, ring, sequencer};
 use crate::cursor::Progress;
+use crate::label::SessionNames;
 use crate::memory::{Read, Ring};
 use crate::random::Random;
 use crate::time::Time;
@@ -148,7 +149,13 @@ fn node(index: usize, count: usize, register: &SharedState, now: Time, life: Lif
 
 impl World {
     fn new(count: usize, seed: u64) -> Self {
-        let value = RegisterValue { stream: STREAM, epoch: 0, leader: NodeId(0), set: Set::default() };
+        let value = RegisterValue {
+            stream: STREAM,
+            epoch: 0,
+            leader: NodeId(0),
+            set: Set::default(),
+            sessions: SessionNames::default(),
+        };
         let register = Rc::new(RefCell::new(RegisterState { revision: 1, value: Some(value) }));
         Self {
             nodes: (0..count)

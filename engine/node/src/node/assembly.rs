@@ -161,7 +161,7 @@ impl Assembly<'_, '_> {
     fn hold(&mut self, streams: [&Stream; 2], port: Datagrams) -> Result<SegmentHold, Fault> {
         let interface = settings::interface(self.config).resolve().map_err(Fault::from)?;
         let far = settings::segments_wait_for(self.config, interface.address);
-        let rewinders = FarRewinders::new(&far, streams.map(|stream| stream.session), Box::new(port));
+        let rewinders = FarRewinders::new(&far, streams.map(|stream| stream.name), Box::new(port));
         for (address, counters) in rewinders.counters() {
             self.counters.push((holding::set_of(address), counters.clone()));
         }
@@ -179,7 +179,7 @@ impl Assembly<'_, '_> {
         let settings = PublisherConfig {
             payload_bytes_max: network.max_payload_bytes,
             bus_messages,
-            ..PublisherConfig::new(stream.session, group)
+            ..PublisherConfig::new(stream.name, group)
         };
         // A member may have more in its log than is committed yet.
         let from = stream.publish_from.min(stream.progress.committed.get() + 1);
@@ -193,7 +193,7 @@ impl Assembly<'_, '_> {
         let source = |stream: &Stream| {
             let progress = stream.progress.clone();
             let limit = Box::new(move || progress.committed.get());
-            RewindSource { session: stream.session, reader: stream.reader(1), limit }
+            RewindSource { session: stream.name, reader: stream.reader(1), limit }
         };
         let rewinder =
             Rewinder::new(settings::rewinder(self.config), vec![source(bus), source(acknowledgements)]);
@@ -219,7 +219,7 @@ impl Assembly<'_, '_> {
         let source = NodeSource::new(reader, readers, bus.progress.clone());
         let users = settings::users(self.config);
         let server =
-            QueryServer::with_source(settings, users, bus.session, Box::new(source), self.counters.clone());
+            QueryServer::with_source(settings, users, bus.name, Box::new(source), self.counters.clone());
         self.count(AgentName::Query.as_str(), server.counters().clone());
         Ok(QueryAgent::new(server, Streams(port), self.disk(JournalName::Bus)?, bus.progress.clone()))
     }

@@ -65,12 +65,13 @@ impl Ports {
         let (own, group) =
             (self.open_port("replication_port", own)?, self.open_port("replication_group_port", group)?);
         let member = started.member.take().expect("it was started as a member");
+        let value = enrolment.value.clone();
         let (keeper, register, state) = enrolment.keep()?;
         let declaration = member.declaration_due.then(|| settings::declaration(config));
         let replication = Replication::new(
             ReplicationConfig {
                 abilities: settings::abilities(config, started.store.store()),
-                ..settings::replication(config, started.bus.session, declaration)
+                ..settings::replication(config, &value, declaration)
             },
             member.life,
             (member.epochs, member.chain),

@@ -7,6 +7,7 @@ use crate::node::Node;
 use crate::plan::{ClusterPlan, node_host};
 use crate::violation::{Checked, ensure};
 use gds_core::journal::Durability;
+use gds_core::label::SessionNames;
 use gds_core::replication::{Member, NodeId, RegisterState, RegisterValue, Set};
 use gds_core::time::MILLISECOND_NS;
 use gds_wire::session::Session;
@@ -40,7 +41,13 @@ impl World {
             assert!(machine.is_blank(), "the register never forgets, and a journal begins after it");
             let name = format!("{:010}", 1_700_000_000 + place);
             let stream = Session::padded(&name).expect("ten digits");
-            let value = RegisterValue { stream, epoch: 0, leader: node_id(place), set: Set::default() };
+            let value = RegisterValue {
+                stream,
+                epoch: 0,
+                leader: node_id(place),
+                set: Set::default(),
+                sessions: SessionNames::default(),
+            };
             state = register.swap_at_once(place, value)?;
         }
         Some(state)

@@ -59,11 +59,18 @@ impl Picture {
             return found
                 .push(format!("node {node} is in no cluster: its configuration says cluster.node = 0"));
         }
-        if let Some(held) = self.held().filter(|held| held.stream.to_string() != said.stream) {
-            return found.push(format!(
-                "node {node} has stream {}, and the register names {}: it uses another register",
-                said.stream, held.stream
-            ));
+        let name = |held: &RegisterValue| held.sessions.current(held.stream).to_string();
+        if let Some(held) = self.held().filter(|held| name(held) != said.stream) {
+            let (shown, named) = (&said.stream, name(held));
+            let was_called =
+                shown.parse().ok().and_then(|name| held.sessions.differs_from(held.stream, name));
+            return found.push(match was_called {
+                Some(from) => format!(
+                    "node {node} shows session {shown}, and the stream goes on as {named} from a forced lead: messages from {from} on may differ; it takes that name once it \
+                     hears the register"
+                ),
+                None => format!("node {node} has stream {shown}, and the register names {named}: it uses another register"),
+            });
         }
         found.extend(said.holding.iter().map(|what| format!("node {node}: {what}")));
         let in_register = self.held().map(|held| held.set.incarnation(NodeId(node)));

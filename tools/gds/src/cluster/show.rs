@@ -34,8 +34,9 @@ pub fn text(picture: &Picture, findings: &[String]) -> String {
 fn heading(picture: &Picture) -> String {
     let streams: Vec<&str> = picture.said().map(|(_, said)| said.stream.as_str()).collect();
     let held = picture.register.as_ref().ok().and_then(|state| state.value.as_ref());
-    let stream =
-        held.map(|held| held.stream.to_string()).or_else(|| streams.first().map(|name| (*name).to_owned()));
+    let stream = held
+        .map(|held| held.sessions.current(held.stream).to_string())
+        .or_else(|| streams.first().map(|name| (*name).to_owned()));
     let stream = stream.map_or_else(String::new, |stream| format!(", stream {stream}"));
     match picture.leader() {
         Some((view, said)) => {
@@ -147,6 +148,7 @@ fn register_json(picture: &Picture) -> Value {
                 let member =
                     |member: &Member| json!({ "node": member.node.0, "incarnation": member.incarnation });
                 value["stream"] = json!(held.stream.to_string());
+                value["session"] = json!(held.sessions.current(held.stream).to_string());
                 value["epoch"] = json!(held.epoch);
                 value["leader"] = json!(held.leader.0);
                 value["in_sync"] = held.set.members().iter().map(member).collect();

@@ -3,6 +3,7 @@ use super::kept::{self, KeptRing};
 use super::{JournalName, StartConfig, Stream, Surroundings, acknowledgement_session};
 use crate::agent::{Fault, JournalAgent};
 use crate::journal::{Recovered, cut, recover};
+use crate::label::Label;
 use crate::memory::words::SharedWords;
 use gds_wire::session::Session;
 
@@ -38,6 +39,7 @@ pub(super) fn recover_acknowledgements<S: Surroundings>(
 /// The stream of the acknowledgements and the agent of its journal.
 pub(super) fn open_acknowledgements<S: Surroundings>(
     config: &StartConfig,
+    label: &Label,
     acknowledged: Acknowledged<S::Disk>,
     words: SharedWords,
     around: &mut S,
@@ -49,5 +51,6 @@ pub(super) fn open_acknowledgements<S: Surroundings>(
         words,
         boot_id: config.boot_id,
     };
-    kept::open(disk, &recovered, session, ring, around)
+    let name = acknowledgement_session(label.sessions.current(label.stream));
+    kept::open(disk, &recovered, (session, name), ring, around)
 }

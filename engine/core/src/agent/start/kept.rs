@@ -68,16 +68,16 @@ pub fn open_kept<S: Surroundings>(
     around: &mut S,
 ) -> Result<(Stream, JournalAgent<S::Disk>), Fault> {
     let name = kept.name;
-    let (stream, mut journal) = open(kept.disk, &kept.recovered, stream, ring, around)?;
+    let (stream, mut journal) = open(kept.disk, &kept.recovered, (stream, stream), ring, around)?;
     hand_over(&mut journal, name, around)?;
     Ok((stream, journal))
 }
 
-/// The same with the disk that the start works with still in the journal's hands.
+/// The same with the disk that the start works with still in the journal's hands; with the stream id, and the name for listeners.
 pub(super) fn open<S: Surroundings>(
     disk: S::Disk,
     recovered: &Recovered,
-    session: Session,
+    (session, name): (Session, Session),
     ring: KeptRing,
     around: &mut S,
 ) -> Result<(Stream, JournalAgent<S::Disk>), Fault> {
@@ -99,5 +99,5 @@ pub(super) fn open<S: Surroundings>(
     let writer = JournalWriter::new(journal, session, recovered);
     let mut journal = JournalAgent::new(writer, ring.reader(last + 1), disk, progress.clone());
     settle(&mut journal, around)?;
-    Ok((Stream { session, ring, progress, publish_from: last + 1 }, journal))
+    Ok((Stream { session, name, ring, progress, publish_from: last + 1 }, journal))
 }

@@ -54,12 +54,12 @@ impl OldRing {
         }
     }
 
-    /// Why messages may have been in the ring and nowhere else, and are gone; `None` if that cannot be.
-    pub(super) fn lost(&self, config: &StartConfig, recovered: &Recovered) -> Option<&str> {
+    /// Why messages may have been in the ring and nowhere else, and are gone; `None` if that cannot be. `written`: how the journal was.
+    pub(super) fn lost(&self, written: Durability, recovered: &Recovered) -> Option<&str> {
         match self {
             _ if recovered.clean => None,
             Self::Lost(why) => Some(why),
-            Self::None if config.journal.durability == Durability::Memory => Some("the ring file is gone"),
+            Self::None if written == Durability::Memory => Some("the ring file is gone"),
             Self::None | Self::Whole(_) => None,
         }
     }

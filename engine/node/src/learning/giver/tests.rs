@@ -42,7 +42,13 @@ impl Home {
         let member = Member {
             config,
             own: OWN,
-            bus: Stream { session: STREAM, ring, progress: Arc::<Progress>::default(), publish_from: 91 },
+            bus: Stream {
+                session: STREAM,
+                name: STREAM,
+                ring,
+                progress: Arc::<Progress>::default(),
+                publish_from: 91,
+            },
             leadership: Arc::new(Leadership::following()),
             replication: Arc::default(),
             orders: Arc::default(),

@@ -131,6 +131,6 @@ fn a_lone_node_stays_stopped_without_its_ring_and_keeps_no_life() {
     drop(again);
     home.ring = None;
     let fault = home.start().err().expect("a fault").0;
-    assert!(fault.contains("the ring file is gone, and the journal was not closed in order"), "{fault}");
+    assert!(fault.contains("the ring file is gone, and the journal was written with durability \"memory\" and was not closed in order"), "{fault}");
     assert_eq!(home.life, None);
 }
