@@ -15,6 +15,19 @@ use gds_wire::session::Session;
 /// Most session names that are remembered; the oldest go.
 pub const NAMES_MAX: usize = 8;
 
+crate::counter_set! {
+    /// A session name that the stream was given after its first one.
+    pub struct SessionCounters {
+        /// The first number that only this session has: from there on it may say something else than the session before.
+        from,
+    }
+}
+
+/// The name of the counter set of a session.
+pub fn counters_of(name: Session) -> String {
+    format!("session_{name}")
+}
+
 /// A label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
@@ -80,7 +93,7 @@ impl SessionNames {
         if next.0.is_full() {
             next.0.remove(0);
         }
-        let before = seconds(self.current(stream)).map_or(0, |seconds| seconds + 1);
+        let before = number_of(self.current(stream)).map_or(0, |seconds| seconds + 1);
         let name = (before.max(now.wall_ns / SECOND_NS)..)
             .map(name_of)
             .find(|name| !self.clashes(stream, *name))
@@ -114,8 +127,8 @@ pub fn name_of(seconds: u64) -> Session {
     Session::padded(&format!("{seconds:010}")).expect("ten digits are a name")
 }
 
-/// The time in a name that is one.
-fn seconds(name: Session) -> Option<u64> {
+/// The time that a name of ten digits is.
+pub fn number_of(name: Session) -> Option<u64> {
     let digits = name.name();
     let are_digits = digits.len() == 10 && digits.iter().all(u8::is_ascii_digit);
     are_digits.then(|| digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))

@@ -26,7 +26,7 @@ use gds_core::agent::start::{self, ClusterStart, StartConfig, StartReport, Start
 use gds_core::agent::{Fault, SequencerOrders, SnapshotOrders};
 use gds_core::counters::CounterSet;
 use gds_core::cursor::{Cursor, Progress};
-use gds_core::label::name_of;
+use gds_core::label::{SessionCounters, SessionName, counters_of, name_of};
 use gds_core::query::CounterSets;
 use gds_core::replication::learner::is_counted_on;
 use gds_core::replication::{Leadership, NodeId, RegisterValue};
@@ -153,6 +153,7 @@ impl Node {
         let snapshot_orders = Arc::<SnapshotOrders>::default();
         let mut counters = component_counters(&started);
         counters.append(&mut ports.counters);
+        counters.append(&mut session_counters(&report));
         let addresses = Addresses::of(config, interface.address);
         let cores: Vec<Arc<CoreCounters>> = config.core.iter().map(|_| Arc::default()).collect();
         for (position, set) in cores.iter().enumerate() {
@@ -447,6 +448,16 @@ fn stamp(name: AgentName, stages: &Stages, bus: &Stream, acknowledgements: &Stre
         watch: stages.watch(stage, last),
         reached: Box::new(move || cursor(&progress).get()),
     })
+}
+
+/// The session names that the stream has had, for whoever knew an older one.
+fn session_counters(report: &StartReport) -> CounterSets {
+    let set = |known: &SessionName| {
+        let counters = SessionCounters::default();
+        counters.from.set(known.from);
+        (counters_of(known.name), Arc::new(counters) as Arc<dyn CounterSet>)
+    };
+    report.sessions.names().iter().map(set).collect()
 }
 
 fn component_counters<D: gds_core::disk::Disk>(started: &Started<D>) -> CounterSets {

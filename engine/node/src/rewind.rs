@@ -42,6 +42,8 @@ use gds_wire::acknowledgement::ACKNOWLEDGEMENT_BYTES;
 use gds_wire::envelope::ENVELOPE_BYTES;
 use gds_wire::session::Session;
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,6 +78,18 @@ impl RewindNode {
     /// # Errors
     /// When it cannot start, or is told not to wait on.
     pub fn start(config: &Config, waiting: &mut Waiting<'_>) -> Result<Self, Fault> {
+        Self::start_accepting(config, None, waiting)
+    }
+
+    /// The same with this session of the stream, if one is given: what is kept of another one is set aside first, in a folder of its own.
+    ///
+    /// # Errors
+    /// As [`RewindNode::start`].
+    pub fn start_accepting(
+        config: &Config,
+        accepted: Option<Session>,
+        waiting: &mut Waiting<'_>,
+    ) -> Result<Self, Fault> {
         let findings = check::findings(config);
         if !findings.is_empty() {
             return Err(Fault(findings.join("\n")));
@@ -90,7 +104,10 @@ impl RewindNode {
         let groups = [addresses.downstream, addresses.acknowledgements];
         let mut early = Early { config, interface, rewinders: &rewinders, waiting };
 
-        let named = Session::padded(&config.stream.session);
+        let named = accepted.or(Session::padded(&config.stream.session));
+        if let Some(session) = accepted {
+            accept(session, config, &mut place)?;
+        }
         let mut journal = recover_kept(JournalName::Bus, named, &mut place)?;
         let session = match journal.recovered().stream.or(named) {
             Some(session) => session,
@@ -196,6 +213,41 @@ impl RewindNode {
     pub fn stop(self) -> Result<(), Fault> {
         self.crew.close()
     }
+}
+
+/// Sets aside what is kept of another session. It may be done again where it was interrupted.
+fn accept(session: Session, config: &Config, place: &mut Place<'_>) -> Result<(), Fault> {
+    let kept = recover_kept(JournalName::Bus, None, place)?.recovered().stream;
+    let before = config.stream.directory.join(format!("before-{}", file_name(session)));
+    if kept.is_none_or(|kept| kept == session) {
+        return Ok(());
+    }
+    let set_aside = || -> io::Result<()> {
+        fs::create_dir_all(&before)?;
+        // The bus last: as long as it is there, there is something to set aside.
+        for name in ["acknowledgements", "bus"] {
+            let (from, to) = (config.stream.directory.join(name), before.join(name));
+            if from.is_dir() && !to.exists() {
+                fs::rename(from, to)?;
+            }
+        }
+        File::open(&config.stream.directory)?.sync_all()
+    };
+    set_aside().map_err(|error| {
+        Fault(format!(
+            "{}: what is kept of the session before cannot be set aside there: {error}",
+            before.display()
+        ))
+    })
+}
+
+/// A session name as a part of a file's name.
+fn file_name(session: Session) -> String {
+    session
+        .to_string()
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' })
+        .collect()
 }
 
 /// The configuration as a rewinder reads it: with a folder of its own, so that it never goes on with a node's journals, nor a node with its.

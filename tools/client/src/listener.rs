@@ -106,6 +106,12 @@ impl Listener {
         self.receiver.session()
     }
 
+    /// The last session heard on the group that is another one, of which nothing is delivered. A stream goes on under another name where a person forced a lead and messages may be missing: from
+    /// which number on it may differ the node's status says ([`StatusReport::differs_from`](crate::StatusReport::differs_from)). Whoever means to go on with it opens a listener for that session.
+    pub fn other_session(&self) -> Option<Session> {
+        self.receiver.other_session()
+    }
+
     /// True once the session has ended and every message has been delivered.
     pub fn ended(&self) -> bool {
         self.receiver.ended()

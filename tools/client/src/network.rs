@@ -4,6 +4,7 @@ use gds_node::config::Config;
 use gds_node::node::Addresses;
 use gds_node::ports::Datagrams;
 use gds_node::settings;
+use gds_wire::session::Session;
 use gds_wire::soup::RejectCode;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -24,6 +25,15 @@ pub enum ClientError {
     Rejected(RejectCode),
     /// The server closed the session for good.
     Ended,
+    /// The stream is another session than the one that was followed.
+    OtherSession {
+        /// The session that was followed.
+        old: Session,
+        /// The one that there is now.
+        new: Session,
+        /// From which number on it may say something else; `None`: it does not say that it was the same stream.
+        from: Option<u64>,
+    },
     /// Arguments that cannot be sent.
     Argument(String),
     /// The node answered with an error.
@@ -42,6 +52,17 @@ impl fmt::Display for ClientError {
             ),
             Self::Rejected(RejectCode::SessionNotAvailable) => {
                 f.write_str("login rejected: no such session any more")
+            }
+            Self::OtherSession { old, new, from: Some(from) } => write!(
+                f,
+                "stream {old} goes on as session {new} from a forced lead: messages from {from} on may differ from what was heard as {old}. Nothing of {new} was taken; to go on with it, ask for \
+                 it by its name"
+            ),
+            Self::OtherSession { old, new, from: None } => {
+                write!(
+                    f,
+                    "session {new} is heard and not {old}: another stream, or {old} goes on under that name. Nothing of {new} was taken; `gds status` tells"
+                )
             }
             Self::Ended => f.write_str("the server ended the session"),
             Self::Argument(what) | Self::Refused(what) => f.write_str(what),

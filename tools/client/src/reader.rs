@@ -1,11 +1,14 @@
 //! Asks a node over SoupBinTCP, and waits for the answers.
 use crate::network::{ClientError, Network};
+use gds_core::label::counters_of;
 use gds_core::query::{ClientConfig, Event, RequestId, SoupClient};
 use gds_nic::{TcpConfig, TcpPort};
 use gds_node::clocks;
 use gds_node::ports::Streams;
 use gds_wire::query::{Answer, AnswerBody, Key, Status};
+use gds_wire::session::Session;
 use gds_wire::soup::{PASSWORD_BYTES, USER_BYTES};
+use std::cell::Cell;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
@@ -36,12 +39,29 @@ pub struct StatusReport {
     pub counters: Vec<(String, u64)>,
 }
 
+impl StatusReport {
+    /// From which number on the stream may say something else than it did as session `old`; `None`: it does not know that it went out under that name, or still has it.
+    pub fn differs_from(&self, old: Session) -> Option<u64> {
+        if old == self.status.stream {
+            return None;
+        }
+        let named = |name: &str| name.strip_prefix("session_").is_some_and(|rest| rest.ends_with(".from"));
+        let names: Vec<_> = self.counters.iter().filter(|(name, _)| named(name)).collect();
+        // The first name is the stream id, which has no counters.
+        let old = format!("{}.from", counters_of(old));
+        let after = names.iter().position(|(name, _)| *name == old).map_or(0, |place| place + 1);
+        names[after..].iter().map(|(_, from)| *from).min()
+    }
+}
+
 /// One login. Broken links are made up for: the session is resumed where it was.
 pub struct Reader {
     client: SoupClient,
     port: Streams,
     server: SocketAddrV4,
     timeout: Duration,
+    /// The session whose numbers ranges and watches mean, once known.
+    stream: Option<Session>,
 }
 
 impl Reader {
@@ -76,7 +96,7 @@ impl Reader {
         }
         let port = TcpPort::new(TcpConfig { connections_max: 4, ..TcpConfig::default() })?;
         let client = SoupClient::new(ClientConfig::new(user, password));
-        let mut reader = Self { client, port: Streams(port), server, timeout };
+        let mut reader = Self { client, port: Streams(port), server, timeout, stream: None };
         reader.wait("answer to the login", &mut |_| {}, &SoupClient::is_logged_in)?;
         Ok(reader)
     }
@@ -121,40 +141,103 @@ impl Reader {
         Ok(records)
     }
 
+    /// Ranges and watches mean the numbers of this session of the stream, and no other; without this, of the one that the node has when it is first asked.
+    pub fn expect_stream(&mut self, session: Session) {
+        self.stream = Some(session);
+    }
+
     /// Reads the bus messages `from..=to` (0: up to the newest).
+    ///
+    /// # Errors
+    /// Also when the stream goes on under another session name than the one that this reader has followed: from some number on it may say something else.
     pub fn range(&mut self, from: u64, to: u64, each: &mut dyn FnMut(u64, &[u8])) -> Result<(), ClientError> {
-        let id = self.client.range(from, to, 0).expect("no other request is open");
-        self.collect(id, &mut |answer| {
-            each_message(answer, &mut |sequence, message| {
-                each(sequence, message);
-                true
-            });
-        })
+        let mut next = from;
+        loop {
+            self.check_stream()?;
+            if self.range_once(&mut next, to, each)? || to > 0 && next > to {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads on from `next`. False when the server lost the login's session: whether it is the same stream must be seen first.
+    fn range_once(
+        &mut self,
+        next: &mut u64,
+        to: u64,
+        each: &mut dyn FnMut(u64, &[u8]),
+    ) -> Result<bool, ClientError> {
+        let id = self.client.range(*next, to, 0).expect("no other request is open");
+        let (lost, mut error) = (Cell::new(false), None);
+        let mut on_event = |event: &Event<'_>| match event {
+            Event::SessionLost => lost.set(true),
+            Event::Answer { answer, .. } if answer.request_id == id && !lost.get() => match answer.body {
+                AnswerBody::Error(code, text) => {
+                    error = Some(ClientError::Refused(format!("{code}: {text}")));
+                }
+                _ => {
+                    each_message(answer, &mut |sequence, message| {
+                        *next = sequence + 1;
+                        each(sequence, message);
+                        true
+                    });
+                }
+            },
+            _ => {}
+        };
+        self.wait("answer", &mut on_event, &|client| lost.get() || !client.is_open(id))?;
+        if lost.get() {
+            self.client.cancel(id);
+        }
+        error.map_or(Ok(!lost.get()), Err)
     }
 
     /// Follows the bus from this number on (0: the next) until `each` says false, or `tick`, called between answers, does.
+    ///
+    /// # Errors
+    /// As [`Reader::range`].
     pub fn watch(
         &mut self,
         from: u64,
         each: &mut dyn FnMut(u64, &[u8]) -> bool,
         tick: &mut dyn FnMut() -> bool,
     ) -> Result<(), ClientError> {
-        let id = self.client.watch(from, 0).expect("no other request is open");
-        let mut going = true;
-        while going {
+        let mut next = from;
+        loop {
+            self.check_stream()?;
+            if self.watch_once(&mut next, each, tick)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Follows on from `next`. False when the server lost the login's session.
+    fn watch_once(
+        &mut self,
+        next: &mut u64,
+        each: &mut dyn FnMut(u64, &[u8]) -> bool,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, ClientError> {
+        let id = self.client.watch(*next, 0).expect("no other request is open");
+        let (mut going, mut lost) = (true, false);
+        while going && !lost {
             let mut error = None;
-            let work = self.poll(&mut |event| {
-                if let Event::Answer { answer, .. } = event
-                    && answer.request_id == id
-                {
-                    match answer.body {
-                        AnswerBody::Messages(_) => going = going && each_message(answer, each),
-                        AnswerBody::Error(code, text) => {
-                            error = Some(ClientError::Refused(format!("{code}: {text}")))
-                        }
-                        _ => going = false,
+            let work = self.poll(&mut |event| match event {
+                Event::SessionLost => lost = true,
+                Event::Answer { answer, .. } if answer.request_id == id && !lost => match answer.body {
+                    AnswerBody::Messages(_) => {
+                        going = going
+                            && each_message(answer, &mut |sequence, message| {
+                                *next = sequence + 1;
+                                each(sequence, message)
+                            });
                     }
-                }
+                    AnswerBody::Error(code, text) => {
+                        error = Some(ClientError::Refused(format!("{code}: {text}")));
+                    }
+                    _ => going = false,
+                },
+                _ => {}
             })?;
             if let Some(error) = error {
                 return Err(error);
@@ -165,7 +248,17 @@ impl Reader {
             }
         }
         self.client.cancel(id);
-        Ok(())
+        Ok(!lost)
+    }
+
+    /// Sees to it that the node has the session whose numbers are meant.
+    fn check_stream(&mut self) -> Result<(), ClientError> {
+        let report = self.status(0)?;
+        let (new, old) = (report.status.stream, *self.stream.get_or_insert(report.status.stream));
+        if old == new {
+            return Ok(());
+        }
+        Err(ClientError::OtherSession { old, new, from: report.differs_from(old) })
     }
 
     /// Asks where the node stands, once it has applied `at_least`.

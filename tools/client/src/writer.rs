@@ -143,6 +143,9 @@ impl Writer {
                 _ => {}
             });
             if outcome.is_none() && Instant::now() > deadline {
+                if let Some(other) = self.other_session() {
+                    return Err(other);
+                }
                 return Err(trouble.map_or_else(
                     || ClientError::Silence {
                         what: "acknowledgement".into(),
@@ -154,6 +157,13 @@ impl Writer {
             std::thread::yield_now();
         }
         Ok(outcome.expect("the loop ends with one"))
+    }
+
+    /// What to say where the acknowledgements heard are those of another session than the one followed. Nothing is taken of them. What is not acknowledged has an outcome
+    /// there, or none: a new writer with this one's session and blocks, and the acknowledgements of that session, is told it.
+    fn other_session(&self) -> Option<ClientError> {
+        let (old, new) = (self.acknowledgements.session()?, self.acknowledgements.other_session()?);
+        Some(ClientError::OtherSession { old, new, from: None })
     }
 
     /// Ends the session once everything submitted is taken.

@@ -142,6 +142,9 @@ pub struct Rewind {
     /// Configuration laid over the defaults (see `gds config`): groups and ports as the nodes have them
     #[arg(long, short, value_name = "FILE")]
     pub config: PathBuf,
+    /// Go on with this MoldUDP64 session of the stream, after a forced lead: what was kept of another one is set aside, and this one is kept from its beginning
+    #[arg(long, value_name = "SESSION")]
+    pub accept_session: Option<String>,
     /// Print one JSON line when ready, one for each trouble, and one at the end
     #[arg(long)]
     pub json: bool,
@@ -281,6 +284,9 @@ pub struct Range {
     pub from: u64,
     /// Last sequence number, inclusive (default: the newest)
     pub to: Option<u64>,
+    /// The MoldUDP64 session whose numbers are meant: with another one (after a forced lead) nothing is read
+    #[arg(long)]
+    pub session: Option<String>,
     /// Where the node is
     #[command(flatten)]
     pub node: NodeAddress,
@@ -295,6 +301,9 @@ pub struct Watch {
     /// Stop after so many messages
     #[arg(long)]
     pub limit: Option<u64>,
+    /// The MoldUDP64 session whose numbers are meant (default: the one that there is at first): with another one (after a forced lead) it ends
+    #[arg(long)]
+    pub session: Option<String>,
     /// Where the node is
     #[command(flatten)]
     pub node: NodeAddress,

@@ -2,7 +2,7 @@
 use crate::arguments::{Get, Range, Status, Watch};
 use crate::exit::{Failure, Outcome};
 use crate::{config, describe, text};
-use gds_client::{Record, StatusReport};
+use gds_client::{Reader, Record, StatusReport};
 use gds_wire::query::Key;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -52,6 +52,7 @@ fn record_json(record: &Record) -> Value {
 pub fn range(arguments: &Range) -> Outcome {
     let network = config::network(&arguments.node)?;
     let mut reader = config::reader(&arguments.node, &network)?;
+    expect(&mut reader, arguments.session.as_deref())?;
     let mut out = Printer::new(arguments.node.json);
     let to = arguments.to.unwrap_or(0);
     reader
@@ -61,10 +62,19 @@ pub fn range(arguments: &Range) -> Outcome {
     out.finish()
 }
 
+/// The numbers are those of this session of the stream.
+fn expect(reader: &mut Reader, session: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = session else { return Ok(()) };
+    let session = name.parse().map_err(|error| Failure::usage(format!("--session {name:?}: {error}")))?;
+    reader.expect_stream(session);
+    Ok(())
+}
+
 /// Follows the stream.
 pub fn watch(arguments: &Watch) -> Outcome {
     let network = config::network(&arguments.node)?;
     let mut reader = config::reader(&arguments.node, &network)?;
+    expect(&mut reader, arguments.session.as_deref())?;
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Release)).map_err(Failure::failed)?;

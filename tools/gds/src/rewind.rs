@@ -6,6 +6,7 @@ use crate::text;
 use crate::trouble::{TROUBLE_LOOK, Told};
 use crate::tune;
 use gds_node::rewind::RewindNode;
+use gds_wire::session::Session;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +27,8 @@ pub fn run(arguments: &Rewind) -> Outcome {
         told.tell(why);
         !stop.load(Ordering::Acquire)
     };
-    let mut node = RewindNode::start(&config, &mut waiting).map_err(Failure::failed)?;
+    let accepted = arguments.accept_session.as_deref().map(accepted).transpose()?;
+    let mut node = RewindNode::start_accepting(&config, accepted, &mut waiting).map_err(Failure::failed)?;
     if arguments.json {
         tell_json(&node);
     } else {
@@ -49,6 +51,10 @@ pub fn run(arguments: &Rewind) -> Outcome {
         println!("stopped in order: {} of stream {} is kept", text::grouped(last), stream.session);
     }
     Ok(())
+}
+
+fn accepted(name: &str) -> Result<Session, Failure> {
+    name.parse().map_err(|error| Failure::usage(format!("--accept-session {name:?}: {error}")))
 }
 
 fn tell_json(node: &RewindNode) {

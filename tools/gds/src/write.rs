@@ -2,7 +2,9 @@
 use crate::arguments::{Delete, NodeAddress, Put};
 use crate::exit::{Failure, Outcome};
 use crate::{config, text};
-use gds_client::{Network, Writer, draw_session};
+use gds_client::{ListenerConfig, Network, Writer, draw_session};
+use gds_core::agent::start::acknowledgement_session;
+use gds_core::bus::SubmitterConfig;
 use gds_wire::acknowledgement::Outcome as Acknowledged;
 use gds_wire::envelope::max_block_bytes;
 use gds_wire::transaction::{Operation, OperationKind, TransactionBuilder};
@@ -61,9 +63,15 @@ fn submit(network: &Network, node: &NodeAddress, operation: &Operation<'_>) -> O
 
     // The place in the acknowledgements is asked for first, so that the outcome cannot be missed.
     let mut reader = config::reader(node, network)?;
-    let applied = reader.status(0).map_err(Failure::failed)?.status.applied;
+    let status = reader.status(0).map_err(Failure::failed)?.status;
     reader.close();
-    let mut writer = Writer::open(network, draw_session("CLI"), applied + 1).map_err(Failure::failed)?;
+    let listening = ListenerConfig {
+        session: Some(acknowledgement_session(status.stream)),
+        next: status.applied + 1,
+        ..ListenerConfig::acknowledgements(network)
+    };
+    let submitting = SubmitterConfig::new(draw_session("CLI"), network.addresses().ingress[0]);
+    let mut writer = Writer::with(network, submitting, listening).map_err(Failure::failed)?;
     let timeout = config::timeout(node)?;
     let (sequence, outcome) = writer.submit_and_wait(&buffer[..length], timeout).map_err(Failure::failed)?;
     // The session has done its work; its name may be forgotten.

@@ -7,6 +7,7 @@
 use super::{Agent, Fault};
 use crate::bus::{Receiver, ReceiverConfig};
 use crate::cursor::Progress;
+use crate::label::number_of;
 use crate::memory::ring::{Ring, RingConfig, RingWriter};
 use crate::port::DatagramPort;
 use crate::time::Time;
@@ -24,6 +25,8 @@ crate::counter_set! {
         unfit,
         /// Duty cycles in which it received nothing because the journal was too far behind.
         held_back,
+        /// The last session heard in the place of the one kept, where its name is a number; 0: none.
+        other_session,
     }
 }
 
@@ -167,6 +170,7 @@ impl<P: DatagramPort> Agent for ListenerAgent<P> {
             }
             self.counters.next.set(self.receiver.next_sequence());
             self.counters.known.set(self.receiver.known_sequence());
+            self.counters.other_session.set(self.receiver.other_session().and_then(number_of).unwrap_or(0));
         }
         let Self { receiver, own, .. } = self;
         let asked = receiver.on_timer(now, &mut |rewinder, request| {

@@ -167,6 +167,8 @@ pub struct StartReport {
     pub torn: Vec<TornTail>,
     /// The stream is new.
     pub new: bool,
+    /// The session names of the stream.
+    pub sessions: SessionNames,
     /// Why a member may have lost messages that it had.
     pub lost: Option<String>,
     /// The message of the snapshot that the store went on from; 0: it applied the whole stream.
@@ -307,6 +309,7 @@ pub fn start<S: Surroundings>(
         merged: last - recovered.last,
         torn,
         new: last == 0,
+        sessions: label.sessions,
         lost: life.and_then(|life| loss_of_life(life, lost)),
         snapshot,
         notices,

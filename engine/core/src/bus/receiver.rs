@@ -108,6 +108,8 @@ const PATIENCE_RETRIES: u64 = 5;
 pub struct Receiver {
     config: ReceiverConfig,
     session: Option<Session>,
+    /// The last other session heard.
+    other: Option<Session>,
     /// The number to deliver next; 0 until the first packet when the configuration says so.
     next: u64,
     /// One above the highest number known to exist (below which every number is delivered, held or missing).
@@ -135,6 +137,7 @@ impl Receiver {
         });
         Self {
             session: config.session,
+            other: None,
             next: config.next,
             known: config.next,
             heard: config.next,
@@ -162,6 +165,11 @@ impl Receiver {
     /// The session, once known.
     pub fn session(&self) -> Option<Session> {
         self.session
+    }
+
+    /// The last session heard that is another one. Nothing of it is delivered: its numbers are not those of this session.
+    pub fn other_session(&self) -> Option<Session> {
+        self.other
     }
 
     /// The number that will be delivered next (0: not known yet).
@@ -205,6 +213,7 @@ impl Receiver {
         };
         if *self.session.get_or_insert(packet.session) != packet.session {
             self.counters.foreign.increment();
+            self.other = Some(packet.session);
             return false;
         }
         self.counters.packets.increment();

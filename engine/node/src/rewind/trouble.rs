@@ -1,6 +1,7 @@
 //! What keeps a rewinder from keeping its streams, as its counters show.
 use gds_core::agent::start::Stream;
 use gds_core::cursor::Progress;
+use gds_core::label::name_of;
 use gds_core::query::CounterSets;
 use gds_core::time::SECOND_NS;
 use gds_wire::session::Session;
@@ -10,6 +11,9 @@ use std::sync::Arc;
 
 /// Nothing heard for so long, or no step further, is trouble: a stream at rest sends a heartbeat each second.
 const PATIENCE_NS: u64 = 3 * SECOND_NS;
+
+/// The counter set of the stream's listener.
+const BUS: &str = "listener";
 
 /// Watches both streams of a rewinder.
 pub struct Watch {
@@ -49,7 +53,7 @@ impl Watch {
             foreign: 0,
         };
         Self {
-            streams: [watched(0, "listener"), watched(1, "acknowledgement_listener")],
+            streams: [watched(0, BUS), watched(1, "acknowledgement_listener")],
             counters: counters.clone(),
             rewinders: rewinders.join(", "),
             directory: directory.to_owned(),
@@ -88,9 +92,14 @@ impl Watched {
             ));
         }
         if silent && others {
+            let other = match counter(counters, name, "other_session") {
+                0 => "another one".to_owned(),
+                number => format!("session {}", name_of(number)),
+            };
+            let bus = if name == BUS { other.as_str() } else { "the stream's" };
             return Some(format!(
-                "what is sent to {group} is another stream than {session}, which {} holds: name the right group or directory; for a new stream \
-                 take a new directory",
+                "what is sent to {group} is {other}, and {} holds {session}. If the stream goes on under that name from a forced lead (`gds status` of a node: session_...), messages may differ from \
+                 those kept here, and nothing of it is taken: stop this rewinder and go on with `gds rewind --accept-session NEW`, NEW being {bus}. Else name the right group or directory",
                 directory.display()
             ));
         }
