@@ -151,6 +151,19 @@ impl Cluster {
         self.well()["leader"].as_u64().expect("somebody leads") as u8
     }
 
+    /// What the register holds.
+    fn register(&self) -> Value {
+        let text = fs::read_to_string(self.place.folder().join("register")).expect("it is there");
+        let held: Value = serde_json::from_str(&text).expect("JSON");
+        if held["value"].is_null() { held } else { held["value"].clone() }
+    }
+
+    /// The session that a node shows.
+    fn session(&self, node: u8) -> String {
+        let status = self.run(node, &["status", "--json"]).succeeded().json();
+        status["stream"].as_str().expect("a name").to_owned()
+    }
+
     /// Looks until somebody leads, whatever else is wrong.
     fn led_by(&self, node: u8) -> Value {
         let deadline = Instant::now() + PATIENCE;
@@ -263,7 +276,9 @@ fn a_node_without_everything_leads_only_when_a_person_says_so() {
     let asked = cluster.run(second, &["force-lead", "--timeout", "0.2"]);
     assert!(asked.code == 1 && asked.err.contains("nothing was changed"), "{asked:?}");
     assert!(asked.out.contains(&format!("node {first} had everything")), "{asked:?}");
-    assert!(asked.out.contains("keeps its MoldUDP64 session"), "{asked:?}");
+    assert!(asked.out.contains("goes on as MoldUDP64 session"), "{asked:?}");
+    let old = cluster.register()["stream"].as_str().expect("a name").to_owned();
+    assert!(cluster.register()["sessions"].is_null());
     let done = cluster.run(second, &["force-lead", "--accept-loss", "--timeout", "0.2"]).succeeded();
     assert!(done.out.contains("Start it: it leads"), "{done:?}");
     cluster.start(second);
@@ -271,6 +286,19 @@ fn a_node_without_everything_leads_only_when_a_person_says_so() {
     let kept = cluster.run(second, &["get", "records", "key", "--json"]).succeeded().json();
     assert_eq!(kept["value"], "both", "what was committed without it is gone");
     cluster.run(second, &["put", "records", "key", "two"]).succeeded();
+    // Files and register keep the stream id, and what is shown is the new name.
+    let held = cluster.register();
+    let new = held["sessions"][0]["name"].as_str().expect("a name").to_owned();
+    assert_eq!(held["stream"], old.as_str(), "{held}");
+    assert_eq!(cluster.session(second), new);
+    let heading = cluster.run(second, &["cluster"]).out;
+    assert!(heading.starts_with(&format!("GDS cluster, stream {new}: ")), "{heading}");
+    let told = cluster.run(second, &["range", "1", "--session", &old]);
+    assert!(told.code == 1 && told.err.contains(&format!("goes on as session {new}")), "{told:?}");
+    cluster.kill(second);
+    cluster.start(second);
+    cluster.led_by(second);
+    assert_eq!(cluster.session(second), new, "it is the stream's from here on");
 }
 
 #[test]
@@ -280,6 +308,7 @@ fn a_lost_register_is_not_made_up_by_a_node() {
     cluster.start(2);
     cluster.leader();
     cluster.run(1, &["put", "records", "key", "kept"]).succeeded();
+    let stream = cluster.session(1);
     fs::remove_file(cluster.place.folder().join("register")).expect("it is there");
     let lost = cluster.run(1, &["cluster"]);
     assert!(lost.code == 1 && lost.out.contains("! the register holds nothing"), "{lost:?}");
@@ -287,14 +316,18 @@ fn a_lost_register_is_not_made_up_by_a_node() {
     cluster.stop(2);
     let refused = cluster.run(1, &["run"]);
     assert!(refused.code == 1 && refused.err.contains("gds force-lead"), "{refused:?}");
-    let done =
-        cluster.run(1, &["force-lead", "--accept-loss", "--json", "--timeout", "0.2"]).succeeded().json();
+    let renamed = cluster.run(1, &["force-lead", "--json", "--timeout", "0.2"]).json();
+    assert_eq!(renamed["new_session"], true, "nobody knows whether another node has more: {renamed}");
+    let keeping = ["force-lead", "--accept-loss", "--keep-session", "--json", "--timeout", "0.2"];
+    let done = cluster.run(1, &keeping).succeeded().json();
+    assert_eq!((&done["new_session"], &done["session"]), (&json!(false), &json!(stream)));
     assert!(done["epoch"].as_u64() > Some(1_000_000), "epochs that nobody has heard of are left out: {done}");
     cluster.start(1);
     cluster.start(2);
     cluster.well();
     let kept = cluster.run(2, &["get", "records", "key", "--json"]).succeeded().json();
     assert_eq!(kept["value"], "kept");
+    assert_eq!(cluster.session(2), stream);
 }
 
 #[test]
@@ -302,6 +335,7 @@ fn the_journal_of_a_lone_node_becomes_the_first_of_a_cluster() {
     let mut cluster = Cluster::new(2);
     let node = common::Node::start(&cluster.place);
     cluster.place.gds(&["put", "records", "key", "alone"]).succeeded();
+    let stream = node.ready["stream"].as_str().expect("a name").to_owned();
     node.stop();
     let lone = cluster.place.gds(&["cluster"]);
     assert!(lone.code == 2 && lone.err.contains("cluster.node = 0"), "{lone:?}");
@@ -320,6 +354,27 @@ fn the_journal_of_a_lone_node_becomes_the_first_of_a_cluster() {
     assert_eq!(cluster.leader(), 1);
     let kept = cluster.run(2, &["get", "records", "key", "--json"]).succeeded().json();
     assert_eq!(kept["value"], "alone");
+    assert_eq!(
+        (cluster.session(1), cluster.session(2)),
+        (stream.clone(), stream.clone()),
+        "nothing was missing"
+    );
+
+    // And back: a member's directory is a lone node's only by a person's word, and under a new name.
+    cluster.stop(2);
+    cluster.stop(1);
+    let data = cluster.place.journal("");
+    fs::rename(cluster.directory(1), &data).expect("it is there");
+    let refused = common::Node::try_start(&cluster.place, &[]).err().expect("others may have more");
+    assert!(refused.err.contains("was a member's of a cluster"), "{refused:?}");
+    let done = cluster.place.gds(&["force-lead", "--accept-loss", "--json"]).succeeded().json();
+    assert_eq!(done["new_session"], true, "{done}");
+    let node = common::Node::start(&cluster.place);
+    assert_eq!(node.ready["stream"], done["session"]);
+    assert_ne!(node.ready["stream"], stream.as_str());
+    let kept = cluster.place.gds(&["get", "records", "key", "--json"]).succeeded().json();
+    assert_eq!(kept["value"], "alone");
+    node.stop();
 }
 
 #[test]

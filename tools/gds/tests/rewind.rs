@@ -66,15 +66,24 @@ struct Rewinding {
 
 impl Rewinding {
     fn start(file: &PathBuf) -> Self {
-        let mut rewinding = Self::begin(file);
+        Self::start_with(file, &[])
+    }
+
+    /// With more arguments.
+    fn start_with(file: &PathBuf, arguments: &[&str]) -> Self {
+        let mut rewinding = Self::begin_with(file, arguments);
         rewinding.ready = rewinding.wait_for("ready");
         rewinding
     }
 
     /// One that need not become ready.
     fn begin(file: &PathBuf) -> Self {
+        Self::begin_with(file, &[])
+    }
+
+    fn begin_with(file: &PathBuf, arguments: &[&str]) -> Self {
         let mut command = gds();
-        command.arg("rewind").arg("--config").arg(file).arg("--json").stdout(Stdio::piped());
+        command.arg("rewind").args(arguments).arg("--config").arg(file).arg("--json").stdout(Stdio::piped());
         command.stderr(File::create(file.with_extension("err")).expect("the test's folder can be written"));
         let mut child = command.spawn().expect("the binary runs");
         let out = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -496,6 +505,71 @@ fn a_node_keeps_no_more_for_a_rewinder_that_stays_away_than_it_may() {
     }
     assert!(place.status(0).status.first_kept > 1);
     node.stop();
+}
+
+#[test]
+fn it_goes_on_with_a_new_session_only_where_told_to() {
+    let place = Place::new(&settings());
+    let file = config_of(&place, 0);
+    let node = Node::start(&place);
+    let rewinding = Rewinding::start(&file);
+    let old = rewinding.session("stream");
+    let put = |key: &str| {
+        let said =
+            place.gds(&["put", "records", key, "value", "--json", "--timeout", "30"]).succeeded().json();
+        said["sequence"].as_u64().expect("a number")
+    };
+    let before = put("before");
+    rewinding.status(before);
+    // A reboot, as far as the node can see.
+    node.kill();
+    remove_files(place.ring_folder());
+    let forced = place.gds(&["force-lead", "--accept-loss", "--json"]).succeeded().json();
+    let node = Node::start(&place);
+    let name = forced["session"].as_str().expect("a name");
+    let new = Session::padded(name).expect("a name");
+    let after = put("after");
+
+    // It says what happened, takes nothing, and answers what it has, also when it is started again.
+    loop {
+        let trouble = rewinding.wait_for("trouble")["trouble"].as_str().expect("text").to_owned();
+        if trouble.contains(&format!("is session {new}")) {
+            assert!(trouble.contains("gds rewind --accept-session"), "{trouble}");
+            break;
+        }
+    }
+    rewinding.stop();
+    let rewinding = Rewinding::start(&file);
+    let asker = Asking::new();
+    let request = |session| Request { session, sequence: 1, count: 1 }.to_bytes();
+    let own = rewinding.address("rewinder");
+    assert_eq!(rewinding.session("stream"), old);
+    assert!(asker.ask(own, &request(old), 50).is_some());
+    assert!(asker.ask(own, &request(new), 1).is_none());
+    rewinding.stop();
+
+    // Told to, it keeps the new session, as the node has it, and what it had before beside it.
+    let rewinding = Rewinding::start_with(&file, &["--accept-session", name]);
+    assert_eq!(rewinding.session("stream"), new);
+    rewinding.status(after);
+    let nodes = place.network().addresses().rewinder;
+    assert!(asker.compare([nodes, rewinding.address("rewinder")], new, after) > 0);
+    let kept = PathBuf::from(rewinding.ready["directory"].as_str().expect("a folder"));
+    assert!(kept.join(format!("before-{new}")).join("bus").is_dir());
+    rewinding.stop();
+    let rewinding = Rewinding::start(&file);
+    assert_eq!(rewinding.session("stream"), new);
+    rewinding.stop();
+    node.stop();
+}
+
+fn remove_files(folder: &std::path::Path) {
+    for entry in fs::read_dir(folder).expect("it is there").map(|entry| entry.expect("it is there").path()) {
+        match entry.is_dir() {
+            true => remove_files(&entry),
+            false => fs::remove_file(entry).expect("it can be removed"),
+        }
+    }
 }
 
 #[test]

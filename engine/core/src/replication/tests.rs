@@ -324,6 +324,32 @@ fn a_new_cluster_finds_a_leader_and_everybody_joins() {
 }
 
 #[test]
+fn nothing_is_shown_under_a_name_that_the_register_has_replaced() {
+    let mut world = World::new(3, 1);
+    world.run_ms(100);
+    let leader = world.leader().expect("somebody leads");
+    {
+        // What a forced lead of another node leaves there.
+        let mut register = world.register.borrow_mut();
+        register.revision += 1;
+        let value = register.value.as_mut().expect("it holds something");
+        value.epoch += 1;
+        value.leader = NodeId(9);
+        value.set = Set::of(Member { node: NodeId(9), incarnation: 1 });
+        value.sessions = value.sessions.renewed(STREAM, 65, Time::default());
+    }
+    world.submit(10);
+    world.run_ms(500);
+    for (index, node) in world.nodes.iter().enumerate() {
+        let Some(ReplicationStop::Renamed { from: 65, .. }) = &node.stop else {
+            panic!("node {index}: {:?}", node.stop)
+        };
+        assert!(node.replication.leadership().must_rename());
+        assert!(index == leader || !node.replication.is_leading());
+    }
+}
+
+#[test]
 fn what_is_lost_between_nodes_comes_again() {
     for seed in 0..20 {
         let mut world = World::new(3, seed);
