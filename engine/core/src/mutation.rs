@@ -121,6 +121,9 @@ impl Mutation {
         Self::QueryAhead,
         Self::LocalLimit,
     ];
+
+    /// Those of the rules that hold where time runs back.
+    pub const HISTORY: [Self; 2] = [Self::MatchFromCommitPoint, Self::MatchedBeyondLog];
 }
 
 /// Whether this is broken: never.

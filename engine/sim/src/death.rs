@@ -69,6 +69,11 @@ impl Death {
         }
     }
 
+    /// The ring's words as they are, while it lives.
+    pub fn words_now(&self) -> Vec<u64> {
+        self.ring.words().iter().map(|word| word.load(Relaxed)).collect()
+    }
+
     /// The ring's words as they were at its death.
     pub fn last_words(&self) -> &[u64] {
         &self.last_words

@@ -23,6 +23,22 @@ struct Segment {
     unsynced: Vec<usize>,
 }
 
+/// Files of a disk, as somebody copied them.
+#[derive(Clone, Default)]
+pub struct Files(BTreeMap<u64, Segment>);
+
+impl Files {
+    /// The part of a file that begins at `from` bytes is as the other copy of it has it. A file that neither copy has is none.
+    pub fn add(&mut self, number: u64, from: usize, other: &Self) {
+        let Some(newer) = other.0.get(&number) else { return };
+        let segment = self.0.entry(number).or_insert_with(|| newer.clone());
+        for bytes in [&mut segment.seen, &mut segment.synced] {
+            bytes[from..].copy_from_slice(&newer.seen[from..]);
+        }
+        segment.unsynced.clear();
+    }
+}
+
 /// A write that has not happened yet.
 struct OnItsWay {
     due_ns: u64,
@@ -112,6 +128,40 @@ impl Platter {
                 *torn += u64::from(kind != 1);
             }
             seen.copy_from_slice(synced);
+        }
+    }
+
+    /// The numbers of its segments.
+    pub fn numbers(&self) -> Vec<u64> {
+        self.segments.keys().copied().collect()
+    }
+
+    /// Everything on it, with what a power cut may still take from it.
+    pub fn files(&self) -> Files {
+        Files(self.segments.clone())
+    }
+
+    /// Half the length of a segment, in whole blocks; 0 where there is none.
+    pub fn middle(&self, number: u64) -> usize {
+        self.segments.get(&number).map_or(0, |segment| segment.seen.len() / BLOCK_BYTES / 2 * BLOCK_BYTES)
+    }
+
+    /// Somebody puts these files in the place of all that is on it.
+    pub fn replace(&mut self, files: Files) {
+        self.wipe();
+        self.segments = files.0;
+    }
+
+    /// Somebody removes a segment.
+    pub fn lose(&mut self, number: u64) {
+        self.segments.remove(&number);
+    }
+
+    /// Somebody gives each of two segments the other's name.
+    pub fn swap(&mut self, one: u64, other: u64) {
+        if let (Some(first), Some(second)) = (self.segments.remove(&one), self.segments.remove(&other)) {
+            self.segments.insert(one, second);
+            self.segments.insert(other, first);
         }
     }
 
@@ -383,6 +433,25 @@ mod tests {
         assert_eq!(disk.poll().unwrap().0.offset, 0);
         assert_eq!(disk.poll().unwrap().0.offset, BLOCK_BYTES as u64);
         assert!(disk.poll().is_none());
+    }
+
+    #[test]
+    fn should_put_back_what_was_copied_each_half_as_it_was_at_its_moment() {
+        let platter = Platter::new(1, &Default::default());
+        let mut disk = SimulatedDisk::new(&platter, None);
+        disk.create(1, 3 * BLOCK_BYTES as u64).unwrap();
+        let (mut copy, middle) = (Files::default(), platter.borrow().middle(1));
+        assert_eq!(middle, BLOCK_BYTES);
+        for (from, byte) in [(0, 1), (middle, 2)] {
+            (0..3).for_each(|block| disk.submit(write(1, block, byte, true)));
+            while disk.wait().is_some() {}
+            copy.add(1, from, &platter.borrow().files());
+        }
+        (0..3).for_each(|block| disk.submit(write(1, block, 3, false)));
+        while disk.wait().is_some() {}
+        platter.borrow_mut().replace(copy);
+        platter.borrow_mut().cut_power();
+        assert_eq!(first_bytes(&mut disk), [1, 2, 2]);
     }
 
     #[test]

@@ -1,4 +1,8 @@
 //! A node's machine: what outlives its processes, and how a process starts on it and dies.
+mod storage;
+
+pub use storage::{Copying, Loss, PutBack, Remains, RingPutBack, Storage};
+
 use crate::clock::{MachineClock, SharedClock, SharedMachineClock};
 use crate::death::{Death, SharedDeath};
 use crate::disk::{Platter, SharedPlatter, SimulatedDisk};
@@ -107,12 +111,16 @@ pub struct Machine {
     /// Something that was called durable may be missing, and no start has seen it yet.
     lost: bool,
     wiped: bool,
+    /// What the last process was configured with that got as far as to write.
+    written: Durability,
     config: StartConfig,
     clock: SharedClock,
     network: SharedNetwork,
     register: SharedRegister,
     /// The words of the last process's ring, when they outlived it.
     ring: Option<SharedWords>,
+    /// They were there when the last process began.
+    had_ring: bool,
     /// ... and when they are out of sight.
     hidden: Option<SharedWords>,
     store_memory: SharedStoreMemory,
@@ -139,7 +147,9 @@ impl Machine {
         let mut wall_offset_ns = 0;
         if plan.cluster.is_some() {
             own_sizes(&mut config, &mut random);
-            config.boot_id[0] = node as u8;
+            // Where time runs back all may be on one machine, and each other's ring looks like their own.
+            let is_one_machine = plan.history.is_some() && plan.seed.is_multiple_of(2);
+            config.boot_id[0] = if is_one_machine { 0 } else { node as u8 };
             wall_offset_ns = random.below(SECOND_NS) as i64 - SECOND_NS as i64 / 2;
         }
         Self {
@@ -154,11 +164,13 @@ impl Machine {
             label: Rc::default(),
             lost: false,
             wiped: false,
+            written: config.journal.durability,
             config,
             clock: clock.clone(),
             network: network.clone(),
             register: register.clone(),
             ring: None,
+            had_ring: false,
             hidden: None,
             store_memory: Rc::default(),
             random,
@@ -180,6 +192,7 @@ impl Machine {
         self.join(member.as_ref());
         let needed = Ring::words_needed(&self.config.ring);
         let ring_existed = self.ring.is_some();
+        self.had_ring = ring_existed;
         let ring = self.ring.take().unwrap_or_else(|| HeapWords::shared(needed));
         // A new name for each attempt at a new stream, as the clock would give.
         let name = format!("{:010}", 1_700_000_000 + self.incarnations);
@@ -216,6 +229,7 @@ impl Machine {
                         pick(&mut self.random, &[None, Some(started.bus.session)]).to_owned();
                 }
                 self.lost = false;
+                self.written = self.config.journal.durability;
                 Ok(Process { death, member, started, seed: self.random.next_u64() })
             }
             started => {
@@ -319,7 +333,9 @@ impl Machine {
                 End::Killed | End::Closed => platter.borrow_mut().kill(),
             }
         }
-        let survives = self.config.journal.durability == Durability::Memory && end != End::PowerCut;
+        // A file that a process has no use for stays where it was.
+        let is_file = self.config.journal.durability == Durability::Memory || self.had_ring;
+        let survives = is_file && end != End::PowerCut;
         self.ring = survives.then(|| {
             let death = death.borrow();
             let words = HeapWords::shared(death.last_words().len());

@@ -28,6 +28,9 @@ struct Options {
     /// The worlds are clusters
     #[arg(long)]
     clusters: bool,
+    /// The worlds are nodes and clusters that go back in time: forced leads, restored copies, lost files
+    #[arg(long, conflicts_with = "clusters")]
+    history: bool,
     /// So many seeds
     #[arg(long, value_name = "N", default_value_t = 2_000, conflicts_with = "seed")]
     seeds: u64,
@@ -66,7 +69,11 @@ fn wrong(error: &str) -> ExitCode {
 fn run_command(options: &Options) -> ExitCode {
     run::explain_panics();
     let began = Instant::now();
-    let worlds = if options.clusters { Worlds::Clusters } else { Worlds::Alone };
+    let worlds = match options {
+        Options { clusters: true, .. } => Worlds::Clusters,
+        Options { history: true, .. } => Worlds::History,
+        _ => Worlds::Alone,
+    };
     let outcome = match options.seed {
         None => run::run(worlds, options.first, options.seeds, options.threads.into(), true),
         Some(seed) => match run::run_one(worlds, seed, options.trace) {

@@ -32,17 +32,19 @@ pub struct Caught {
 
 /// The mutation with this name.
 pub fn named(name: &str) -> Option<Mutation> {
-    let mut all = Mutation::ALL.into_iter().chain(Mutation::CLUSTER);
+    let mut all = Mutation::ALL.into_iter().chain(Mutation::CLUSTER).chain(Mutation::HISTORY);
     all.find(|mutation| format!("{mutation:?}") == name)
 }
 
-/// Runs every mutation until it is caught, with this program: those of a lone node, then those that only clusters can show.
+/// Runs every mutation until it is caught, with this program: those of a lone node, those that only clusters can show, and those that only
+/// worlds can show in which time runs back.
 pub fn run_all() -> Vec<Caught> {
     let program = std::env::current_exe().expect("a running program has a path");
     let mut results = run_some(&program, &Mutation::ALL, Worlds::Alone);
     let shown: Vec<Mutation> =
         Mutation::CLUSTER.into_iter().filter(|mutation| !ONLY_IN_THE_MODEL.contains(mutation)).collect();
     results.extend(run_some(&program, &shown, Worlds::Clusters));
+    results.extend(run_some(&program, &Mutation::HISTORY, Worlds::History));
     results
 }
 
@@ -63,10 +65,9 @@ fn run_some(program: &std::path::Path, mutations: &[Mutation], worlds: Worlds) -
 fn run_one(program: &std::path::Path, mutation: Mutation, worlds: Worlds) -> Caught {
     let began = Instant::now();
     let (seeds, name) = (SEEDS_MAX.to_string(), format!("{mutation:?}"));
-    let clusters = (worlds == Worlds::Clusters).then_some("--clusters");
     let child = Command::new(program)
         .args(["run", "--threads", "1", "--seeds", &seeds, "--mutation", &name])
-        .args(clusters)
+        .args(worlds.option())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();

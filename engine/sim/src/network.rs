@@ -9,7 +9,7 @@ use gds_core::port::{ConnectionId, DatagramPort, StreamEvent, StreamPort};
 use gds_core::random::Random;
 use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 
@@ -94,9 +94,15 @@ pub struct Network {
     pub stream_bytes_max: usize,
     /// Datagrams that left the hosts that are listened to, oldest first, before anything befell them.
     pub tapped: Vec<Tapped>,
+    /// Datagrams that ports took that are listened to, oldest first.
+    pub heard: Vec<Tapped>,
+    /// Those ports.
+    pub listened: BTreeSet<SocketAddrV4>,
     /// What became of datagrams.
     pub fates: Fates,
     taps: Vec<Ipv4Addr>,
+    /// Nodes that nobody listens to but other nodes.
+    muted: BTreeSet<Ipv4Addr>,
     /// Pairs (from, to) that do not reach each other, and until when.
     cuts: BTreeMap<(Ipv4Addr, Ipv4Addr), u64>,
     clock: SharedClock,
@@ -118,8 +124,11 @@ impl Network {
             faults: Faults::NONE,
             stream_bytes_max: 64 * 1024,
             tapped: Vec::new(),
+            heard: Vec::new(),
+            listened: BTreeSet::new(),
             fates: Fates::default(),
             taps,
+            muted: BTreeSet::new(),
             cuts: BTreeMap::new(),
             clock: clock.clone(),
             random: Random::new(seed),
@@ -140,6 +149,7 @@ impl Network {
             let Some(port) = &self.ports[index] else { continue };
             let reached = if to.ip().is_multicast() { port.groups.contains(&to) } else { port.address == to };
             let target = *port.address.ip();
+            let reached = reached && (target.octets()[1] == 0 || !self.muted.contains(from.ip()));
             if reached && self.passes(*from.ip(), target) {
                 let copies = 1 + u32::from(self.random.chance(self.faults.duplicate_per_mille, 1000));
                 self.fates.duplicated += u64::from(copies - 1);
@@ -192,6 +202,15 @@ impl Network {
     /// Everybody reaches everybody.
     pub fn heal_all(&mut self) {
         self.cuts.clear();
+    }
+
+    /// Nobody but other nodes hears this one any more, or everybody does again.
+    pub fn mute(&mut self, host: Ipv4Addr, is_muted: bool) {
+        if !is_muted {
+            self.muted.remove(&host);
+        } else if self.muted.insert(host) {
+            self.break_connections(host);
+        }
     }
 
     fn is_cut(&self, from: Ipv4Addr, to: Ipv4Addr) -> bool {
@@ -272,6 +291,10 @@ impl DatagramPort for SimulatedPort {
             };
             let Some(Reverse((_, _, from, datagram))) = next.filter(|_| self.lives()) else { return count };
             deliver(from, &datagram);
+            let mut network = self.network.borrow_mut();
+            if network.listened.contains(&self.address) {
+                network.heard.push(Tapped { from, to: self.address, datagram });
+            }
         }
         limit
     }
@@ -316,7 +339,10 @@ impl SimulatedStreams {
     /// Connects to a listener, which [`StreamPort::poll`] then reports; false if nobody listens there or the way is cut.
     pub fn connect(&mut self, to: SocketAddrV4) -> bool {
         let mut network = self.network.borrow_mut();
-        if network.is_cut(*self.address.ip(), *to.ip()) || !network.listening.contains_key(&to) {
+        if network.is_cut(*self.address.ip(), *to.ip())
+            || network.muted.contains(to.ip())
+            || !network.listening.contains_key(&to)
+        {
             return false;
         }
         let id = network.next_connection;

@@ -1,7 +1,9 @@
 //! What one seed decides: sizes, numbers of everything, how bad it gets, and when.
 mod cluster;
+mod history;
 
 pub use cluster::{ClusterPlan, own_sizes};
+pub use history::HistoryPlan;
 
 use crate::network::Faults;
 use crate::node::AgentName;
@@ -136,6 +138,8 @@ pub struct Plan {
     pub nodes: usize,
     /// How they deal with each other; `None`: there is one, and it is alone.
     pub cluster: Option<ClusterPlan>,
+    /// What is done to the past; `None`: time runs one way.
+    pub history: Option<HistoryPlan>,
     /// What an acknowledgement stands for.
     pub durability: Durability,
     /// Largest packet downstream.
@@ -211,6 +215,7 @@ impl Plan {
             seed,
             nodes: 1,
             cluster: None,
+            history: None,
             durability,
             payload_bytes_max,
             start,
@@ -269,12 +274,13 @@ impl Plan {
         let start = &self.start;
         let (ingress, chaos) = (&start.sequencer.ingress, &self.chaos);
         format!(
-            "seed {}: {} nodes, {:?}, {:?}, packets of {} B, {:?}, acknowledgements {:?}\n{:?}\n{:?}\n{:?}\n{ingress:?}\n{} clients of up to {} \
+            "seed {}: {} nodes, {:?}, {:?}, {:?}, packets of {} B, {:?}, acknowledgements {:?}\n{:?}\n{:?}\n{:?}\n{ingress:?}\n{} clients of up to {} \
              blocks, {} keys, values up to {} B; feeds {:?} of up to {}; {} listeners, {} query clients; {} ns of {chaos:?}; later \
              {:?}",
             self.seed,
             self.nodes,
             self.cluster,
+            self.history,
             self.durability,
             self.payload_bytes_max,
             start.ring,

@@ -64,6 +64,8 @@ pub struct Register {
     pub fates: RegisterFates,
     /// Each value it ever held, with its revision.
     pub history: Vec<(u64, RegisterValue)>,
+    /// Revisions that no node asked for, but a person.
+    pub forced: BTreeSet<u64>,
     clock: SharedClock,
     random: Random,
     state: RegisterState,
@@ -90,6 +92,7 @@ impl Register {
             faults: RegisterFaults::NONE,
             fates: RegisterFates::default(),
             history: Vec::new(),
+            forced: BTreeSet::new(),
             clock: clock.clone(),
             random: Random::new(seed),
             state: RegisterState { revision: 0, value: None },
@@ -148,6 +151,16 @@ impl Register {
             self.state = RegisterState { revision: 1, value: Some(value) };
         }
         self.read_at_once(node)
+    }
+
+    /// A person puts this value into it, whatever it held.
+    pub fn force(&mut self, value: RegisterValue) {
+        self.settle();
+        let newest = self.history.last().map_or(0, |(revision, _)| *revision);
+        let revision = newest.max(self.state.revision) + 1;
+        self.forced.insert(revision);
+        self.history.push((revision, value.clone()));
+        self.state = RegisterState { revision, value: Some(value) };
     }
 
     /// Everything that has arrived by now takes place, in order.
@@ -395,6 +408,16 @@ mod tests {
         clock.advance(late_ns);
         assert!(register.borrow_mut().state().value.is_some());
         assert_eq!(register.borrow().fates.orphaned, 1);
+    }
+
+    #[test]
+    fn should_refuse_swaps_of_what_was_there_before_a_person_put_something_else() {
+        let (clock, register, mut lines) = lines(1);
+        ask(&mut lines, &RegisterRequest::Swap { revision: 0, value: value(1) });
+        register.borrow_mut().force(value(7));
+        let RegisterAnswer::Holds(state) = answer(&clock, &mut lines[0]) else { panic!("it was swapped") };
+        assert_eq!(state.value, Some(value(7)));
+        assert!(register.borrow().forced.contains(&state.revision));
     }
 
     #[test]

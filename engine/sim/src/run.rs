@@ -1,6 +1,6 @@
 //! Many seeds, on a few threads, and what came of them.
 use crate::plan::Plan;
-use crate::tally::{MUST_HAPPEN, MUST_HAPPEN_IN_CLUSTERS, Tally};
+use crate::tally::{MUST_HAPPEN, MUST_HAPPEN_IN_CLUSTERS, MUST_HAPPEN_IN_HISTORY, Tally};
 use crate::violation::Violation;
 use crate::world::World;
 use std::cell::Cell;
@@ -15,14 +15,26 @@ pub enum Worlds {
     Alone,
     /// Clusters of two, three and five nodes.
     Clusters,
+    /// One node or a cluster, in which people and disks go back in time.
+    History,
 }
 
 impl Worlds {
+    /// The option of `gds-sim run` that stands for them.
+    pub fn option(self) -> Option<&'static str> {
+        match self {
+            Self::Alone => None,
+            Self::Clusters => Some("--clusters"),
+            Self::History => Some("--history"),
+        }
+    }
+
     /// The plan of a seed.
     pub fn plan(self, seed: u64) -> Plan {
         match self {
             Self::Alone => Plan::of(seed),
             Self::Clusters => Plan::of_cluster(seed),
+            Self::History => Plan::of_history(seed),
         }
     }
 }
@@ -59,8 +71,8 @@ pub struct Outcome {
 
 /// The command that shows a seed again.
 pub fn replay_command(worlds: Worlds, seed: u64) -> String {
-    let clusters = if worlds == Worlds::Clusters { " --clusters" } else { "" };
-    format!("cargo run --release -p gds-sim -- run{clusters} --seed {seed} --trace")
+    let option = worlds.option().map_or(String::new(), |option| format!(" {option}"));
+    format!("cargo run --release -p gds-sim -- run{option} --seed {seed} --trace")
 }
 
 /// From here on a panic says which seed it came from, and ends the process with code 1.
@@ -127,6 +139,7 @@ pub fn missing(worlds: Worlds, outcome: &Outcome) -> Vec<&'static str> {
     let must_happen = match worlds {
         Worlds::Alone => MUST_HAPPEN,
         Worlds::Clusters => MUST_HAPPEN_IN_CLUSTERS,
+        Worlds::History => MUST_HAPPEN_IN_HISTORY,
     };
     must_happen.iter().copied().filter(|name| outcome.tally.get(name) == 0).collect()
 }

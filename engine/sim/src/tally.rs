@@ -190,3 +190,25 @@ pub const MUST_HAPPEN_IN_CLUSTERS: &[&str] = &[
     "reader.answers",
     "soup_client.sessions_lost",
 ];
+
+/// ... and a long enough run in which time runs back.
+pub const MUST_HAPPEN_IN_HISTORY: &[&str] = &[
+    "history.leads forced",
+    "history.leads forced behind",
+    "history.leads forced ahead",
+    "history.registers lost",
+    "history.copies taken",
+    "history.copies restored",
+    "history.rings lost",
+    "history.rings zeroed",
+    "history.lives lost",
+    "history.segments lost",
+    "history.segments swapped",
+    "history.starts refused",
+    "history.pasts changed",
+    "history.nodes that differ",
+    "history.contradictions",
+    "history.alarms",
+    "cluster.takeovers",
+    "cluster.set changes",
+];

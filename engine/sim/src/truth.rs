@@ -149,6 +149,34 @@ impl Truth {
         self.may_end = true;
     }
 
+    /// What was shown above number `last` is gone, and whoever saw it was told so: from there on the stream may be another one.
+    pub fn forget_above(&mut self, last: u64) -> Checked {
+        let mut messages = std::mem::take(&mut self.messages);
+        messages.truncate(last as usize);
+        self.acknowledgements.truncate(last as usize);
+        self.records.retain(|record| record.sequence <= last);
+        self.digests.retain(|sequence, _| *sequence <= last);
+        for sender in self.senders.values_mut() {
+            (sender.next, sender.ended_at) = (0, 0);
+        }
+        self.expected.clear();
+        self.outcomes.clear();
+        self.model = Model::default();
+        (self.shown_last, self.declared, self.ended_at) = (last, 0, 0);
+        (self.next_own, self.last_timestamp_ns) = (1, 0);
+        for (sequence, message) in (1..).zip(messages) {
+            if let Some(message) = message {
+                self.show("everybody", sequence, &message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The message that was shown with this number, if anybody saw one.
+    pub fn message(&self, sequence: u64) -> Option<&Rc<[u8]>> {
+        self.messages.get((sequence as usize).checked_sub(1)?)?.as_ref()
+    }
+
     /// Somebody heard that number `sequence` exists.
     pub fn heard_of(&mut self, sequence: u64) {
         self.shown_last = self.shown_last.max(sequence);

@@ -2,9 +2,11 @@
 //!
 //! Every part has a duty cycle and is driven at random moments, in random order. Things go wrong for a while; then nothing does any
 //! more, and everything must come to its end. All that leaves a node is held against the [`Truth`](crate::truth::Truth).
+mod acts;
 mod chaos;
 mod cluster;
 mod ending;
+mod history;
 mod host;
 mod schedule;
 mod watching;
@@ -14,7 +16,7 @@ use crate::clock::{Clock, SharedClock};
 use crate::machine::Machine;
 use crate::network::{Network, SharedNetwork};
 use crate::node::{AgentName, Node};
-use crate::plan::{Plan, node_host};
+use crate::plan::{NodePort, Plan, node_address, node_host};
 use crate::register::{Register, SharedRegister};
 use crate::tally::Tally;
 use crate::truth::Truth;
@@ -25,6 +27,7 @@ use gds_core::random::Random;
 use gds_core::time::SECOND_NS;
 use gds_wire::acknowledgement::Outcome;
 use gds_wire::session::Session;
+use history::History;
 use host::Host;
 use schedule::{Schedule, Slot, Turn};
 
@@ -63,6 +66,7 @@ pub struct World {
     /// Who leads, where there is more than one.
     register: SharedRegister,
     cluster: Cluster,
+    history: History,
     truth: Truth,
     /// The last number that any process committed.
     committed: u64,
@@ -91,6 +95,10 @@ impl World {
         let nodes = (0..plan.nodes).map(node_host).collect();
         let network = Network::new(plan.seed ^ 0x0E7, &clock, nodes);
         network.borrow_mut().faults = plan.chaos.faults;
+        if plan.history.is_some() && plan.cluster.is_some() {
+            let ports = (0..plan.nodes).map(|node| node_address(node, NodePort::Replication));
+            network.borrow_mut().listened.extend(ports);
+        }
         network.borrow_mut().stream_bytes_max = plan.stream_bytes_max;
         let register = Register::new(plan.seed ^ 0x4E6, &clock);
         if let Some(cluster) = &plan.cluster {
@@ -112,6 +120,7 @@ impl World {
             hosts,
             register,
             cluster: Cluster::default(),
+            history: History::default(),
             truth,
             committed: 0,
             stream: Session::BLANK,
@@ -181,10 +190,7 @@ impl World {
         for _ in 0..self.plan.listeners {
             self.add_listener(false);
         }
-        let later = self.plan.later_declaration.as_ref();
-        let declarations = [Some(&self.plan.start.declaration), later];
-        let horizon = declarations.into_iter().flatten().map(|it| it.limits.horizon_messages).min();
-        let horizon_messages = horizon.unwrap_or(0);
+        let horizon_messages = self.horizon_messages();
         for _ in 0..self.plan.readers {
             let number = self.draw_name();
             let network = self.network.clone();
@@ -192,6 +198,14 @@ impl World {
             self.readers.push(reader);
             self.add_slot(Turn::Reader(self.readers.len() - 1));
         }
+    }
+
+    /// The shortest horizon that is ever declared.
+    fn horizon_messages(&self) -> u64 {
+        let later = self.plan.later_declaration.as_ref();
+        let declarations = [Some(&self.plan.start.declaration), later];
+        let horizon = declarations.into_iter().flatten().map(|it| it.limits.horizon_messages).min();
+        horizon.unwrap_or(0)
     }
 
     fn new_client(&mut self) -> Client {
@@ -314,7 +328,8 @@ impl World {
         act(&mut scene)
     }
 
-    fn is_phase_over(&self) -> Checked<bool> {
+    fn is_phase_over(&mut self) -> Checked<bool> {
+        self.check_found()?;
         let now_ns = self.clock.now_ns();
         let over = match self.phase {
             _ if self.is_stopped_for_good() => true,
@@ -333,6 +348,7 @@ impl World {
 
     fn is_everybody_done(&self) -> bool {
         self.hosts.iter().all(Host::is_up)
+            && self.is_everybody_believed()
             && self.is_in_sync()
             && self.clients.iter().all(Client::is_done)
             && self.feeds.iter().all(|feed| feed.is_done(&self.truth))
@@ -354,6 +370,7 @@ impl World {
         self.stranger.hang_up();
         self.calm_since_ns = self.clock.now_ns();
         self.stop_faults();
+        (0..self.hosts.len()).for_each(|place| self.let_start(place));
         self.tell(|| "nothing goes wrong any more".into());
     }
 

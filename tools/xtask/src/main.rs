@@ -132,6 +132,26 @@ const STEPS: &[Step] = &[
         }),
     },
     Step {
+        name: "history",
+        shows: "1,000 seeds of worlds in which time runs back: forced leads, copies put back, lost files, another durability",
+        obstacle: none,
+        work: Work::Command(|| {
+            let run = [
+                "run",
+                "--profile",
+                "test",
+                "--package",
+                "gds-sim",
+                "--",
+                "run",
+                "--history",
+                "--seeds",
+                "1000",
+            ];
+            cargo(&run)
+        }),
+    },
+    Step {
         name: "mutations",
         shows: "the simulator notices broken deduplication, gap fill and journal order, and each safety rule of replication left out",
         obstacle: none,

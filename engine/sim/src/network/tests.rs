@@ -35,6 +35,21 @@ fn should_deliver_to_the_group_after_a_while_and_not_over_a_cut() {
 }
 
 #[test]
+fn should_carry_what_a_muted_node_says_to_other_nodes_alone() {
+    let (clock, network) = network(5);
+    let mut sender = SimulatedPort::open(&network, address(1), &[], None);
+    let mut node = SimulatedPort::open(&network, address(2), &[GROUP], None);
+    let listener = SocketAddrV4::new(Ipv4Addr::new(10, 3, 0, 1), 1);
+    let mut listener = SimulatedPort::open(&network, listener, &[GROUP], None);
+    for (is_muted, number) in [(true, 1), (false, 2)] {
+        network.borrow_mut().mute(*address(1).ip(), is_muted);
+        assert!(sender.send(GROUP, &[number]));
+    }
+    clock.advance(5_000);
+    assert_eq!((received(&mut node), received(&mut listener)), (vec![1, 2], vec![2]));
+}
+
+#[test]
 fn should_lose_repeat_and_reorder_as_told() {
     let (clock, network) = network(2);
     network.borrow_mut().faults = Faults {

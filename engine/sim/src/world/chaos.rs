@@ -65,6 +65,7 @@ impl World {
             self.tally.add("world.late listeners", 1);
         }
         self.cluster_chaos();
+        self.change_history();
         Ok(0)
     }
 

@@ -70,6 +70,9 @@ impl World {
         let (leads, incarnation) = (node.leads(), node.incarnation());
         self.tell(|| format!("node {place} commits up to {committed}; it leads {leads:?}"));
         let Some(epoch) = leads else { return Ok(()) };
+        if !self.is_believed(place) {
+            return Ok(());
+        }
         let me = Member { node: node_id(place), incarnation };
         let primary = *self.cluster.primaries.entry(epoch).or_insert(me);
         ensure!(
@@ -77,13 +80,18 @@ impl World {
             "one primary in an epoch",
             "{me} commits number {committed} in epoch {epoch}, in which {primary} committed"
         );
-        self.check_members_have(me, committed)
+        self.check_members_have(me, epoch, committed)
     }
 
     /// Every member that the register names has what is committed, as durable as the stream says.
-    fn check_members_have(&mut self, leader: Member, committed: u64) -> Checked {
+    fn check_members_have(&mut self, leader: Member, epoch: u32, committed: u64) -> Checked {
         let state = self.register.borrow_mut().state().clone();
         let Some(value) = state.value else { return Ok(()) };
+        self.check_counted(usize::from(leader.node.0) - 1, epoch, &value)?;
+        // A person made somebody else lead, and this one has not heard of it.
+        if self.history.is_suspect && value.epoch > epoch {
+            return Ok(());
+        }
         for member in value.set.members() {
             let Some(node) =
                 self.hosts.get(usize::from(member.node.0) - 1).and_then(|host| host.node.as_ref())
@@ -94,7 +102,7 @@ impl World {
                 continue;
             }
             let progress = &node.bus.progress;
-            let has = match self.plan.durability {
+            let has = match self.hosts[usize::from(member.node.0) - 1].machine.durability() {
                 Durability::Fsync => progress.durable.get(),
                 Durability::Memory => progress.sequenced.get(),
             };
@@ -119,8 +127,12 @@ impl World {
             self.tell(|| format!("revision {revision}: node {leader} leads epoch {epoch}, the set is {set}"));
             let same = value.epoch == before.epoch && value.leader == before.leader;
             let next = value.epoch == before.epoch + 1;
+            let forced = self.register.borrow().forced.contains(revision);
+            self.check_admitted(&before.set, value)?;
             ensure!(
-                (same || next) && set.incarnation(value.leader).is_some() && value.stream == before.stream,
+                (same || next || forced)
+                    && set.incarnation(value.leader).is_some()
+                    && value.stream == before.stream,
                 "register",
                 "revision {revision} is {value:?} after {before:?}"
             );
@@ -176,7 +188,7 @@ impl World {
     /// Whether the power of a node may go. With durability `memory` that loses what only its ring had; if no other member is whole, the
     /// stream is lost with it, which happens in few worlds.
     pub(super) fn may_cut_power(&mut self, place: usize) -> bool {
-        if self.plan.durability == Durability::Fsync {
+        if self.hosts[place].machine.durability() == Durability::Fsync {
             return true;
         }
         if self.plan.cluster.is_none() {

@@ -69,7 +69,7 @@ impl World {
         }
         self.wait_for_digests(end)?;
         for place in 0..self.hosts.len() {
-            let fsync = self.plan.durability == Durability::Fsync;
+            let fsync = self.hosts[place].machine.durability() == Durability::Fsync;
             self.bury(place, if fsync { End::PowerCut } else { End::Killed });
         }
         self.truth.check_acknowledged()?;
@@ -178,7 +178,7 @@ impl World {
                 return broken("start", format!("closing failed: {fault}"));
             }
         }
-        let fsync = self.plan.durability == Durability::Fsync;
+        let fsync = machine.durability() == Durability::Fsync;
         self.network.borrow_mut().tapped.clear();
         self.bury(place, if orderly || fsync { End::PowerCut } else { End::Killed });
         Ok(())

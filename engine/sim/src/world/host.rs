@@ -1,7 +1,18 @@
 //! A node's place in the world: its machine, and the process on it.
 use super::World;
-use crate::machine::{End, Machine, Process};
+use crate::machine::{Copying, End, Loss, Machine, Process, Storage};
 use crate::node::Node;
+
+/// What the world holds of what a node shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It counts.
+    Good,
+    /// Something was done to somebody's past, and nobody has looked at this node's since.
+    Unknown,
+    /// It has shown another message than whoever leads has, from this number on, and that has been so since.
+    Differs { from: u64, since_ns: u64 },
+}
 
 /// A node: its machine, and whatever runs there at present.
 pub(super) struct Host {
@@ -18,6 +29,18 @@ pub(super) struct Host {
     pub journalled: u64,
     /// Until when its disks are full.
     pub full_until_ns: u64,
+    /// Whether what it shows counts.
+    pub standing: Standing,
+    /// Something was done to its past that it may not be able to know.
+    pub is_tampered: bool,
+    /// What it had, and whether that was tampered with, before something was lost or put in its place.
+    pub hurt: Option<(Storage, bool, Option<Loss>)>,
+    /// It stays down until then, and is made leader by force.
+    pub force_due_ns: Option<u64>,
+    /// A copy that is being made.
+    pub copying: Option<Copying>,
+    /// ... and one that was.
+    pub copy: Option<Storage>,
 }
 
 impl Host {
@@ -30,6 +53,12 @@ impl Host {
             draining: false,
             journalled: 0,
             full_until_ns: 0,
+            standing: Standing::Good,
+            is_tampered: false,
+            hurt: None,
+            force_due_ns: None,
+            copying: None,
+            copy: None,
         }
     }
 
@@ -51,7 +80,9 @@ impl World {
         let host = &mut hosts[place];
         let Some(node) = host.node.take() else { return };
         node.for_each_counter(&mut |set, name, value| tally.add_to(set, name, value));
-        *committed = node.bus.progress.committed.get().max(*committed);
+        if host.standing == Standing::Good {
+            *committed = node.bus.progress.committed.get().max(*committed);
+        }
         host.journalled = node.bus.progress.journalled.get();
         let death = node.death.clone();
         death.borrow_mut().die();

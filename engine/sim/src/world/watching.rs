@@ -1,8 +1,9 @@
 //! Starting and driving the nodes' processes, and watching what leaves them.
 use super::World;
-use super::host::Host;
+use super::history::says_it_differs;
+use super::host::{Host, Standing};
 use super::schedule::Turn;
-use crate::machine::{End, NotStarted};
+use crate::machine::{End, Loss, NotStarted};
 use crate::node::AgentName;
 use crate::violation::{Checked, broken, ensure};
 use gds_core::agent::start::acknowledgement_session;
@@ -36,6 +37,7 @@ impl World {
     /// Begins the start of a process, which may die of it.
     fn start_process(&mut self, place: usize) -> Checked {
         self.configure(place);
+        self.change_durability(place);
         let mut member = None;
         if self.plan.cluster.is_some() {
             let Some(register) = self.prepare_member(place) else {
@@ -47,6 +49,7 @@ impl World {
         }
         // A journal without a message cannot tell that there ever was a stream.
         let blind = self.plan.durability == Durability::Memory
+            && self.plan.history.is_none()
             && member.is_none()
             && self.hosts[place].journalled > 0
             && self.random.chance(1, 12)
@@ -107,7 +110,10 @@ impl World {
             // What only the ring has must reach the journal first; somebody makes room.
             self.tally.add("world.starts refused by a full disk", 1);
             host.machine.set_room(None);
-        } else {
+        } else if self.history.is_suspect && says_it_differs(fault) {
+            self.tally.add("history.contradictions", 1);
+            self.set_aside(place);
+        } else if !self.put_right(place) {
             return broken("start", format!("node {place}: {fault}"));
         }
         Ok(())
@@ -123,12 +129,28 @@ impl World {
             self.stream = node.bus.session;
         }
         host.node = Some(node);
+        let loss = host.hurt.as_ref().and_then(|(.., loss)| *loss);
+        self.check_merged(place, loss, &report)?;
+        if loss == Some(Loss::FirstSegment(true)) && report.snapshot > 0 {
+            // As good as let go of behind the snapshot, and whoever asks for it hears nothing; but everybody here wants everything.
+            self.bury(place, End::Killed);
+            self.put_right(place);
+            return Ok(());
+        }
+        self.hosts[place].hurt = None;
         self.tally.add("world.torn tails", report.torn.len() as u64);
         self.tally.add("world.messages merged from the ring", report.merged);
         self.tally.add("world.starts from a snapshot", u64::from(report.snapshot > 0));
         self.tally.add("cluster.lives that lost something", u64::from(report.lost.is_some()));
         self.tell(|| format!("node {place} runs: {report:?}"));
-        self.check_start(place)?;
+        if self.history.is_suspect {
+            self.stand(place, Standing::Unknown);
+        } else {
+            if self.plan.history.is_some() && self.plan.cluster.is_none() {
+                self.check_lone_past(place)?;
+            }
+            self.check_start(place)?;
+        }
         self.order_end();
         let now_ns = self.clock.now_ns();
         for slot in 0..self.schedule.len() {
@@ -150,7 +172,7 @@ impl World {
     }
 
     /// Everything ever shown is there, unchanged, and the store is what the stream makes of it.
-    fn check_start(&mut self, place: usize) -> Checked {
+    pub(super) fn check_start(&mut self, place: usize) -> Checked {
         let Host { machine, node, .. } = &self.hosts[place];
         let node = node.as_ref().expect("it was started");
         let committed = node.bus.progress.committed.get();
@@ -214,12 +236,17 @@ impl World {
     pub(super) fn agent_duty(&mut self, place: usize, agent: AgentName) -> Checked<usize> {
         let Host { machine, node, .. } = &mut self.hosts[place];
         let Some(node) = node else { return Ok(0) };
-        let committed = node.bus.progress.committed.get();
+        let (committed, led) = (node.bus.progress.committed.get(), node.leads());
         let done = node.duty(agent, machine.time.time());
+        if agent == AgentName::Sequencer {
+            self.check_heard(place, led)?;
+            self.judge_after(place)?;
+        }
         self.watch(place)?;
         if agent == AgentName::Sequencer && self.plan.cluster.is_some() {
             self.check_member(place, committed)?;
         }
+        let believed = self.is_believed(place);
         let host = &mut self.hosts[place];
         let node = host.process();
         if node.death.borrow().is_dead() {
@@ -230,7 +257,7 @@ impl World {
         }
         match done {
             Ok(work) => {
-                if agent == AgentName::Store && work > 0 {
+                if agent == AgentName::Store && work > 0 && believed {
                     let status = node.store.store().reader().status();
                     self.truth.show_digest("the store", status.applied, status.digest)?;
                 }
@@ -246,6 +273,9 @@ impl World {
             }
             Err(fault) => {
                 self.tell(|| format!("node {place} stops: {fault}"));
+                if self.stopped_for_its_past(place, &fault)? {
+                    return Ok(1);
+                }
                 if fault.0.contains(SIMULATED) {
                     self.tally.add("world.disk failures", 1);
                 } else if self.plan.nodes > 1 && fault.0.contains("what is declared needs") {
@@ -314,7 +344,10 @@ impl World {
         let stream = node.bus.session;
         let acknowledgements = acknowledgement_session(stream);
         let committed = node.bus.progress.committed.get();
-        self.committed = self.committed.max(committed);
+        let believed = self.is_believed(place);
+        if believed {
+            self.committed = self.committed.max(committed);
+        }
         for tapped in tapped {
             let Ok(packet) = Packet::parse(&tapped.datagram) else {
                 // A request packet has the shape of a heartbeat, and a refusal that of nothing. What nodes send each other is something else.
@@ -336,11 +369,16 @@ impl World {
             let durable = node.bus.progress.durable.get();
             // A replica knows what others have durable before it has it itself.
             ensure!(
-                self.plan.durability == Durability::Memory || self.plan.cluster.is_some() || last <= durable,
+                self.hosts[place].machine.durability() == Durability::Memory
+                    || self.plan.cluster.is_some()
+                    || last <= durable,
                 "commit, then show",
                 "{} sends up to number {last}, and only {durable} is durable",
                 tapped.from
             );
+            if !believed {
+                continue;
+            }
             self.truth.heard_of(last);
             if let Kind::Messages(_) = packet.kind {
                 for (number, message) in packet.messages() {
