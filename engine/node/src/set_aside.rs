@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What belongs to a stream, in the order in which it goes.
-const NAMES: [&str; 6] = ["life", "acknowledgements", "bus", "snapshots", "arriving", "arrived"];
+const NAMES: [&str; 7] = ["life", "label", "acknowledgements", "bus", "snapshots", "arriving", "arrived"];
 /// Most folders of this kind in one directory.
 const FOLDERS_MAX: u32 = 1_000;
 

@@ -27,7 +27,7 @@ impl World {
         let mut state = self.register.borrow_mut();
         let epoch = state.value.as_ref().expect("a cluster").epoch + 1;
         let set = Set::of(Member { node, incarnation });
-        let value = RegisterValue { stream: STREAM, epoch, leader: node, set };
+        let value = RegisterValue { set, epoch, leader: node, ..state.value.clone().expect("a cluster") };
         *state = RegisterState { revision: state.revision + 1, value: Some(value) };
         drop(state);
         self.nodes[index].life = life;
