@@ -6,8 +6,8 @@ use crate::declaration::{Declaration, Limits, SCHEMA_VERSION, Schema, SchemaDecl
 use crate::envelope::{Envelope, Kind, Message, Reason, Skip, Void};
 use crate::mold::{self, PacketBuilder, Request as MoldRequest};
 use crate::query::{
-    Answer, AnswerBody, ErrorCode, Key, MessagesBuilder, Query, Record, Request, Status, encode_multi_get,
-    encode_status,
+    Answer, AnswerBody, Checksum, ErrorCode, Key, MessagesBuilder, Query, Record, Request, Status,
+    encode_multi_get, encode_status,
 };
 use crate::refusal::{Refusal, RefusalReason};
 use crate::replication::{
@@ -154,6 +154,7 @@ fn requests(examples: &mut Examples) {
         ("watch".into(), request(4, 0, Query::Watch { from: 0 })),
         ("cancel".into(), request(4, 0, Query::Cancel)),
         ("status".into(), request(5, 0, Query::Status)),
+        ("checksum".into(), request(7, 0, Query::Checksum { sequence: 3 })),
     ]);
 }
 
@@ -178,11 +179,13 @@ fn answers(examples: &mut Examples) {
         digest: 0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f,
         stream: STREAM,
     };
+    let checksum = Checksum { epoch: 3, chain: CHAIN };
     let error = AnswerBody::Error(ErrorCode::BelowHorizon, "1 is no longer kept");
     examples.extend([
         ("answer-record".into(), answer(1, 2, AnswerBody::Record(found))),
         ("answer-no-record".into(), answer(2, 2, AnswerBody::Record(none))),
         ("answer-messages".into(), messages),
+        ("answer-checksum".into(), answer(7, 3, AnswerBody::Checksum(checksum))),
         ("answer-end".into(), answer(3, 4, AnswerBody::End)),
         ("answer-error".into(), answer(6, 3, error)),
         ("answer-status".into(), filled(|buffer| encode_status(buffer, 5, &status, [("gaps", 2)]).unwrap())),

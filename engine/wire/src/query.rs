@@ -12,6 +12,7 @@
 //! | `W` watch | bus messages from a sequence number on, without end | `m` ..., and `e` when cancelled |
 //! | `C` cancel | the end of the range or watch with this request id | that one's `e` |
 //! | `S` status | where the node stands | one `s` |
+//! | `H` checksum | the running checksum of the stream up to a sequence number | one `h` |
 //!
 //! Any of them may be answered by `x`, an error, which is then the last answer.
 mod answer;
@@ -19,8 +20,8 @@ mod request;
 mod status;
 
 pub use answer::{
-    ANSWER_HEADER_BYTES, Answer, AnswerBody, AnswerError, BusMessages, ErrorCode, MessagesBuilder, Record,
-    max_value_bytes,
+    ANSWER_HEADER_BYTES, Answer, AnswerBody, AnswerError, BusMessages, CHECKSUM_ANSWER_BYTES, Checksum,
+    ErrorCode, MessagesBuilder, Record, max_value_bytes,
 };
 pub use request::{
     Key, Keys, MultiGet, Query, QueryError, REQUEST_HEADER_BYTES, Request, encode_multi_get, request_id,

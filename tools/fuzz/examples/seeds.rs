@@ -9,7 +9,7 @@ use gds_wire::declaration::{Declaration, Limits, Schema, SchemaDeclaration, Tabl
 use gds_wire::envelope::{Envelope, Kind, Reason, Skip, Void};
 use gds_wire::mold::{self, PacketBuilder};
 use gds_wire::query::{
-    self, Answer, AnswerBody, ErrorCode, Key, MessagesBuilder, Query, Record, Request, Status,
+    self, Answer, AnswerBody, Checksum, ErrorCode, Key, MessagesBuilder, Query, Record, Request, Status,
 };
 use gds_wire::refusal::{Refusal, RefusalReason};
 use gds_wire::session::Session;
@@ -161,6 +161,7 @@ fn requests() -> Seeds {
         encode(Query::Watch { from: 0 }),
         encode(Query::Cancel),
         encode(Query::Status),
+        encode(Query::Checksum { sequence: 5 }),
     ]
 }
 
@@ -197,6 +198,7 @@ fn answers() -> Seeds {
         with_counters[..used].to_vec(),
         encode(AnswerBody::End),
         encode(AnswerBody::Error(ErrorCode::NotFound, "text")),
+        encode(AnswerBody::Checksum(Checksum { epoch: 3, chain: 77 })),
     ]
 }
 

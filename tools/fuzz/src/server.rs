@@ -128,7 +128,10 @@ impl Run {
 
     /// A request, mostly well formed: its kind, id, condition and body as the script has them.
     fn request(&mut self, at: usize, script: &mut Script<'_>) {
-        let kind = b"GMRWCSx"[script.below(7)];
+        let kind = match b"GMRWCSx"[script.below(7)] {
+            b'x' if script.flag() => b'H',
+            kind => kind,
+        };
         let mut payload = vec![kind, 0, 0, 0];
         payload.extend(u64::from(script.byte() % 8).to_be_bytes());
         let newest = self.data.newest.load(Relaxed);
@@ -155,7 +158,9 @@ impl Run {
                 payload.extend(script.near(newest).to_be_bytes());
                 payload.extend((if script.flag() { script.near(newest) } else { 0 }).to_be_bytes());
             }
-            b'W' => payload.extend((if script.flag() { script.near(newest) } else { 0 }).to_be_bytes()),
+            b'W' | b'H' => {
+                payload.extend((if script.flag() { script.near(newest) } else { 0 }).to_be_bytes())
+            }
             _ => {}
         }
         if script.byte() == 0xFF {
@@ -233,6 +238,7 @@ fn check_answer(payload: &[u8]) {
                 assert_eq!(found, message(sequence));
             }
         }
+        AnswerBody::Checksum(checksum) => assert_eq!(checksum.chain, chain(answer.sequence)),
         AnswerBody::Record(record) if record.found => {
             assert_eq!((record.value, record.version), (record.key, u64::from(record.key[0])));
             assert!(record.version <= answer.sequence);
@@ -255,6 +261,11 @@ impl Data {
 
 fn message(sequence: u64) -> Vec<u8> {
     vec![sequence as u8; 28 + (sequence % MESSAGE_BYTES_MAX) as usize]
+}
+
+/// Of the stream up to a number: whatever it is, it is one.
+fn chain(sequence: u64) -> u64 {
+    sequence.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// The data, and room for a value.
@@ -309,7 +320,8 @@ impl Source for Shared {
         }
         let message = message(sequence);
         into[..message.len()].copy_from_slice(&message);
-        Reading::Message(message.len())
+        let (length, chain) = (message.len(), Some(chain(sequence)));
+        Reading::Message { length, epoch: 0, chain }
     }
 
     fn store_status(&self) -> StoreStatus {

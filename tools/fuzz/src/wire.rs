@@ -178,7 +178,7 @@ pub fn query_answer(data: &[u8]) {
                 assert_eq!(again, data);
             }
         }
-        AnswerBody::Record(_) | AnswerBody::End | AnswerBody::Error(..) => {}
+        AnswerBody::Record(_) | AnswerBody::Checksum(_) | AnswerBody::End | AnswerBody::Error(..) => {}
     }
 }
 

@@ -221,6 +221,11 @@ impl SoupClient {
         self.ask(OpenQuery::Once, at_least, Query::Status)
     }
 
+    /// Asks for the running checksum of the stream up to this number (0: the newest committed). `None`: too many requests are open.
+    pub fn checksum(&mut self, sequence: u64, at_least: u64) -> Option<RequestId> {
+        self.ask(OpenQuery::Once, at_least, Query::Checksum { sequence })
+    }
+
     /// Asks for the end of a range or watch; its last answer still comes. False when there is no such one.
     pub fn cancel(&mut self, id: RequestId) -> bool {
         self.requests.cancel(id)

@@ -14,8 +14,8 @@ use crate::disk::Disk;
 use crate::store::ReadError;
 use arrayvec::ArrayString;
 use gds_wire::query::{
-    ANSWER_HEADER_BYTES, Answer, AnswerBody, ErrorCode, Key, MessagesBuilder, Query, Record, Request, Status,
-    encode_status, request_id,
+    ANSWER_HEADER_BYTES, Answer, AnswerBody, CHECKSUM_ANSWER_BYTES, Checksum, ErrorCode, Key,
+    MessagesBuilder, Query, Record, Request, Status, encode_status, request_id,
 };
 use gds_wire::session::Session;
 use gds_wire::soup;
@@ -138,10 +138,8 @@ impl Engine {
             let mut answer = MessagesBuilder::new(room, note.request, note.first);
             let limit = self.source.committed();
             for sequence in (note.first..).take(usize::from(note.count)) {
-                let Reading::Message(length) = self.source.read(sequence, limit, disk, &mut self.message)
-                else {
-                    return None;
-                };
+                let read = self.source.read(sequence, limit, disk, &mut self.message);
+                let Reading::Message { length, .. } = read else { return None };
                 if !answer.push(&self.message[..length]) {
                     return None;
                 }
@@ -192,6 +190,7 @@ impl Engine {
             }
             Query::Cancel => self.cancel(session, id),
             Query::Status => self.status(session, id, disk),
+            Query::Checksum { sequence } => self.checksum(user, session, id, sequence, disk),
         }
     }
 
@@ -385,6 +384,45 @@ impl Engine {
         Taken::Done
     }
 
+    /// Answers with the running checksum of the stream up to a committed number: one message is read for it.
+    fn checksum(
+        &mut self,
+        user: &User,
+        session: &mut SoupSession,
+        id: u64,
+        sequence: u64,
+        disk: &mut dyn Disk,
+    ) -> Taken {
+        if !user.stream {
+            let text =
+                format_args!("the running checksum is that of every table; this user may not read all");
+            return self.fail(session, id, ErrorCode::NotPermitted, text);
+        }
+        let committed = self.source.committed();
+        let sequence = if sequence == 0 { committed } else { sequence };
+        if sequence == 0 || sequence > committed {
+            let text = format_args!("{} is not committed yet; {committed} is the newest", sequence.max(1));
+            return self.fail(session, id, ErrorCode::AheadOfStream, text);
+        }
+        if !session.has_room(CHECKSUM_ANSWER_BYTES, CHECKSUM_ANSWER_BYTES, self.unsent_max) {
+            return Taken::NoRoom;
+        }
+        let (code, why) = match self.source.read(sequence, committed, disk, &mut self.message) {
+            Reading::Message { epoch, chain: Some(chain), .. } => {
+                let body = AnswerBody::Checksum(Checksum { epoch, chain });
+                let answer = Answer { request_id: id, last: true, sequence, body };
+                return self.lay_down(self.unsent_max, session, CHECKSUM_ANSWER_BYTES, &answer);
+            }
+            Reading::Message { chain: None, .. } => {
+                (ErrorCode::Unavailable, "has no running checksum here: what is kept does not begin with 1")
+            }
+            Reading::TooSmall => (ErrorCode::TooLarge, "is longer than a message may be"),
+            Reading::Gone => (ErrorCode::BelowHorizon, "is no longer kept"),
+            Reading::Empty | Reading::Failed => (ErrorCode::Unavailable, "cannot be read"),
+        };
+        self.fail(session, id, code, format_args!("message {sequence} {why}"))
+    }
+
     /// One `m` with the next messages of the session's stream `at`, as many as fit and are there.
     fn answer_messages(
         &mut self,
@@ -401,8 +439,8 @@ impl Engine {
         let mut next = stream.next;
         let ended = loop {
             match self.source.read(next, limit, disk, &mut self.message) {
-                Reading::Message(length) if answer.push(&self.message[..length]) => next += 1,
-                Reading::Message(_) | Reading::Empty => break None,
+                Reading::Message { length, .. } if answer.push(&self.message[..length]) => next += 1,
+                Reading::Message { .. } | Reading::Empty => break None,
                 Reading::TooSmall => break Some((ErrorCode::TooLarge, "is longer than a message may be")),
                 Reading::Gone => break Some((ErrorCode::BelowHorizon, "is no longer kept")),
                 Reading::Failed => break Some((ErrorCode::Unavailable, "cannot be read")),

@@ -1,4 +1,6 @@
 //! What a node that only rewinds answers queries from: the stream, and no store.
+//!
+//! Packets carry no running checksum. One that has kept the stream from message 1 on knows it by its own count; one that began in the middle does not.
 use super::source::{Found, Reading, Source};
 use super::stream_readers::StreamReaders;
 use crate::bus::StreamReader;
@@ -46,7 +48,12 @@ impl Source for KeptSource {
     }
 
     fn read(&mut self, sequence: u64, limit: u64, disk: &mut dyn Disk, into: &mut [u8]) -> Reading {
-        self.readers.read(sequence, limit, disk, into)
+        match self.readers.read(sequence, limit, disk, into) {
+            Reading::Message { length, chain, .. } => {
+                Reading::Message { length, epoch: 0, chain: chain.filter(|_| self.first_kept == 1) }
+            }
+            other => other,
+        }
     }
 
     fn store_status(&self) -> StoreStatus {

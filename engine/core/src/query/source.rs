@@ -16,8 +16,15 @@ pub struct Found<'a> {
 /// A bus message as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// It is in the caller's buffer, with this length.
-    Message(usize),
+    /// It is in the caller's buffer.
+    Message {
+        /// Its length.
+        length: usize,
+        /// The epoch it was first numbered under; 0 where that is not known.
+        epoch: u32,
+        /// The running checksum of all messages up to it; `None` where what came before the first one kept is not known.
+        chain: Option<u64>,
+    },
     /// Not yet committed.
     Empty,
     /// It is longer than the buffer.

@@ -44,7 +44,9 @@ impl StreamReaders {
             reader.seek(sequence);
         }
         match reader.read(limit, disk, into) {
-            Ok(StreamRead::Message { length, .. }) => Reading::Message(length),
+            Ok(StreamRead::Message { epoch, chain, length, .. }) => {
+                Reading::Message { length, epoch, chain: Some(chain) }
+            }
             Ok(StreamRead::Empty) => Reading::Empty,
             Ok(StreamRead::TooSmall { .. }) => Reading::TooSmall,
             Ok(StreamRead::Gone) => Reading::Gone,

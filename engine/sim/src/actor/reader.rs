@@ -390,6 +390,7 @@ fn take(event: Event<'_>) -> Seen {
                     committed: status.committed,
                     published: status.published,
                 },
+                AnswerBody::Checksum(_) => return Seen::Wrong("a checksum that nobody asked for".into()),
                 AnswerBody::End => Body::End,
                 AnswerBody::Error(code, text) => Body::Error(code, text.to_owned()),
             };

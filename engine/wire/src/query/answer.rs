@@ -33,9 +33,19 @@ struct RecordBody {
     version: U64,
 }
 
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct ChecksumBody {
+    epoch: U32,
+    chain: U64,
+}
+
 const RECORD_BODY_BYTES: usize = 16;
+/// Bytes of a whole `h`.
+pub const CHECKSUM_ANSWER_BYTES: usize = ANSWER_HEADER_BYTES + size_of::<ChecksumBody>();
 const _: () = assert!(size_of::<Header>() == ANSWER_HEADER_BYTES);
 const _: () = assert!(size_of::<RecordBody>() == RECORD_BODY_BYTES);
+const _: () = assert!(CHECKSUM_ANSWER_BYTES == 32);
 
 /// The longest value a `g` can carry beside a key of `key_bytes`.
 pub const fn max_value_bytes(key_bytes: usize) -> usize {
@@ -112,7 +122,8 @@ pub struct Answer<'a> {
     pub request_id: u64,
     /// Whether this is the last answer to it.
     pub last: bool,
-    /// `m`: number of its first message. `e`: the first number not delivered. Else the sequence number whose state was read.
+    /// `m`: number of its first message. `e`: the first number not delivered. `h`: the number up to which the checksum goes. Else the sequence
+    /// number whose state was read.
     pub sequence: u64,
     /// What it says.
     pub body: AnswerBody<'a>,
@@ -127,6 +138,8 @@ pub enum AnswerBody<'a> {
     Messages(BusMessages<'a>),
     /// `s`: where the node stands.
     Status(Status, Counters<'a>),
+    /// `h`: the running checksum of the stream.
+    Checksum(Checksum),
     /// `e`: a range or watch is done, or was cancelled. No body.
     End,
     /// `x`: why the request could not be answered; the body is a text for people, UTF-8.
@@ -153,6 +166,22 @@ pub struct Record<'a> {
     pub version: u64,
     /// The value.
     pub value: &'a [u8],
+}
+
+/// Body of `h`.
+///
+/// ```text
+///  20      24      32
+/// +-------+-------+
+/// | epoch | chain |
+/// +-------+-------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checksum {
+    /// The epoch that the message was first numbered under; 0 where that is not known.
+    pub epoch: u32,
+    /// The running checksum of all messages up to it.
+    pub chain: u64,
 }
 
 /// Body of `m`: consecutive bus messages (envelope and body).
@@ -236,6 +265,7 @@ impl<'a> Answer<'a> {
                 let (status, counters) = Status::parse(rest)?;
                 AnswerBody::Status(status, counters)
             }
+            b'h' => AnswerBody::Checksum(Checksum::parse(rest)?),
             b'e' if rest.is_empty() => AnswerBody::End,
             b'e' => return Err(AnswerError::TrailingBytes(rest.len())),
             b'x' => {
@@ -266,6 +296,7 @@ impl<'a> Answer<'a> {
             AnswerBody::Status(status, counters) => {
                 status.put(&mut writer, counters)?;
             }
+            AnswerBody::Checksum(checksum) => checksum.put(&mut writer)?,
             AnswerBody::End => {}
             AnswerBody::Error(_, text) => writer.put(text.as_bytes())?,
         }
@@ -280,6 +311,7 @@ impl AnswerBody<'_> {
             Self::Record(_) => b'g',
             Self::Messages(_) => b'm',
             Self::Status(..) => b's',
+            Self::Checksum(_) => b'h',
             Self::End => b'e',
             Self::Error(..) => b'x',
         }
@@ -325,6 +357,20 @@ impl<'a> Record<'a> {
         writer.put(fixed.as_bytes())?;
         writer.put(self.key)?;
         writer.put(self.value)
+    }
+}
+
+impl Checksum {
+    fn parse(body: &[u8]) -> Result<Self, AnswerError> {
+        let (fixed, rest) = ChecksumBody::ref_from_prefix(body).map_err(|_| AnswerError::Truncated)?;
+        match rest.len() {
+            0 => Ok(Self { epoch: fixed.epoch.get(), chain: fixed.chain.get() }),
+            trailing => Err(AnswerError::TrailingBytes(trailing)),
+        }
+    }
+
+    fn put(&self, writer: &mut Writer<'_>) -> Option<()> {
+        writer.put(ChecksumBody { epoch: self.epoch.into(), chain: self.chain.into() }.as_bytes())
     }
 }
 

@@ -124,6 +124,18 @@ pub enum Query<'a> {
     Cancel,
     /// `S`: where the node stands. No body.
     Status,
+    /// `H`: the running checksum of the stream up to a number.
+    ///
+    /// ```text
+    ///  20         28
+    /// +----------+
+    /// | sequence |
+    /// +----------+
+    /// ```
+    Checksum {
+        /// The number; 0: the newest committed.
+        sequence: u64,
+    },
 }
 
 /// Body of `M`: several records, all read at one sequence number.
@@ -196,7 +208,7 @@ impl fmt::Display for QueryError {
             Self::Truncated => f.write_str("the request is shorter than its kind needs"),
             Self::TrailingBytes(count) => write!(f, "{count} bytes follow the end of the request"),
             Self::UnknownKind(kind) => {
-                write!(f, "the request has the unknown kind 0x{kind:02x}; G, M, R, W, C and S exist")
+                write!(f, "the request has the unknown kind 0x{kind:02x}; G, M, R, W, C, S and H exist")
             }
             Self::Reserved => f.write_str("the request's flags and reserved bytes must be 0"),
             Self::EmptyKey => f.write_str("the request has a key of 0 bytes; 1 to 255 are allowed"),
@@ -232,6 +244,10 @@ impl<'a> Request<'a> {
             }
             b'C' => (Query::Cancel, body),
             b'S' => (Query::Status, body),
+            b'H' => {
+                let (sequence, rest) = U64::ref_from_prefix(body).map_err(|_| QueryError::Truncated)?;
+                (Query::Checksum { sequence: sequence.get() }, rest)
+            }
             kind => return Err(QueryError::UnknownKind(kind)),
         };
         if !rest.is_empty() {
@@ -259,7 +275,9 @@ impl<'a> Request<'a> {
             Query::Range { from, to } => {
                 writer.put(RangeBody { from: from.into(), to: to.into() }.as_bytes())?;
             }
-            Query::Watch { from } => writer.put(&from.to_be_bytes())?,
+            Query::Watch { from: number } | Query::Checksum { sequence: number } => {
+                writer.put(&number.to_be_bytes())?;
+            }
             Query::Cancel | Query::Status => {}
         }
         Some(writer.used)
@@ -276,6 +294,7 @@ impl Query<'_> {
             Self::Watch { .. } => b'W',
             Self::Cancel => b'C',
             Self::Status => b'S',
+            Self::Checksum { .. } => b'H',
         }
     }
 }

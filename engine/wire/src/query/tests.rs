@@ -38,6 +38,7 @@ fn should_read_back_each_kind_of_request_and_refuse_its_cuts() {
         Query::Watch { from: 9 },
         Query::Cancel,
         Query::Status,
+        Query::Checksum { sequence: 9 },
         get(b"key").query,
     ];
     for query in kinds {
@@ -167,6 +168,7 @@ fn should_carry_the_counters_of_a_status() {
 fn should_read_back_ends_and_errors() {
     for body in [
         AnswerBody::End,
+        AnswerBody::Checksum(Checksum { epoch: 3, chain: 0x0102_0304_0506_0708 }),
         AnswerBody::Error(ErrorCode::BelowHorizon, "below 7"),
         AnswerBody::Status(status(), Counters::NONE),
     ] {
@@ -195,6 +197,19 @@ fn should_refuse_answers_that_are_none() {
 }
 
 #[test]
+fn should_lay_out_a_running_checksum_in_order() {
+    let body = AnswerBody::Checksum(Checksum { epoch: 3, chain: 0x0102_0304_0506_0708 });
+    let mut bytes = answered(&Answer { request_id: 1, last: true, sequence: 12, body });
+    let expected = b"h\x01\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x0c\0\0\0\x03\x01\x02\x03\x04\x05\x06\x07\x08";
+    assert_eq!((&bytes[..], bytes.len()), (&expected[..], CHECKSUM_ANSWER_BYTES));
+    for length in 0..bytes.len() {
+        assert_eq!(Answer::parse(&bytes[..length]), Err(AnswerError::Truncated));
+    }
+    bytes.push(0);
+    assert_eq!(Answer::parse(&bytes), Err(AnswerError::TrailingBytes(1)));
+}
+
+#[test]
 fn should_say_how_long_a_value_can_be() {
     let (key, value) = ([1; 255], vec![2; max_value_bytes(255)]);
     let record = Record { found: true, table: 1, key: &key, version: 1, value: &value };
@@ -217,7 +232,7 @@ proptest! {
 
     #[test]
     fn should_never_panic_on_requests(
-        kind in prop::sample::select(&b"GMRWCS"[..]),
+        kind in prop::sample::select(&b"GMRWCSH"[..]),
         noise in prop::collection::vec(prop_oneof![2 => 0..4_u8, 1 => any::<u8>()], 0..80),
     ) {
         let mut bytes = vec![kind, 0, 0, 0];
@@ -230,7 +245,7 @@ proptest! {
 
     #[test]
     fn should_never_panic_on_answers(
-        kind in prop::sample::select(&b"gmsex"[..]),
+        kind in prop::sample::select(&b"gmsexh"[..]),
         code in 0..2_u8,
         noise in prop::collection::vec(prop_oneof![2 => 0..4_u8, 1 => any::<u8>()], 0..140),
     ) {

@@ -1,5 +1,6 @@
 //! A store and a stream that are plain lists.
 use crate::disk::{Disk, DiskError, DiskWrite};
+use crate::memory::ring::chained;
 use crate::query::source::{Found, Reading, Source};
 use crate::store::{ReadError, StoreStatus};
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ type Versions = Vec<(u64, Option<Vec<u8>>)>;
 pub struct Lists {
     /// Message n is at n - 1.
     pub messages: Vec<Vec<u8>>,
+    /// The running checksum up to message n is at n - 1.
+    pub chains: Vec<u64>,
     pub committed: u64,
     pub applied: u64,
     pub first_kept: u64,
@@ -37,6 +40,8 @@ impl Data {
         for _ in 0..count {
             let sequence = lists.messages.len() as u64 + 1;
             let message = message(sequence);
+            let before = lists.chains.last().copied().unwrap_or(0);
+            lists.chains.push(chained(before, &message));
             lists.messages.push(message);
         }
         lists.committed = lists.messages.len() as u64;
@@ -118,7 +123,8 @@ impl Source for Data {
             return Reading::TooSmall;
         }
         into[..message.len()].copy_from_slice(message);
-        Reading::Message(message.len())
+        let chain = lists.chains[sequence as usize - 1];
+        Reading::Message { length: message.len(), epoch: 3, chain: Some(chain) }
     }
 
     fn store_status(&self) -> StoreStatus {

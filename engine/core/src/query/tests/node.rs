@@ -5,7 +5,10 @@ use crate::cursor::Progress;
 use crate::disk::Disk;
 use crate::journal::memory_disk::MemoryDisk;
 use crate::journal::{JournalConfig, JournalReader, JournalWriter, Recovered};
+use crate::memory::ring::chained;
 use crate::memory::{HeapWords, Ring, RingConfig, RingIdentity};
+use crate::query::kept_source::KeptSource;
+use crate::query::source::{Reading, Source};
 use crate::query::{ClientConfig, Event, RequestId, SoupClient};
 use crate::store::{Store, StoreCapacity, StoreConfig, StoreMemory};
 use crate::time::MILLISECOND_NS;
@@ -58,6 +61,7 @@ fn key_of(sequence: u64) -> [u8; 2] {
 struct Heard {
     records: BTreeMap<RequestId, (u64, Vec<u8>)>,
     messages: BTreeMap<RequestId, Vec<Vec<u8>>>,
+    chains: BTreeMap<RequestId, (u64, u64)>,
     errors: Vec<String>,
 }
 
@@ -87,6 +91,10 @@ fn run(
                 AnswerBody::Status(status, _) => {
                     assert_eq!((status.applied, status.committed, status.records), (LAST, LAST, 100));
                     assert_ne!(status.digest, 0);
+                }
+                AnswerBody::Checksum(checksum) => {
+                    assert_eq!(checksum.epoch, 1);
+                    heard.chains.insert(answer.request_id, (answer.sequence, checksum.chain));
                 }
                 AnswerBody::End => {}
             },
@@ -144,6 +152,8 @@ fn should_answer_from_store_ring_and_journal() {
     client.multi_get(&keys, 0, 0).unwrap();
     client.get(1, b"k", 7, 0).unwrap();
     client.status(LAST).unwrap();
+    let chains = [(1, 1), (600, 600), (LAST, LAST), (0, LAST)]
+        .map(|(asked, is)| (client.checksum(asked, 0).unwrap(), is));
     let all = client.range(1, 0, 0).unwrap();
     let middle = client.range(500, 2_500, 0).unwrap();
     let watch = client.watch(LAST - 10, 0).unwrap();
@@ -153,8 +163,32 @@ fn should_answer_from_store_ring_and_journal() {
     assert_eq!(heard.records[&newest], (2_905, 2_905_u64.to_be_bytes().to_vec()));
     assert_eq!(heard.records[&earlier], (2_805, 2_805_u64.to_be_bytes().to_vec()));
     assert_eq!(heard.errors.len(), 1, "only state 7 is below the horizon: {:?}", heard.errors);
+    for (id, sequence) in chains {
+        let chain = (1..=sequence).fold(0, |chain, sequence| chained(chain, &bus_message(sequence)));
+        assert_eq!(heard.chains[&id], (sequence, chain));
+    }
     for (id, from, to) in [(all, 1, LAST), (middle, 500, 2_500), (watch, LAST - 10, LAST)] {
         assert!(heard.messages[&id] == (from..=to).map(bus_message).collect::<Vec<_>>(), "{from} to {to}");
+    }
+}
+
+#[test]
+fn should_tell_no_running_checksum_that_a_rewinder_cannot_know() {
+    let stream = Session::padded("1700000000").unwrap();
+    let ring_config = RingConfig { data_bytes: 1 << 12, positions: 1 << 6 };
+    for (first, expected) in [(1, Some(chained(0, &bus_message(1)))), (2, None)] {
+        let words = HeapWords::shared(Ring::words_needed(&ring_config));
+        let ring = Ring::create(words, ring_config, RingIdentity { stream, boot_id: [0; 16] }, first);
+        let mut writer = ring.writer();
+        writer.append(0, &[&bus_message(first)]);
+        writer.publish();
+        let progress = Arc::new(Progress::default());
+        progress.committed.set(first);
+        let readers = vec![StreamReader::new(ring.reader(first), None)];
+        let mut source = KeptSource::new(readers, progress, first);
+        let read = source.read(first, first, &mut NoDisk, &mut [0; 500]);
+        let length = bus_message(first).len();
+        assert_eq!(read, Reading::Message { length, epoch: 0, chain: expected });
     }
 }
 
@@ -181,8 +215,9 @@ fn should_say_so_when_messages_are_no_longer_kept() {
     let network = Network::new(usize::MAX, 100_000);
     let mut client = SoupClient::new(ClientConfig::new("ops", "secret"));
     client.range(1, 0, 0).unwrap();
+    client.checksum(1, 0).unwrap();
     let tail = client.range(ring.first(), 0, 0).unwrap();
     let heard = run(&mut server, &mut client, &network, &mut NoDisk, |client, _| client.open_requests() == 0);
-    assert_eq!(heard.errors, ["message 1 is no longer kept"]);
+    assert_eq!(heard.errors, ["message 1 is no longer kept"; 2]);
     assert_eq!(heard.messages[&tail].len() as u64, 201 - ring.first());
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::time::{MILLISECOND_NS, SECOND_NS};
-use gds_wire::query::{AnswerBody, ErrorCode, Key, Query, encode_multi_get};
+use gds_wire::query::{AnswerBody, Checksum, ErrorCode, Key, Query, encode_multi_get};
 use network::Network;
 
 fn ask(request_id: u64, at_least: u64, query: Query<'_>) -> Request<'_> {
@@ -127,6 +127,8 @@ fn should_answer_with_an_error_what_cannot_be_answered() {
         (ask(1, 0, Query::Watch { from: 102 }), ErrorCode::AheadOfStream),
         (ask(1, 0, Query::Watch { from: 9 }), ErrorCode::BelowHorizon),
         (ask(1, 0, Query::Cancel), ErrorCode::NotFound),
+        (ask(1, 0, Query::Checksum { sequence: 9 }), ErrorCode::BelowHorizon),
+        (ask(1, 0, Query::Checksum { sequence: 101 }), ErrorCode::AheadOfStream),
     ] {
         let answers = bench.answers(id, &request);
         failed(&answers, 1, code);
@@ -137,8 +139,8 @@ fn should_answer_with_an_error_what_cannot_be_answered() {
     bench.send(id, b'U', &[b'?', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
     bench.settle();
     failed(&sequenced(&bench.packets(id)), 7, ErrorCode::Malformed);
-    assert_eq!(bench.counters().requests_failed.get(), 13);
-    assert_eq!(bench.counters().requests.get(), 13);
+    assert_eq!(bench.counters().requests_failed.get(), 15);
+    assert_eq!(bench.counters().requests.get(), 15);
 }
 
 #[test]
@@ -151,6 +153,8 @@ fn should_keep_users_to_what_they_may_read() {
     failed(&answers, 2, ErrorCode::NotPermitted);
     let answers = bench.answers(id, &ask(3, 0, Query::Watch { from: 1 }));
     failed(&answers, 3, ErrorCode::NotPermitted);
+    let answers = bench.answers(id, &ask(5, 0, Query::Checksum { sequence: 1 }));
+    failed(&answers, 5, ErrorCode::NotPermitted);
     assert_eq!(bench.answers(id, &ask(4, 0, Query::Status)).len(), 1);
 }
 
@@ -263,6 +267,26 @@ fn should_tell_where_the_node_stands() {
     );
     let logins = counters.iter().find(|(name, _)| *name == "query.logins");
     assert_eq!(logins, Some(("query.logins", 1)));
+}
+
+#[test]
+fn should_tell_the_running_checksum_of_what_is_committed() {
+    let data = Data::with_messages(9);
+    data.change(|lists| lists.committed = 7);
+    let mut bench = Bench::new(small(), data.clone());
+    let (id, _) = bench.login("ops", "secret");
+    for (asked, sequence) in [(1, 1), (5, 5), (7, 7), (0, 7)] {
+        let answers = bench.answers(id, &ask(asked + 1, 0, Query::Checksum { sequence: asked }));
+        let chain = data.0.lock().unwrap().chains[sequence as usize - 1];
+        let expected = AnswerBody::Checksum(Checksum { epoch: 3, chain });
+        let answer = answer(&answers[0]);
+        assert_eq!((answers.len(), answer.last, answer.sequence, answer.body), (1, true, sequence, expected));
+    }
+    let answers = bench.answers(id, &ask(9, 0, Query::Checksum { sequence: 8 }));
+    failed(&answers, 9, ErrorCode::AheadOfStream);
+    data.change(|lists| lists.committed = 0);
+    let answers = bench.answers(id, &ask(10, 0, Query::Checksum { sequence: 0 }));
+    failed(&answers, 10, ErrorCode::AheadOfStream);
 }
 
 #[test]
