@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`Listener`] | follows a stream by multicast, with gap fill |
 //! | [`Writer`] | submits transactions until they are acknowledged |
-//! | [`Reader`] | asks over SoupBinTCP: get, range, watch, status |
+//! | [`Reader`] | asks over SoupBinTCP: get, range, watch, status, running checksum |
 //!
 //! None of them starts a thread: whoever has one calls `poll` again and again (that is how it gets microseconds), or one of
 //! the waiting calls. The protocol work is that of `gds-core`; here it meets sockets.
@@ -16,5 +16,5 @@ mod writer;
 
 pub use listener::{Listener, ListenerConfig};
 pub use network::{ClientError, Network};
-pub use reader::{Reader, Record, StatusReport};
+pub use reader::{Reader, Record, StatusReport, StreamChecksum};
 pub use writer::{Writer, draw_session};

@@ -5,7 +5,7 @@ use gds_core::query::{ClientConfig, Event, RequestId, SoupClient};
 use gds_nic::{TcpConfig, TcpPort};
 use gds_node::clocks;
 use gds_node::ports::Streams;
-use gds_wire::query::{Answer, AnswerBody, Key, Status};
+use gds_wire::query::{Answer, AnswerBody, Checksum, Key, Status};
 use gds_wire::session::Session;
 use gds_wire::soup::{PASSWORD_BYTES, USER_BYTES};
 use std::cell::Cell;
@@ -52,6 +52,17 @@ impl StatusReport {
         let after = names.iter().position(|(name, _)| *name == old).map_or(0, |place| place + 1);
         names[after..].iter().map(|(_, from)| *from).min()
     }
+}
+
+/// The running checksum of a stream up to a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamChecksum {
+    /// The number.
+    pub sequence: u64,
+    /// The epoch that its message was first numbered under; 0 where that is not known.
+    pub epoch: u32,
+    /// The running checksum of all messages up to it.
+    pub chain: u64,
 }
 
 /// One login. Broken links are made up for: the session is resumed where it was.
@@ -272,6 +283,18 @@ impl Reader {
             }
         })?;
         report.ok_or_else(|| ClientError::Refused("the status answer had no status".into()))
+    }
+
+    /// Asks for the running checksum of the stream up to this number (0: the newest committed).
+    pub fn checksum(&mut self, sequence: u64) -> Result<StreamChecksum, ClientError> {
+        let id = self.client.checksum(sequence, 0).expect("no other request is open");
+        let mut found = None;
+        self.collect(id, &mut |answer| {
+            if let AnswerBody::Checksum(Checksum { epoch, chain }) = answer.body {
+                found = Some(StreamChecksum { sequence: answer.sequence, epoch, chain });
+            }
+        })?;
+        found.ok_or_else(|| ClientError::Refused("the checksum answer had no checksum".into()))
     }
 
     /// Logs out.

@@ -43,6 +43,8 @@ pub enum Command {
     Status(Status),
     /// Show who leads a cluster, who is in sync, how far each node is, and what is wrong
     Cluster(Cluster),
+    /// Compare nodes, and what directories hold: who agrees with whom, and from which message on they differ
+    Verify(Verify),
     /// Hand the lead over to another node, without a refused transaction (on the leader's machine)
     Failover(Failover),
     /// Make a stopped node lead next when no whole member is left or the register was lost; transactions may be missing
@@ -387,6 +389,46 @@ pub struct Cluster {
     /// Wait until nothing is wrong, so many seconds at most
     #[arg(long, value_name = "SECONDS")]
     pub wait: Option<f64>,
+}
+
+/// `gds verify`
+#[derive(Args)]
+#[command(
+    after_help = "Compares the running checksums of the stream at the last message that all have, which cover every message up to it, and the digests of the \
+stores where they stand at one message. Where two differ it finds the first message in which they do, and shows what each has. It asks each node a few small \
+questions over its query port, reads directories as they are, and changes nothing. A directory may be that of a node that is down, or a copy; its journal is \
+checked as a whole.\n\n\
+Without --config, --server and --directory: the node of the default configuration. A cluster's configuration stands for all its nodes. The user must be allowed to \
+read every table.\n\n\
+Exit code 0: all agree. 1: they differ, or not all could be compared; each line that begins with ! says what.\n\n\
+Examples:\n  gds verify --config node.toml\n  gds verify --config node.toml --directory /backup/gds-data\n  gds verify --server 10.0.0.1:26404 --server 10.0.0.2:26404 --at 81200\n  \
+gds verify --directory gds-data --directory /backup/gds-data --json"
+)]
+pub struct Verify {
+    /// Configuration of a node, or of one of a cluster's nodes: all of them are compared
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Vec<PathBuf>,
+    /// Query server of another node
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub server: Vec<SocketAddrV4>,
+    /// Data directory of a node (stream.directory), or a copy of one
+    #[arg(long, value_name = "DIR")]
+    pub directory: Vec<PathBuf>,
+    /// Compare at this message instead of the last that all have
+    #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(u64).range(1..))]
+    pub at: Option<u64>,
+    /// User to log in as, on each node
+    #[arg(long, default_value = "reader")]
+    pub user: String,
+    /// Password (or the environment variable GDS_PASSWORD)
+    #[arg(long, env = "GDS_PASSWORD", default_value = "reader", hide_env_values = true)]
+    pub password: String,
+    /// Pass over nodes that give no answer within so many seconds
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
+    pub timeout: f64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `gds failover`

@@ -170,8 +170,8 @@ impl Picture {
     }
 }
 
-/// Asks all nodes of a cluster at the same time.
-pub fn ask_nodes(config: &Config, login: &ClusterLogin, timeout: Duration) -> Vec<NodeView> {
+/// The nodes of a cluster in the order of their numbers, each with its query port, or why that is not known here.
+pub fn nodes(config: &Config) -> Vec<(u8, Result<SocketAddrV4, String>)> {
     let own = Network::of(config).map(|network| network.addresses().query).map_err(|error| {
         format!("its address is not known on this machine ({error}); set network.node in its configuration")
     });
@@ -180,6 +180,11 @@ pub fn ask_nodes(config: &Config, login: &ClusterLogin, timeout: Duration) -> Ve
     let peers = peers.map(|(node, ip)| (node.0, Ok(SocketAddrV4::new(ip, config.network.query_port))));
     let mut nodes: Vec<(u8, Result<SocketAddrV4, String>)> = peers.chain([own]).collect();
     nodes.sort_by_key(|(node, _)| *node);
+    nodes
+}
+
+/// Asks all nodes of a cluster at the same time.
+pub fn ask_nodes(config: &Config, login: &ClusterLogin, timeout: Duration) -> Vec<NodeView> {
     std::thread::scope(|scope| {
         let ask = |(node, address): (u8, Result<SocketAddrV4, String>)| {
             scope.spawn(move || {
@@ -187,22 +192,26 @@ pub fn ask_nodes(config: &Config, login: &ClusterLogin, timeout: Duration) -> Ve
                 NodeView { node, address: address.ok(), said }
             })
         };
-        let asked: Vec<_> = nodes.into_iter().map(ask).collect();
+        let asked: Vec<_> = nodes(config).into_iter().map(ask).collect();
         asked.into_iter().map(|view| view.join().expect("asking a node does not panic")).collect()
     })
 }
 
-fn ask_node(node: u8, server: SocketAddrV4, login: &ClusterLogin, timeout: Duration) -> Result<Said, String> {
-    let why = |error| match error {
+/// Why a node gives no answer, and what to do.
+pub fn no_answer(error: ClientError) -> String {
+    match error {
         ClientError::Silence { seconds, .. } => {
             format!(
                 "nothing within {seconds} s; start it, or see that it runs freely and that TCP reaches it"
             )
         }
         error => error.to_string(),
-    };
-    let mut reader = Reader::open_at(server, &login.user, &login.password, timeout).map_err(why)?;
-    let report = reader.status(0).map_err(why)?;
+    }
+}
+
+fn ask_node(node: u8, server: SocketAddrV4, login: &ClusterLogin, timeout: Duration) -> Result<Said, String> {
+    let mut reader = Reader::open_at(server, &login.user, &login.password, timeout).map_err(no_answer)?;
+    let report = reader.status(0).map_err(no_answer)?;
     reader.close();
     Ok(Said {
         stream: report.status.stream.to_string(),

@@ -20,7 +20,8 @@ pub fn run(command: &JournalCommand) -> Outcome {
     }
 }
 
-fn open(folder: &Path) -> Result<Files, Failure> {
+/// The segments of one journal, to be read.
+pub fn open(folder: &Path) -> Result<Files, Failure> {
     if !folder.is_dir() {
         let hint = "name the folder of one journal, such as gds-data/bus or gds-data/acknowledgements";
         return Err(Failure::usage(format!("{}: no such folder; {hint}", folder.display())));

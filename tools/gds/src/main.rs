@@ -20,6 +20,7 @@ mod stages;
 mod text;
 mod trouble;
 mod tune;
+mod verify;
 mod write;
 mod xdp;
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Delete(arguments) => write::delete(arguments),
         Command::Status(arguments) => query::status(arguments),
         Command::Cluster(arguments) => cluster::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
         Command::Failover(arguments) => failover::run(arguments),
         Command::ForceLead(arguments) => force_lead::run(arguments),
         Command::SetAside(arguments) => set_aside::run(arguments),

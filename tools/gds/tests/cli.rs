@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "demo",
     "run",
     "config",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 17] = [
     "delete",
     "status",
     "cluster",
+    "verify",
     "failover",
     "force-lead",
     "xdp",
@@ -66,6 +67,9 @@ fn unusable_arguments_give_exit_code_two() {
         &["get", "records", "key", "--timeout", "0"],
         &["status", "--config", "/no/such/file.toml"],
         &["journal", "list", "/no/such/folder"],
+        &["verify"],
+        &["verify", "--at", "0"],
+        &["verify", "--directory", "/no/such/folder", "--directory", "/no/such/folder"],
     ] {
         let ran = run(arguments);
         assert_eq!(ran.code, 2, "{arguments:?}: {ran:?}");

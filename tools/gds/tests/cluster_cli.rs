@@ -478,3 +478,33 @@ fn a_restored_copy_of_a_directory_is_found_when_the_others_come_back() {
     let kept = cluster.run(first, &["get", "records", "key 24", "--json"]).succeeded().json();
     assert_eq!(kept["value"], "after the copy");
 }
+
+#[test]
+fn the_nodes_of_a_cluster_are_compared() {
+    let mut cluster = Cluster::new(3);
+    (1..=3).for_each(|node| cluster.start(node));
+    cluster.leader();
+    cluster.run(1, &["put", "records", "key", "value"]).succeeded();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = cluster.run(2, &["verify", "--json"]).succeeded().json();
+        assert_eq!((&found["agree"], &found["findings"]), (&json!(true), &json!([])), "{found}");
+        let sides = found["sides"].as_array().expect("a list");
+        assert_eq!((sides.len(), sides[0]["members"].as_array().map(Vec::len)), (1, Some(3)), "{found}");
+        if (&sides[0]["stores"]["same"], &sides[0]["stores"]["count"]) == (&json!(true), &json!(3)) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the stores never stand at one message: {found}");
+    }
+    cluster.leader();
+    cluster.stop(3);
+    let absent = cluster.run(1, &["verify"]);
+    assert!(absent.code == 1 && absent.out.contains("! node 3 at 127.0.0.3"), "{absent:?}");
+    let port = cluster.place.network().addresses().query.port();
+    let [first, second] = [1, 2].map(|node| format!("127.0.0.{node}:{port}"));
+    let directory = cluster.directory(3);
+    let mut command = gds();
+    command.args(["verify", "--server", &first, "--server", &second, "--directory"]).arg(directory);
+    let agree = Ran::from(command.output().expect("the binary runs")).succeeded();
+    assert!(agree.out.contains("✓ all agree up to message"), "{agree:?}");
+}
