@@ -53,6 +53,7 @@ pub trait Register {
 }
 
 /// The answer to a swap.
+#[expect(clippy::large_enum_variant, reason = "it is made seldom, and never kept")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SwapAnswer {
     /// Done; this is its revision now.

@@ -31,6 +31,7 @@ pub struct RegisterState {
 }
 
 /// What a node asks of the register. A request that was asked before may still happen after this one.
+#[expect(clippy::large_enum_variant, reason = "a box would be allocated where nothing may be")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegisterRequest {
     /// What does it hold?
@@ -45,6 +46,7 @@ pub enum RegisterRequest {
 }
 
 /// What comes back.
+#[expect(clippy::large_enum_variant, reason = "a box would be allocated where nothing may be")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegisterAnswer {
     /// To a read: what it holds. To a swap that it refused: what it holds instead.
