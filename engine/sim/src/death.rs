@@ -101,13 +101,14 @@ fn scribble(words: &mut [u64], random: &mut Random) {
     let data_start = HEADER_WORDS + positions.next_multiple_of(LINE_WORDS);
     for position in (end..claimed).step_by(WORD_BYTES as usize) {
         if random.chance(1, 2) {
-            words[data_start + (position / WORD_BYTES) as usize % data_words] = random.next_u64();
+            let place = data_start + (position / WORD_BYTES) as usize % data_words;
+            words.get_mut(place).into_iter().for_each(|word| *word = random.next_u64());
         }
     }
     for sequence in words[PUBLISHED_AT] + 1..=words[CLAIMED_SEQUENCE_AT] {
         if random.chance(1, 2) {
-            words[HEADER_WORDS + sequence as usize % positions] =
-                random.below(claimed + 1) / WORD_BYTES * WORD_BYTES;
+            let position = random.below(claimed + 1) / WORD_BYTES * WORD_BYTES;
+            words.get_mut(HEADER_WORDS + sequence as usize % positions).into_iter().for_each(|word| *word = position);
         }
     }
 }

@@ -111,8 +111,6 @@ pub struct Machine {
     /// Something that was called durable may be missing, and no start has seen it yet.
     lost: bool,
     wiped: bool,
-    /// What the last process was configured with that got as far as to write.
-    written: Durability,
     config: StartConfig,
     clock: SharedClock,
     network: SharedNetwork,
@@ -164,7 +162,6 @@ impl Machine {
             label: Rc::default(),
             lost: false,
             wiped: false,
-            written: config.journal.durability,
             config,
             clock: clock.clone(),
             network: network.clone(),
@@ -229,7 +226,6 @@ impl Machine {
                         pick(&mut self.random, &[None, Some(started.bus.session)]).to_owned();
                 }
                 self.lost = false;
-                self.written = self.config.journal.durability;
                 Ok(Process { death, member, started, seed: self.random.next_u64() })
             }
             started => {
@@ -252,6 +248,7 @@ impl Machine {
         let value = member.and_then(|it| it.register.value.as_ref().map(|value| (it.node, value)));
         if let Some((node, value)) = value {
             self.config.stream = Some(value.stream);
+            self.config.sessions = Some(value.sessions.clone());
             let start = ClusterStart::of(node, value, self.life.get(), self.time.time());
             // A process that dies of its start has forgotten what it was to cut.
             self.config.cluster = Some(ClusterStart { cut_after: self.cut_after.take(), ..start });

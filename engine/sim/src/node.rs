@@ -174,7 +174,7 @@ impl Node {
                 let digests = Arc::new(Digests::new(*pick(random, &[1, 8, 64])));
                 store.note_digests(digests.clone());
                 let (member, mut membership) =
-                    Member::assemble(plan, begun, config, &bus, parts, &mut counters);
+                    Member::assemble(plan, (begun, report.sessions.clone()), config, &bus, parts, &mut counters);
                 membership.replication = membership.replication.comparing(digests);
                 let agent = SequencerAgent::new(sequencer.following(), ingress, orders.clone());
                 (agent.with_membership(membership), Some(member))
@@ -282,6 +282,11 @@ impl Node {
         self.member.as_ref().and_then(|member| member.leadership.cut_after())
     }
 
+    /// Whether it stopped since the stream has another session name than the one it shows.
+    pub fn must_rename(&self) -> bool {
+        self.member.as_ref().is_some_and(|member| member.leadership.must_rename())
+    }
+
     /// Shows every counter with its set's name.
     pub fn for_each_counter(&self, visit: &mut dyn FnMut(&'static str, &'static str, u64)) {
         for (set, counters) in &self.counters {
@@ -324,7 +329,7 @@ fn publisher(
         payload_bytes_max: plan.payload_bytes_max,
         packets_max: *pick(random, &[1, 4, 64]),
         bus_messages,
-        ..PublisherConfig::new(stream.session, group)
+        ..PublisherConfig::new(stream.name, group)
     };
     Publisher::new(config, stream.reader(stream.publish_from))
 }
@@ -333,7 +338,7 @@ fn rewinder(plan: &Plan, bus: &Stream, acknowledgements: &Stream, random: &mut R
     let source = |stream: &Stream| {
         let progress = stream.progress.clone();
         let limit = Box::new(move || progress.committed.get());
-        RewindSource { session: stream.session, reader: stream.reader(1), limit }
+        RewindSource { session: stream.name, reader: stream.reader(1), limit }
     };
     let config = RewinderConfig {
         payload_bytes_max: plan.payload_bytes_max,
@@ -367,5 +372,5 @@ fn query_server(bus: &Stream, store: &StoreAgent<SimulatedDisk>, random: &mut Ra
     let users = Users::new(vec![User::all("reader", "secret")]);
     let readers = (0..2).map(|_| bus.reader(1)).collect();
     let source = NodeSource::new(store.store().reader(), readers, bus.progress.clone());
-    QueryServer::with_source(config, users, bus.session, Box::new(source), Vec::new())
+    QueryServer::with_source(config, users, bus.name, Box::new(source), Vec::new())
 }

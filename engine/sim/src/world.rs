@@ -70,7 +70,10 @@ pub struct World {
     truth: Truth,
     /// The last number that any process committed.
     committed: u64,
+    /// The stream's id.
     stream: Session,
+    /// The name under which listeners and clients know it.
+    name: Session,
     clients: Vec<Client>,
     feeds: Vec<Feed>,
     listeners: Vec<Listener>,
@@ -124,6 +127,7 @@ impl World {
             truth,
             committed: 0,
             stream: Session::BLANK,
+            name: Session::BLANK,
             clients: Vec::new(),
             feeds: Vec::new(),
             listeners: Vec::new(),
@@ -210,7 +214,7 @@ impl World {
 
     fn new_client(&mut self) -> Client {
         let number = self.draw_name();
-        let (network, session) = (self.network.clone(), acknowledgement_session(self.stream));
+        let (network, session) = (self.network.clone(), acknowledgement_session(self.name));
         self.with_scene(|scene| Client::new(number, session, &network, scene))
     }
 
@@ -233,7 +237,7 @@ impl World {
 
     fn add_listener(&mut self, late: bool) {
         let number = self.draw_name();
-        let (network, stream) = (self.network.clone(), self.stream);
+        let (network, stream) = (self.network.clone(), self.name);
         let listener = self.with_scene(|scene| Listener::new(number, stream, late, &network, scene));
         self.listeners.push(listener);
         self.add_slot(Turn::Listener(self.listeners.len() - 1));
@@ -297,7 +301,7 @@ impl World {
         let calm = self.phase != Phase::Faulty;
         let mut scene = Scene {
             plan: &self.plan,
-            stream: self.stream,
+            stream: self.name,
             now: self.clock.time(),
             truth: &mut self.truth,
             random: &mut self.random,
@@ -318,7 +322,7 @@ impl World {
     fn with_scene<T>(&mut self, act: impl FnOnce(&mut Scene<'_>) -> T) -> T {
         let mut scene = Scene {
             plan: &self.plan,
-            stream: self.stream,
+            stream: self.name,
             now: self.clock.time(),
             truth: &mut self.truth,
             random: &mut self.random,

@@ -6,7 +6,8 @@ use crate::plan::pick;
 use gds_core::agent::start::acknowledgement_session;
 use gds_core::journal::{Durability, cut, walk};
 use gds_core::memory::HeapWords;
-use gds_core::memory::ring::{Read, Ring, RingIdentity};
+use gds_core::label::{Label, SessionNames};
+use gds_core::memory::ring::{Read, Ring};
 use gds_core::memory::words::SharedWords;
 use gds_core::replication::Life;
 use gds_wire::session::Session;
@@ -20,8 +21,7 @@ pub struct Storage {
     life: Option<Life>,
     ring: Option<Vec<u64>>,
     boot_id: [u8; 16],
-    /// What the process was configured with that wrote it.
-    durability: Option<Durability>,
+    label: Option<Label>,
 }
 
 /// A part that is copied at one moment.
@@ -34,6 +34,7 @@ enum Piece {
         is_end: bool,
     },
     Life,
+    Label,
     Ring,
 }
 
@@ -64,7 +65,7 @@ pub enum RingPutBack {
 }
 
 /// What a node that is down has of its stream: what `gds force-lead` looks at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Remains {
     /// The stream.
     pub stream: Session,
@@ -72,6 +73,8 @@ pub struct Remains {
     pub last: u64,
     /// Its epoch.
     pub epoch: u32,
+    /// The session names that it knows.
+    pub sessions: SessionNames,
     /// Whether everything is there that the node ever called durable.
     pub is_whole: bool,
     /// The last life.
@@ -102,10 +105,13 @@ pub enum Loss {
 
 impl Loss {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Ring,
         Self::RingZeroed,
+        Self::RingShrunk,
+        Self::RingSwapped,
         Self::FirstSegment(true),
+        Self::FirstSegment(false),
         Self::MiddleSegment(true),
         Self::MiddleSegment(false),
         Self::LastSegment(true),
@@ -113,6 +119,7 @@ impl Loss {
         Self::SwappedSegments(true),
         Self::SwappedSegments(false),
         Self::Life,
+        Self::Journals,
         Self::Power,
     ];
 
@@ -144,7 +151,7 @@ impl Machine {
             life: self.life.get(),
             ring: self.ring.as_ref().map(words_of),
             boot_id: self.config.boot_id,
-            durability: Some(self.written),
+            label: self.label.borrow().clone(),
         }
     }
 
@@ -156,7 +163,7 @@ impl Machine {
 
     /// A copy takes the place of what is there.
     pub fn restore(&mut self, storage: Storage, what: PutBack) {
-        let Storage { disks, life, ring, durability, .. } = storage;
+        let Storage { disks, life, ring, label, .. } = storage;
         for (disk, files) in self.disks().into_iter().zip(disks) {
             disk.borrow_mut().replace(files);
         }
@@ -168,14 +175,14 @@ impl Machine {
             RingPutBack::Copied => self.ring = ring.map(|words| shared(&words)),
             RingPutBack::Kept => {}
         }
-        self.written = durability.unwrap_or(self.written);
+        *self.label.borrow_mut() = label;
         self.cut_after = None;
         self.lost = true;
     }
 
     /// Somebody begins to copy it.
     pub fn begin_copy(&mut self) -> Copying {
-        let mut left = vec![Piece::Life, Piece::Ring];
+        let mut left = vec![Piece::Life, Piece::Label, Piece::Ring];
         for (disk, platter) in self.disks().into_iter().enumerate() {
             for number in platter.borrow().numbers() {
                 left.extend([false, true].map(|is_end| Piece::Segment { disk, number, is_end }));
@@ -200,6 +207,7 @@ impl Machine {
         for piece in copying.left.split_off(copying.left.len().saturating_sub(count)).into_iter().rev() {
             match piece {
                 Piece::Life => copying.copy.life = self.life.get(),
+                Piece::Label => copying.copy.label = self.label.borrow().clone(),
                 Piece::Ring => {
                     copying.copy.ring =
                         death.map(|death| death.borrow().words_now()).or(self.ring.as_ref().map(words_of));
@@ -211,7 +219,6 @@ impl Machine {
                 }
             }
         }
-        copying.copy.durability = Some(self.written);
         copying.left.is_empty().then(|| std::mem::take(&mut copying.copy))
     }
 
@@ -299,13 +306,17 @@ impl Machine {
     pub fn remains(&self) -> Option<Remains> {
         let mut disk = SimulatedDisk::new(&self.bus, None);
         let walked = walk(&mut disk, None, 0, &mut |_| {}).ok()?;
-        let ring = self.ring_end();
+        let ring = self.ring_end().filter(|_| self.was_memory());
         let (last, epoch) = ring.map_or((walked.last, walked.epoch), |(_, last, epoch)| {
             (last, epoch).max((walked.last, walked.epoch))
         });
         let stream = walked.stream.or(ring.map(|(stream, ..)| stream))?;
-        let is_whole = walked.clean || self.written == Durability::Fsync || ring.is_some();
-        (last > 0).then_some(Remains { stream, last, epoch, is_whole, life: self.life.get() })
+        let mut disk = SimulatedDisk::new(&self.acknowledgements, None);
+        let acknowledged = walk(&mut disk, Some(acknowledgement_session(stream)), 0, &mut |_| {}).ok()?.last;
+        let has_everything = walked.clean || !self.was_memory() || ring.is_some();
+        let is_whole = has_everything && acknowledged <= last;
+        let sessions = self.label.borrow().as_ref().map(|label| label.sessions.clone()).unwrap_or_default();
+        (last > 0).then(|| Remains { stream, last, epoch, sessions, is_whole, life: self.life.get() })
     }
 
     fn ring_end(&self) -> Option<(Session, u64, u32)> {
@@ -319,25 +330,29 @@ impl Machine {
         Some((ring.identity().stream, last, epoch))
     }
 
-    /// A person says that what remains is all there ever was, and which life goes on with it (`Claim::take` of the node).
-    pub fn claim(&mut self, remains: &Remains, incarnation: u64) {
+    /// A person says that what remains is all there ever was, and which life goes on with it; none of a node that is alone, whose stream has these session names then
+    /// (`Claim::take` of the node). False, with nothing begun, where the acknowledgements cannot be cut.
+    pub fn claim(&mut self, remains: &Remains, incarnation: Option<u64>, sessions: &SessionNames) -> bool {
+        let mut durability = if self.was_memory() { Durability::Memory } else { Durability::Fsync };
         if !remains.is_whole {
             let mut disk = SimulatedDisk::new(&self.acknowledgements, None);
-            // A journal that cannot be cut stops the next start.
-            let _ = cut(&mut disk, Some(acknowledgement_session(remains.stream)), 0, remains.last);
-            let words = HeapWords::shared(Ring::words_needed(&self.config.ring));
-            let identity = RingIdentity { stream: remains.stream, boot_id: self.config.boot_id };
-            Ring::create(words.clone(), self.config.ring, identity, remains.last + 1);
-            self.ring = Some(words);
+            let session = Some(acknowledgement_session(remains.stream));
+            if cut(&mut disk, session, 0, remains.last).is_err() {
+                return false;
+            }
+            durability = Durability::Fsync;
         }
-        self.life.set(Some(Life { incarnation, whole_since: incarnation }));
+        let label = Label { stream: remains.stream, durability, sessions: sessions.clone() };
+        *self.label.borrow_mut() = Some(label);
+        self.life.set(incarnation.map(|incarnation| Life { incarnation, whole_since: incarnation }));
         self.cut_after = None;
         self.lost = false;
+        true
     }
 
     /// One of the losses, by chance: of the ring as often as of anything else, where there is one.
     pub fn draw_loss(&mut self) -> Loss {
-        let rings = [Loss::Ring, Loss::RingZeroed];
+        let rings = [Loss::Ring, Loss::RingZeroed, Loss::RingShrunk, Loss::RingSwapped, Loss::Journals];
         let of_ring = self.ring.is_some() && self.random.chance(1, 2);
         *pick(&mut self.random, if of_ring { &rings } else { &Loss::ALL })
     }
@@ -357,9 +372,9 @@ impl Machine {
         self.config.sequencer.durability = other;
     }
 
-    /// Whether the last process was configured so that a lost ring loses messages.
+    /// Whether its journal may lack what only its ring has, as its label says.
     pub fn was_memory(&self) -> bool {
-        self.written == Durability::Memory
+        self.label.borrow().as_ref().is_none_or(|label| label.durability == Durability::Memory)
     }
 
     /// Whether its journal was closed in order, as far as it can be read.

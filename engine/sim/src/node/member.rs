@@ -8,6 +8,7 @@ use crate::plan::{NodePort, Plan, REPLICATION, node_address};
 use crate::register::RegisterLine;
 use gds_core::agent::start::{MemberStart, Stream};
 use gds_core::agent::{Membership, ReplicaRewinderAgent};
+use gds_core::label::SessionNames;
 use gds_core::replication::{
     Leadership, Life, NodeId, Peer, ReplicaRewinder, Replication, ReplicationConfig,
 };
@@ -28,7 +29,7 @@ impl Member {
     /// Puts them together; what the sequencer's agent gets of them is returned beside.
     pub(super) fn assemble(
         plan: &Plan,
-        begun: MemberStart,
+        (begun, sessions): (MemberStart, SessionNames),
         config: &MemberConfig,
         bus: &Stream,
         parts: &Parts<'_>,
@@ -48,6 +49,7 @@ impl Member {
             replica_silence_ns: config.plan.replica_silence_ns,
             register_retry_ns: config.plan.register_retry_ns,
             min_in_sync: config.plan.min_in_sync,
+            sessions,
             declaration: declaration_due.then(|| parts.declaration.clone()),
             ..ReplicationConfig::new(config.node, bus.session)
         };

@@ -58,6 +58,6 @@ fn history(random: &mut Random) -> HistoryPlan {
         copy_percent: percent(random, 20),
         restore_percent: percent(random, 20),
         loss_percent: percent(random, 15),
-        durability_percent: *pick(random, &[0]),
+        durability_percent: *pick(random, &[0, 0, 30]),
     }
 }

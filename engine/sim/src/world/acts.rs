@@ -5,7 +5,8 @@ use super::host::Host;
 use crate::machine::{End, Loss, PutBack, Remains, RingPutBack};
 use crate::plan::HistoryPlan;
 use gds_core::journal::Durability;
-use gds_core::replication::{Member, RegisterValue, Set};
+use gds_core::label::SessionNames;
+use gds_core::replication::{Life, Member, RegisterValue, Set};
 use gds_core::time::MILLISECOND_NS;
 
 /// Epochs left out where the register lost what it held, as the node does (`EPOCHS_SKIPPED`).
@@ -209,12 +210,18 @@ impl World {
             }
         }
         let lost = self.happens(plan.register_percent);
-        let value = self.claim(place, &remains, (!lost).then_some(&held), held.stream);
+        let Some(value) = self.claim(place, &remains, (!lost).then_some(&held), held.stream) else {
+            // It leads by itself.
+            return;
+        };
         let behind = remains.last < self.truth.shown_last();
         self.tell(|| {
             format!("node {place} is made leader by force with {remains:?}, the register lost: {lost}, the others down: {alone}")
         });
-        self.hosts[place].machine.claim(&remains, value.set.members()[0].incarnation);
+        let incarnation = value.set.incarnation(node_id(place));
+        if !self.hosts[place].machine.claim(&remains, incarnation, &remains.sessions) {
+            return;
+        }
         self.register.borrow_mut().force(value);
         self.history.acts += 1;
         self.hosts[place].start_at_ns = self.clock.now_ns() + self.random.below(2 * MILLISECOND_NS);
@@ -226,27 +233,44 @@ impl World {
         self.tamper(place);
     }
 
-    /// What the register holds once a node leads by force.
+    /// What the register holds once a node leads by force (`judge` of the node); `None`: it need not be forced.
     fn claim(
-        &self,
+        &mut self,
         place: usize,
         remains: &Remains,
         held: Option<&RegisterValue>,
         stream: gds_wire::session::Session,
-    ) -> RegisterValue {
+    ) -> Option<RegisterValue> {
         let node = node_id(place);
         let registered = held.and_then(|held| held.set.incarnation(node)).unwrap_or(0);
         let held_epoch = held.map_or(0, |held| held.epoch);
         let known = remains.epoch.max(self.heard_epoch()).max(held_epoch);
-        let skipped = if held_epoch < known { EPOCHS_SKIPPED } else { 1 };
-        let forgotten = self.hosts[place].machine.time.time().wall_ns / MILLISECOND_NS;
+        let covers = |life: Life| life.incarnation >= registered && registered >= life.whole_since;
+        let is_whole = remains.is_whole && registered > 0 && remains.life.is_some_and(covers);
+        let is_lost = held_epoch < known;
+        if is_whole && !is_lost {
+            return None;
+        }
+        let skipped = if is_lost { EPOCHS_SKIPPED } else { 1 };
+        // Where the register alone was lost a person may say that this node has everything, and should know it.
+        let has_everything = remains.is_whole && remains.last >= self.truth.shown_last();
+        let keeps_name = is_lost && has_everything && self.random.chance(1, 2);
+        let newest = |names: &SessionNames| names.names().last().map(|last| last.name);
+        let names = held.map(|held| &held.sessions).filter(|held| newest(held) >= newest(&remains.sessions));
+        let names = names.unwrap_or(&remains.sessions);
+        let now = self.hosts[place].machine.time.time();
+        let sessions = if keeps_name { names.clone() } else { names.renewed(stream, remains.last + 1, now) };
+        let forgotten = now.wall_ns / MILLISECOND_NS;
         let lived = remains.life.map_or(forgotten, |life| life.incarnation).max(registered);
         let set = Set::of(Member { node, incarnation: lived + 1 });
-        RegisterValue { stream, epoch: known.saturating_add(skipped), leader: node, set }
+        Some(RegisterValue { stream, epoch: known.saturating_add(skipped), leader: node, set, sessions })
     }
 
     /// A start said that something is missing or wrong: that is put right. False where nothing was done to the node's files.
     pub(super) fn put_right(&mut self, place: usize) -> bool {
+        if self.plan.cluster.is_none() && self.random.chance(1, 2) && self.accept_loss(place) {
+            return true;
+        }
         let host = &mut self.hosts[place];
         if let Some((kept, is_tampered, _)) = host.hurt.take() {
             host.machine.put_back(kept);
@@ -257,6 +281,22 @@ impl World {
         } else {
             return false;
         }
+        self.tally.add("history.starts refused", 1);
+        true
+    }
+
+    /// A node that is alone and does not start goes on with what there is, as a person says (`gds force-lead --accept-loss`). False where it need not, or has nothing.
+    fn accept_loss(&mut self, place: usize) -> bool {
+        let host = &mut self.hosts[place];
+        let Some(remains) = host.machine.remains().filter(|remains| !remains.is_whole) else { return false };
+        let now = host.machine.time.time();
+        let sessions = remains.sessions.renewed(remains.stream, remains.last + 1, now);
+        if !host.machine.claim(&remains, None, &sessions) {
+            return false;
+        }
+        (host.hurt, host.is_tampered) = (None, true);
+        self.tell(|| format!("node {place} goes on with what remains: {remains:?}"));
+        self.tally.add("history.losses accepted", 1);
         self.tally.add("history.starts refused", 1);
         true
     }

@@ -7,7 +7,7 @@
 //!
 //! Each other node is judged when it has reached the authority's epoch: it goes on if the authority has everything that it ever showed. If not, it *differs*:
 //! no commit may count on it, no set may take it in, and soon after it must have stopped and said why. Then its log is set aside, and it learns.
-use super::host::Standing;
+use super::host::{Host, Standing};
 use super::{Phase, World};
 use crate::actor::{Feed, Listener, Reader};
 use crate::disk::SimulatedDisk;
@@ -41,6 +41,8 @@ pub(super) struct History {
     pub is_suspect: bool,
     /// Who leads the newest epoch, and which.
     authority: Option<(usize, u32)>,
+    /// The leader was started again for the sake of a node that lives an older life.
+    is_renewed: bool,
     /// Leaders that must have raised an alarm: who, in which epoch, and when.
     alarms: Vec<(usize, u32, u64)>,
 }
@@ -136,13 +138,26 @@ impl World {
             self.change_past(lacked, &log)?;
             self.committed = 0;
         }
+        self.go_on_under_its_name(place, &log)?;
         self.hosts[place].is_tampered = false;
         self.accept(place)
     }
 
+    /// A forced lead has given the stream another session name: everybody is told, and listens to that one.
+    fn go_on_under_its_name(&mut self, place: usize, log: &Log) -> Checked {
+        let name = self.hosts[place].process().bus.name;
+        if name == self.name {
+            return Ok(());
+        }
+        self.tell(|| format!("the stream goes on as session {name}"));
+        self.tally.add("history.sessions begun", 1);
+        self.name = name;
+        self.change_past(self.truth.shown_last() + 1, log)
+    }
+
     /// The truth goes on from the last message before `lacked`; everybody is told.
     fn change_past(&mut self, lacked: u64, log: &Log) -> Checked {
-        self.tally.add("history.pasts changed", 1);
+        self.tally.add("history.pasts changed", u64::from(lacked <= self.truth.shown_last()));
         self.truth.forget_above(lacked - 1)?;
         for (sequence, message) in (1..lacked).zip(log) {
             self.truth.show("everybody", sequence, message)?;
@@ -159,7 +174,7 @@ impl World {
             let feed = self.with_scene(|scene| Feed::new(kind, number, &network, scene));
             self.feeds.insert(place, feed);
         }
-        let stream = self.stream;
+        let stream = self.name;
         for place in 0..self.listeners.len() {
             let number = self.draw_name();
             self.listeners[place] =
@@ -184,6 +199,7 @@ impl World {
             format!("node {place} has shown another message {other} than node {by}, which leads, has")
         });
         let since_ns = self.clock.now_ns();
+        self.hosts[place].has_differed = true;
         self.stand(place, Standing::Differs { from: other, since_ns });
         Ok(())
     }
@@ -288,7 +304,8 @@ impl World {
             return Ok(false);
         }
         let differs = match self.authority() {
-            _ if matches!(self.hosts[place].standing, Standing::Differs { .. }) => true,
+            // From whoever leads now, or from whoever led when it looked.
+            _ if self.hosts[place].has_differed => true,
             Some((by, _)) if by != place => self.first_other(place, by)?.is_some(),
             // It speaks of a leader that is gone.
             _ => self.history.is_suspect,
@@ -376,6 +393,7 @@ impl World {
     /// Nothing goes wrong any more, and a node that differs still runs.
     pub(super) fn check_found(&mut self) -> Checked {
         self.check_alarms()?;
+        self.renew_epoch();
         let now_ns = self.clock.now_ns();
         for (place, host) in self.hosts.iter().enumerate() {
             let Standing::Differs { from, since_ns } = host.standing else { continue };
@@ -388,6 +406,21 @@ impl World {
             );
         }
         Ok(())
+    }
+
+    /// A node whose file of lives was put back begins a life that is older than those before. Whoever leads heeds it only in a new epoch, and so somebody starts the leader
+    /// again, once nothing else goes wrong.
+    fn renew_epoch(&mut self) {
+        let is_older =
+            |host: &Host| host.node.as_ref().is_some_and(|node| node.incarnation() < host.newest_life);
+        if self.phase != Phase::Calm || self.history.is_renewed || !self.hosts.iter().any(is_older) {
+            return;
+        }
+        let Some((place, _)) = self.authority().filter(|_| self.hosts.iter().all(Host::is_up)) else { return };
+        self.history.is_renewed = true;
+        self.tell(|| format!("node {place} is started again, so that older lives count"));
+        self.tally.add("history.epochs renewed for older lives", 1);
+        self.bury(place, End::Killed);
     }
 
     /// A lone node has started with less than was shown, or with something else. True where it could not know; then the past is another one.
@@ -407,6 +440,7 @@ impl World {
             self.change_past(lacked, &log)?;
             self.committed = committed;
         }
+        self.go_on_under_its_name(place, &log)?;
         self.hosts[place].is_tampered = false;
         Ok(())
     }

@@ -31,6 +31,10 @@ pub(super) struct Host {
     pub full_until_ns: u64,
     /// Whether what it shows counts.
     pub standing: Standing,
+    /// The newest life that it ever lived.
+    pub newest_life: u64,
+    /// The process that runs has been found to differ.
+    pub has_differed: bool,
     /// Something was done to its past that it may not be able to know.
     pub is_tampered: bool,
     /// What it had, and whether that was tampered with, before something was lost or put in its place.
@@ -54,6 +58,8 @@ impl Host {
             journalled: 0,
             full_until_ns: 0,
             standing: Standing::Good,
+            newest_life: 0,
+            has_differed: false,
             is_tampered: false,
             hurt: None,
             force_due_ns: None,

@@ -126,9 +126,10 @@ impl World {
         let node = host.machine.assemble(&self.plan, process);
         let report = node.report.clone();
         if self.stream.is_blank() {
-            self.stream = node.bus.session;
+            (self.stream, self.name) = (node.bus.session, node.bus.name);
         }
-        host.node = Some(node);
+        host.newest_life = host.newest_life.max(node.incarnation());
+        (host.node, host.has_differed) = (Some(node), false);
         let loss = host.hurt.as_ref().and_then(|(.., loss)| *loss);
         self.check_merged(place, loss, &report)?;
         if loss == Some(Loss::FirstSegment(true)) && report.snapshot > 0 {
@@ -271,6 +272,13 @@ impl World {
                 self.cut_back(place);
                 Ok(1)
             }
+            Err(fault) if host.process().must_rename() => {
+                self.tell(|| format!("node {place} starts again: {fault}"));
+                self.bury(place, End::Killed);
+                self.hosts[place].start_at_ns = self.clock.now_ns();
+                self.tally.add("history.names taken over", 1);
+                Ok(1)
+            }
             Err(fault) => {
                 self.tell(|| format!("node {place} stops: {fault}"));
                 if self.stopped_for_its_past(place, &fault)? {
@@ -341,7 +349,7 @@ impl World {
     fn watch(&mut self, place: usize) -> Checked {
         let tapped = std::mem::take(&mut self.network.borrow_mut().tapped);
         let Some(node) = &self.hosts[place].node else { return Ok(()) };
-        let stream = node.bus.session;
+        let stream = node.bus.name;
         let acknowledgements = acknowledgement_session(stream);
         let committed = node.bus.progress.committed.get();
         let believed = self.is_believed(place);
