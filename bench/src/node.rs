@@ -14,7 +14,7 @@ use gds_client::Network;
 use gds_core::stages;
 use gds_nic::Transport;
 use gds_node::config::Config;
-use gds_node::surroundings::{read_stages, ring_file, stages_file};
+use gds_node::surroundings::read_stages;
 use pruner::Pruner;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -118,6 +118,8 @@ impl Settings {
 /// A node; killed when dropped.
 pub struct Node {
     folder: TempDir,
+    /// Of its files in memory.
+    memory: TempDir,
     gds: PathBuf,
     road: Road,
     config: Config,
@@ -134,6 +136,14 @@ struct Process {
     _guard: Option<Guard>,
 }
 
+/// A folder in memory, or where there is none, among temporary files.
+fn memory_folder() -> std::io::Result<TempDir> {
+    let memory = Path::new(MEMORY);
+    let mut folder = tempfile::Builder::new();
+    let folder = folder.prefix("gds-bench-");
+    if memory.is_dir() { folder.tempdir_in(memory) } else { folder.tempdir() }
+}
+
 impl Node {
     /// Starts a new node and waits until it is ready.
     ///
@@ -147,12 +157,13 @@ impl Node {
         let failed = |error: std::io::Error| format!("{}: {error}", place.display());
         fs::create_dir_all(&place).map_err(failed)?;
         let folder = tempfile::Builder::new().prefix("gds-bench-").tempdir_in(&place).map_err(failed)?;
-        let text = configuration(settings, folder.path())?;
+        let memory = memory_folder().map_err(failed)?;
+        let text = configuration(settings, folder.path(), memory.path())?;
         fs::write(folder.path().join("node.toml"), text).map_err(failed)?;
         let config = Config::load(&folder.path().join("node.toml")).map_err(|error| error.to_string())?;
         let pruner = settings.keep_bytes.map(|most| Pruner::start(&config.stream.directory, most));
         let (gds, road) = (settings.gds.clone(), settings.road.clone());
-        let mut node = Self { folder, gds, road, config, process: None, _pruner: pruner };
+        let mut node = Self { folder, memory, gds, road, config, process: None, _pruner: pruner };
         node.restart()?;
         Ok(node)
     }
@@ -283,16 +294,9 @@ impl Node {
         favour(process.child.id())
     }
 
-    /// Its files in memory, which are not in its folder.
-    fn files_in_memory(&self) -> Vec<PathBuf> {
-        [ring_file(&self.config), stages_file(&self.config)].into_iter().flatten().collect()
-    }
-
     /// All that is left when nobody clears up.
     fn files(&self) -> Vec<PathBuf> {
-        let mut files = self.files_in_memory();
-        files.push(self.folder.path().to_owned());
-        files
+        [&self.folder, &self.memory].map(|folder| folder.path().to_owned()).into()
     }
 
     /// Its stages as of now; `None` for a node that keeps none.
@@ -329,9 +333,6 @@ impl Drop for Node {
         if let Some(mut process) = self.process.take() {
             let _ = process.child.kill();
             let _ = process.child.wait();
-        }
-        for file in self.files_in_memory() {
-            let _ = fs::remove_file(file);
         }
     }
 }

@@ -6,16 +6,19 @@
 //! machine that has not enough memory says so at the start.
 //!
 //! A file should lie on a memory file system (`/dev/shm`, or a hugetlbfs mount): on a disk, the kernel would write dirty
-//! pages back and stall the writer now and then. It is locked against a second process. Whoever truncates it from outside
-//! kills this process with SIGBUS; nobody but the node's user should be able to.
+//! pages back and stall the writer now and then. It lies in a [`Folder`], so that nobody but the node's user can use it, and it is locked against
+//! a second process. Where that user truncates it all the same, the next touch is a SIGBUS, which no program can go on from:
+//! [`tell_bus_errors`] sees to it that the process says so before it ends.
 #![allow(unsafe_code)] // Reason: shared mappings; memmap2 leaves it to the caller that nobody truncates the file.
 use crate::error::NicError;
+use crate::folder::{Folder, FolderError};
+use crate::sys::bus_error;
 use memmap2::{Advice, MmapMut, MmapOptions};
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
@@ -66,6 +69,15 @@ pub enum PagesError {
         /// The file.
         path: PathBuf,
     },
+    /// A file is there that has not one whole page.
+    Stub {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// What lies there is not this user's own, or no file.
+    Folder(FolderError),
     /// Not enough memory, or room on the file's file system.
     Full {
         /// What for: a path, or `anonymous memory`.
@@ -101,6 +113,10 @@ impl fmt::Display for PagesError {
                 path.display(),
                 path.display()
             ),
+            Self::Stub { path, bytes } => {
+                write!(f, "{} has {bytes} bytes, not one page of memory: remove it", path.display())
+            }
+            Self::Folder(error) => error.fmt(f),
             Self::Full { place, bytes, cause } => {
                 write!(f, "{place}: no room for {bytes} bytes: {cause}; free memory, or configure less")
             }
@@ -157,56 +173,56 @@ impl Pages {
         Ok(Self { fallback, ..Self::finish(map, None, false, PAGE_BYTES, policy) })
     }
 
-    /// Shared memory in a file, which keeps its content when the process dies. A file that is there with content keeps its
-    /// length, whatever `bytes` says: [`Pages::existed`] and [`Pages::bytes`] tell. A new one is all zeros, of at least `bytes`.
-    pub fn file(path: &Path, bytes: usize, policy: PagePolicy) -> Result<Self, PagesError> {
+    /// Shared memory in a file of a folder, which keeps its content when the process dies. A new one is all zeros, of at least
+    /// `bytes`. One that is there with content stays as it is; of it as many whole pages are mapped as there are, and no more than hold `bytes` and
+    /// `old_bytes`: [`Pages::existed`] and [`Pages::bytes`] tell.
+    pub fn file(
+        folder: &Folder,
+        name: &str,
+        bytes: usize,
+        old_bytes: usize,
+        policy: PagePolicy,
+    ) -> Result<Self, PagesError> {
         assert!(bytes > 0, "memory of no bytes");
+        let path = folder.path().join(name);
         let place = || path.display().to_string();
-        let failed = |action| move |cause| PagesError::Failed { action, place: place(), cause };
-        let file = open_locked(path)?;
+        let failed = |action| {
+            let place = place();
+            move |cause| PagesError::Failed { action, place, cause }
+        };
+        let file = open_locked(folder, name, &path)?;
         let (hugetlbfs, on_memory) = file_system(&file).map_err(failed("look at the file system of"))?;
         let page_bytes = if hugetlbfs { HUGE_BYTES } else { PAGE_BYTES };
-        let mut notices = Vec::new();
         if !hugetlbfs && policy.huge == HugePages::Require {
             let needed = bytes.div_ceil(HUGE_BYTES);
             return Err(PagesError::HugePagesMissing { place: place(), bytes, needed, free: 0 });
         }
-        if !hugetlbfs && !on_memory {
-            notices.push(format!(
-                "{} is on a disk, not in memory: writes to it stall now and then; put it under /dev/shm or a hugetlbfs mount",
-                path.display()
-            ));
-        }
-        let wanted_huge = !hugetlbfs && policy.huge == HugePages::Prefer;
-        let fallback = wanted_huge.then(|| {
-            format!("{} is on ordinary pages; a hugetlbfs mount would give hugepages", path.display())
-        });
-        let have = file.metadata().map_err(failed("read the length of"))?.len() as usize;
-        let existed = have > 0;
-        if !existed {
-            let length = bytes.next_multiple_of(page_bytes);
-            if let Err(cause) = crate::sys::storage::reserve(&file, length as u64) {
-                let _ = fs::remove_file(path); // Leave nothing half-made behind.
-                return Err(full(place(), bytes, cause));
-            }
-        }
-        let length = if existed { have } else { bytes.next_multiple_of(page_bytes) };
-        if length % page_bytes != 0 {
-            let cause = io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("length {length} is not whole pages; remove it"),
-            );
-            return Err(failed("map")(cause));
-        }
-        // SAFETY: the file is locked by us, so no process that keeps to the lock truncates or maps it; its length is
+        let (existed, length) =
+            lengthen(&file, bytes, old_bytes, page_bytes).map_err(|error| match error {
+                Unfit::Stub(bytes) => PagesError::Stub { path: path.clone(), bytes },
+                Unfit::Unknown(cause) => failed("read the length of")(cause),
+                Unfit::NoRoom(cause) => {
+                    let _ = fs::remove_file(folder.through(name)); // Leave nothing half-made behind.
+                    full(place(), bytes, cause)
+                }
+            })?;
+        // SAFETY: the file is locked by us, so no process that keeps to the lock truncates or maps it; its length is at least
         // `length`, whole pages, all of them reserved; what is in it is only ever seen through atomics.
         let map = unsafe { MmapOptions::new().len(length).map_mut(&file) }
             .map_err(|cause| full(place(), length, cause))?;
         advise_huge(&map, policy);
         populate(&map).map_err(|cause| full(place(), length, cause))?;
+        let wanted_huge = !hugetlbfs && policy.huge == HugePages::Prefer;
+        let fallback = wanted_huge
+            .then(|| format!("{} is on ordinary pages; a hugetlbfs mount would give hugepages", place()));
         let mut pages = Self::finish(map, Some(file), existed, page_bytes, policy);
-        pages.notices.append(&mut notices);
-        Ok(Self { path: Some(path.into()), fallback, ..pages })
+        if !hugetlbfs && !on_memory {
+            pages.notices.push(format!(
+                "{} is on a disk, not in memory: writes to it stall now and then; put it under /dev/shm or a hugetlbfs mount",
+                place()
+            ));
+        }
+        Ok(Self { path: Some(path), fallback, ..pages })
     }
 
     fn finish(
@@ -257,6 +273,12 @@ impl Pages {
         self.file.as_ref().and(self.path.as_deref())
     }
 
+    /// Which file it is, if it is in one: device, inode number, and length in bytes now.
+    pub fn identity(&self) -> Option<(u64, u64, u64)> {
+        let about = self.file.as_ref()?.metadata().ok()?;
+        Some((about.dev(), about.ino(), about.len()))
+    }
+
     /// Hugepages were preferred and this is on ordinary pages: why, and what would help. Whoever has several memories may rather
     /// tell of all in one line.
     pub fn fallback(&self) -> Option<&str> {
@@ -269,18 +291,50 @@ impl Pages {
     }
 }
 
+/// Why a file cannot be mapped.
+enum Unfit {
+    /// So many bytes are not a page.
+    Stub(u64),
+    Unknown(io::Error),
+    NoRoom(io::Error),
+}
+
+/// Gives a file that has nothing its room. Whether it had something, and the bytes to map: whole pages.
+fn lengthen(file: &File, bytes: usize, old_bytes: usize, page_bytes: usize) -> Result<(bool, usize), Unfit> {
+    let have = file.metadata().map_err(Unfit::Unknown)?.len();
+    if have > 0 {
+        let whole = usize::try_from(have).unwrap_or(usize::MAX) / page_bytes * page_bytes;
+        let whole = whole.min(bytes.max(old_bytes).next_multiple_of(page_bytes));
+        return if whole == 0 { Err(Unfit::Stub(have)) } else { Ok((true, whole)) };
+    }
+    let length = bytes.next_multiple_of(page_bytes);
+    crate::sys::storage::reserve(file, length as u64).map_err(Unfit::NoRoom)?;
+    Ok((false, length))
+}
+
 /// Opens the file, makes it if need be, and keeps others out of it.
-fn open_locked(path: &Path) -> Result<File, PagesError> {
-    let failed = |action, cause| PagesError::Failed { action, place: path.display().to_string(), cause };
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(path).map_err(|cause| failed("open", cause))?;
+fn open_locked(folder: &Folder, name: &str, path: &Path) -> Result<File, PagesError> {
+    let file = folder.file(name).map_err(PagesError::Folder)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(PagesError::InUse { path: path.into() }),
-        Err(TryLockError::Error(cause)) => Err(failed("lock", cause)),
+        Err(TryLockError::Error(cause)) => {
+            Err(PagesError::Failed { action: "lock", place: path.display().to_string(), cause })
+        }
     }
 }
+
+/// From here on a process that touches a page of a file that has been cut short ends with this on standard error, and with the exit code
+/// [`BUS_ERROR_EXIT_CODE`]. The first text stays. This is a signal handler (SIGBUS), for the whole process.
+///
+/// # Errors
+/// When the kernel takes no handler.
+pub fn tell_bus_errors(text: &str) -> io::Result<()> {
+    bus_error::tell(text)
+}
+
+/// The exit code of a process that has lost memory under its hands.
+pub const BUS_ERROR_EXIT_CODE: i32 = bus_error::EXIT_CODE;
 
 fn full(place: String, bytes: usize, cause: io::Error) -> PagesError {
     PagesError::Full { place, bytes, cause }
@@ -332,6 +386,14 @@ pub fn boot_id() -> Result<[u8; 16], NicError> {
     pairs.try_into().map_err(|_| NicError::Setting { what: format!("{path} holds no boot id: {text:?}") })
 }
 
+/// 128 bits that nobody has drawn before.
+pub fn draw_id() -> Result<[u8; 16], NicError> {
+    let mut id = [0; 16];
+    crate::sys::process::random(&mut id)
+        .map(|()| id)
+        .map_err(|cause| NicError::Setting { what: format!("the kernel gives no random numbers: {cause}") })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,44 +437,67 @@ mod tests {
         assert_eq!((pages.bytes(), pages.page_bytes()), (HUGE_BYTES, HUGE_BYTES));
     }
 
+    /// A folder for rings in memory.
+    fn folder() -> (tempfile::TempDir, Folder) {
+        let place = tempfile::tempdir_in("/dev/shm").unwrap();
+        let folder = Folder::open(&place.path().join("own")).unwrap();
+        (place, folder)
+    }
+
     #[test]
     fn should_find_in_a_file_what_was_left_there() {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
-        let path = directory.path().join("ring");
-        let pages = Pages::file(&path, 10_000, ORDINARY).unwrap();
+        let (_place, folder) = folder();
+        let pages = Pages::file(&folder, "ring", 10_000, 0, ORDINARY).unwrap();
         assert!(!pages.existed());
         assert_eq!(pages.bytes(), 12_288);
         pages.words()[1535].store(42, Relaxed);
         drop(pages);
-        let pages = Pages::file(&path, 999_999, ORDINARY).unwrap();
+        let pages = Pages::file(&folder, "ring", 999_999, 12_288, ORDINARY).unwrap();
         assert!(pages.existed());
         assert_eq!((pages.bytes(), pages.words()[1535].load(Relaxed)), (12_288, 42));
-        assert_eq!(pages.path(), Some(path.as_path()));
+        assert_eq!(pages.path(), Some(folder.path().join("ring").as_path()));
+        assert_eq!(pages.identity().unwrap().2, 12_288);
+    }
+
+    #[test]
+    fn should_take_whole_pages_of_a_file_of_any_length() {
+        let (_place, folder) = folder();
+        for (have, bytes) in
+            [(4096, 4096), (4097, 4096), (12_287, 8192), (1 << 20, 12_288), (1 << 40, 12_288)]
+        {
+            folder.file("ring").unwrap().set_len(have).unwrap();
+            let pages = Pages::file(&folder, "ring", 5000, 12_288, ORDINARY).unwrap();
+            assert_eq!((pages.existed(), pages.bytes()), (true, bytes), "{have}");
+        }
+        folder.file("ring").unwrap().set_len(4095).unwrap();
+        let error = Pages::file(&folder, "ring", 4096, 0, ORDINARY).err().unwrap();
+        assert!(matches!(error, PagesError::Stub { bytes: 4095, .. }), "{error}");
+        folder.file("ring").unwrap().set_len(0).unwrap();
+        assert!(!Pages::file(&folder, "ring", 4096, 0, ORDINARY).unwrap().existed());
     }
 
     #[test]
     fn should_refuse_a_file_that_another_holds() {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
-        let path = directory.path().join("ring");
-        let _held = Pages::file(&path, 4096, ORDINARY).unwrap();
-        let error = Pages::file(&path, 4096, ORDINARY).err().unwrap();
+        let (_place, folder) = folder();
+        let _held = Pages::file(&folder, "ring", 4096, 0, ORDINARY).unwrap();
+        let error = Pages::file(&folder, "ring", 4096, 0, ORDINARY).err().unwrap();
         assert!(matches!(error, PagesError::InUse { .. }));
         assert!(error.to_string().contains("is this node running already?"), "{error}");
     }
 
     #[test]
     fn should_leave_no_file_behind_when_there_is_no_room() {
-        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
-        let path = directory.path().join("ring");
-        let error = Pages::file(&path, 1 << 50, ORDINARY).err().unwrap();
+        let (_place, folder) = folder();
+        let error = Pages::file(&folder, "ring", 1 << 50, 0, ORDINARY).err().unwrap();
         assert!(matches!(error, PagesError::Full { .. }), "{error}");
-        assert!(!path.exists());
+        assert!(!folder.path().join("ring").exists());
     }
 
     #[test]
     fn should_say_that_a_disk_is_no_place_for_it() {
         let directory = tempfile::tempdir_in("/var/tmp").unwrap();
-        let pages = Pages::file(&directory.path().join("ring"), 4096, ORDINARY).unwrap();
+        let folder = Folder::open(&directory.path().join("own")).unwrap();
+        let pages = Pages::file(&folder, "ring", 4096, 0, ORDINARY).unwrap();
         if pages.notices().is_empty() {
             println!("skipped: /var/tmp is in memory here");
         } else {
@@ -425,5 +510,10 @@ mod tests {
         let id = boot_id().unwrap();
         assert_ne!(id, [0; 16]);
         assert_eq!(id, boot_id().unwrap());
+    }
+
+    #[test]
+    fn should_draw_another_id_each_time() {
+        assert_ne!(draw_id().unwrap(), draw_id().unwrap());
     }
 }

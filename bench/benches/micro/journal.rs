@@ -53,7 +53,7 @@ impl Disk for Nowhere {
 /// Adds them.
 pub fn bench(criterion: &mut Criterion) {
     let config = RingConfig { data_bytes: 1 << 22, positions: 1 << 14 };
-    let identity = RingIdentity { stream: common::STREAM, boot_id: [0; 16] };
+    let identity = RingIdentity { stream: common::STREAM, boot_id: [0; 16], directory: [0; 16] };
     let ring = Ring::create(HeapWords::shared(Ring::words_needed(&config)), config, identity, 1);
     let (mut ring, mut reader) = (ring.writer(), ring.reader(1));
     let mut journal = JournalWriter::new(JournalConfig::default(), common::STREAM, &Recovered::empty());

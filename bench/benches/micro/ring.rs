@@ -10,7 +10,7 @@ const BATCH: u64 = 32;
 /// Adds them.
 pub fn bench(criterion: &mut Criterion) {
     let config = RingConfig { data_bytes: 1 << 24, positions: 1 << 16 };
-    let identity = RingIdentity { stream: common::STREAM, boot_id: [0; 16] };
+    let identity = RingIdentity { stream: common::STREAM, boot_id: [0; 16], directory: [0; 16] };
     let ring = Ring::create(HeapWords::shared(Ring::words_needed(&config)), config, identity, 1);
     let (mut writer, mut reader) = (ring.writer(), ring.reader(1));
     let (block, mut buffer) = (common::block(7), [0; 2048]);

@@ -15,7 +15,7 @@ const SEQUENCE_AT: usize = 10;
 /// Adds them.
 pub fn bench(criterion: &mut Criterion) {
     let config = RingConfig { data_bytes: 1 << 24, positions: 1 << 16 };
-    let identity = RingIdentity { stream: common::STREAM, boot_id: [0; 16] };
+    let identity = RingIdentity { stream: common::STREAM, boot_id: [0; 16], directory: [0; 16] };
     let ring = Ring::create(HeapWords::shared(Ring::words_needed(&config)), config, identity, 1);
     let progress = Arc::new(Progress::default());
     // No journal holds it back.

@@ -1,5 +1,5 @@
 //! The configuration file of a node under test.
-use super::{Layout, MEMORY, Member, Settings};
+use super::{Layout, Member, Settings};
 use crate::addresses::{Ports, group};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,15 +7,14 @@ use std::path::Path;
 /// A node that joins takes a snapshot if it spares it so many messages: of a store filled with full packets, always.
 const SNAPSHOT_BEHIND_MESSAGES: u64 = 100_000;
 
-/// As a node reads it, in a folder of its own.
+/// As a node reads it, in a folder of its own, and with another one for its files in memory.
 ///
 /// # Errors
 /// That there are no free ports.
-pub fn configuration(settings: &Settings, folder: &Path) -> Result<String, String> {
+pub fn configuration(settings: &Settings, folder: &Path, memory: &Path) -> Result<String, String> {
     let Settings { durability, records_max, bytes_max, loss_per_mille: loss, member, .. } = settings;
     let ports = member.as_ref().map_or_else(Ports::draw, |member| Ok(member.ports))?;
     let Ports { ingress: [ingress, other], downstream, acknowledgement, rewinder, query, .. } = ports;
-    let memory = if Path::new(MEMORY).is_dir() { Path::new(MEMORY) } else { folder };
     let (data_bytes, positions) = settings.ring;
     let (network, tables) = settings.road.configuration();
     Ok(format!(

@@ -63,7 +63,11 @@ pub fn measure(repetition: u32, cores: Cores, duration: Duration) -> Result<Vec<
 fn gds_ring() -> (Send<'static>, Receive<'static>) {
     let frame = Ring::frame_bytes(RECORD_BYTES);
     let config = RingConfig { data_bytes: (SLOTS * frame).next_power_of_two(), positions: SLOTS * 2 };
-    let identity = RingIdentity { stream: Session::padded("BENCH").expect("a session"), boot_id: [0; 16] };
+    let identity = RingIdentity {
+        stream: Session::padded("BENCH").expect("a session"),
+        boot_id: [0; 16],
+        directory: [0; 16],
+    };
     let ring = Ring::create(HeapWords::shared(Ring::words_needed(&config)), config, identity, 1);
     let read_up_to = Arc::new(Cursor::new(0));
     let (mut writer, mut reader, gate) = (ring.writer(), ring.reader(1), Arc::clone(&read_up_to));

@@ -79,6 +79,8 @@ pub enum Mutation {
     MatchedBeyondLog,
     /// A start believes the configured durability, not the one under which the journal was written.
     GuardByConfiguration,
+    /// A start merges a ring that has no journal beside it.
+    RingWithoutJournal,
 }
 
 impl Mutation {

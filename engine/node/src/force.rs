@@ -21,8 +21,9 @@ use crate::config::Config;
 use crate::control::DirectoryLock;
 use crate::learning::arrival;
 use crate::ports::Files;
+use crate::rings::{copy_of_ring, does_without_ring, ring_file};
 use crate::step::unwatched;
-use crate::surroundings::{Place, read_words, ring_file};
+use crate::surroundings::Place;
 use crate::{clocks, label, life, settings};
 use gds_core::agent::Fault;
 use gds_core::agent::start::{JournalName, Surroundings, acknowledgement_session};
@@ -96,7 +97,11 @@ impl Remains {
             return Err(nothing());
         }
         let acknowledged = acknowledged(config, stream)?;
-        let has_everything = walked.clean || durability == Durability::Fsync || ring.is_some();
+        let boot_id = gds_nic::boot_id().map_err(Fault::from)?;
+        let has_everything = walked.clean
+            || durability == Durability::Fsync
+            || ring.is_some()
+            || does_without_ring(config, boot_id);
         let is_whole = has_everything && acknowledged <= last;
         let sessions = found.map(|label| label.sessions).unwrap_or_default();
         let life = life::read(directory)?;
@@ -145,12 +150,13 @@ struct RingEnd {
 }
 
 fn ring_end(config: &Config, stream: Option<Session>) -> Result<Option<RingEnd>, Fault> {
-    let path = ring_file(config)?;
-    if !path.exists() {
+    // A directory without an id of its own has no ring.
+    let Some(path) = ring_file(config).ok().filter(|path| path.exists()) else { return Ok(None) };
+    let boot_id = gds_nic::boot_id().map_err(Fault::from)?;
+    if does_without_ring(config, boot_id) {
         return Ok(None);
     }
-    let boot_id = gds_nic::boot_id().map_err(Fault::from)?;
-    let words = read_words(&path).map_err(|error| Fault(format!("{}: {error}", path.display())))?;
+    let words = copy_of_ring(&path).map_err(|error| Fault(format!("{}: {error}", path.display())))?;
     let Some(ring) = Ring::open(words).ok().filter(|ring| ring.identity().boot_id == boot_id) else {
         return Ok(None);
     };

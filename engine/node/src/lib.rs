@@ -5,6 +5,8 @@
 //! | [`config`], [`check`], [`load`] | what a person writes, what must hold of it, and how it is read |
 //! | [`settings`] | the same in the terms of the engine and of `nic` |
 //! | [`surroundings`] | directories, memory and time of this machine |
+//! | [`identity`], [`rings`] | which directory it is, and by that its files in memory |
+//! | [`ring_watch`] | a ring file that is lost while the node runs |
 //! | [`life`] | the file in which a member of a cluster keeps which life it lives |
 //! | [`cluster`] | a member's way into its cluster |
 //! | [`label`] | the file that says how the journals beside it were written |
@@ -28,6 +30,7 @@ pub mod control;
 pub mod crew;
 pub mod force;
 pub mod holding;
+pub mod identity;
 pub mod label;
 pub mod learning;
 pub mod life;
@@ -35,6 +38,8 @@ pub mod load;
 pub mod node;
 pub mod ports;
 pub mod rewind;
+pub mod ring_watch;
+pub mod rings;
 pub mod set_aside;
 pub mod settings;
 pub mod standing;

@@ -50,15 +50,7 @@ pub fn read(directory: &Path) -> Result<Option<Life>, Fault> {
 pub fn write(directory: &Path, life: Life) -> Result<(), Fault> {
     let Life { incarnation, whole_since } = life;
     let text = format!("{HEADING}\nincarnation = {incarnation}\nwhole_since = {whole_since}\n");
-    let replace = || -> io::Result<()> {
-        let new = directory.join(NEW_NAME);
-        let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(new, directory.join(NAME))?;
-        File::open(directory)?.sync_all()
-    };
-    replace().map_err(|error| {
+    replace(directory, NEW_NAME, NAME, &text).map_err(|error| {
         Fault(format!(
             "{}: cannot be written: {error}; a member of a cluster must be able to keep it",
             directory.join(NAME).display()
@@ -75,6 +67,17 @@ pub fn set_aside(directory: &Path) -> Result<(), Fault> {
         Ok(()) => File::open(directory)?.sync_all(),
     };
     set_aside().map_err(|error| Fault(format!("{}: cannot be renamed: {error}", life.display())))
+}
+
+/// Gives the file `name` this text, by way of `new`: there is always the old one or the new one, and once this returns the new one would survive a
+/// power cut.
+pub(crate) fn replace(directory: &Path, new: &str, name: &str, text: &str) -> io::Result<()> {
+    let new = directory.join(new);
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(new, directory.join(name))?;
+    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::crew::{CoreCounters, CorePlan, Crew, Seat, Stamp};
 use crate::learning::arrival;
 use crate::learning::fetch::Learner;
 use crate::learning::giver::Giver;
+use crate::ring_watch::RingWatch;
 use crate::step::{StartError, Watcher};
 use crate::surroundings::{Place, keep_awake, stages_file};
 use crate::{check, holding, settings, standing};
@@ -98,6 +99,8 @@ pub struct Node {
     _giver: Option<Giver>,
     /// Asks the register, in a cluster.
     keeper: Option<Arc<Keeper>>,
+    /// Looks after the ring file, where there is one.
+    ring_watch: Option<RingWatch>,
     /// Answers on the control socket, and has the directory.
     _control: Control,
     /// Held open, where so configured, and never looked at.
@@ -132,10 +135,11 @@ impl Node {
         let socket = ControlSocket::open(&config.stream.directory)?;
         let interface = settings::interface(config).resolve().map_err(Fault::from)?;
         let mut ports = Ports::open(config, interface.address)?;
-        let (start_config, enrolment) = enrol(config, interface.address, cut_after, place)?;
+        let (mut start_config, enrolment) = enrol(config, interface.address, cut_after, place)?;
         let memory = place.ring_memory(config)?;
+        start_config.directory = place.directory_id(config)?;
         let stages = place.stages(config)?;
-        let mut started = start::start(&start_config, memory, place)?;
+        let mut started = start::start(&start_config, memory, place).map_err(|fault| place.explain(fault))?;
         let membership = enrolment
             .map(|enrolment| ports.membership(config, interface.address, enrolment, &mut started))
             .transpose()?;
@@ -154,6 +158,9 @@ impl Node {
         let mut counters = component_counters(&started);
         counters.append(&mut ports.counters);
         counters.append(&mut session_counters(&report));
+        place.ring_counts()?;
+        let ring_watch = place.watch_ring(&orders, &bus)?;
+        counters.extend(ring_watch.iter().map(RingWatch::counted));
         let addresses = Addresses::of(config, interface.address);
         let cores: Vec<Arc<CoreCounters>> = config.core.iter().map(|_| Arc::default()).collect();
         for (position, set) in cores.iter().enumerate() {
@@ -223,6 +230,7 @@ impl Node {
             leadership,
             _giver: giver,
             keeper,
+            ring_watch,
             _control: control,
             _awake: awake,
         })
@@ -246,7 +254,8 @@ impl Node {
 
     /// What an operator should see to while the node goes on; empty: nothing.
     pub fn troubles(&self) -> Vec<String> {
-        holding::findings(&standing::values(&self.counters))
+        let ring = self.ring_watch.as_ref().and_then(RingWatch::trouble);
+        ring.into_iter().chain(holding::findings(&standing::values(&self.counters))).collect()
     }
 
     /// Whether the register has another session name for the stream: then it stops by itself, and is started again, under that name.

@@ -27,9 +27,10 @@ pub fn set_aside(config: &Config) -> Result<Option<PathBuf>, Fault> {
     }
     let _lock = DirectoryLock::take(directory, Duration::ZERO)
         .map_err(|Fault(why)| Fault(format!("{why}: stop this node first")))?;
-    let ring = ring_file(config)?;
+    // A directory without an id of its own has no ring.
+    let ring = ring_file(config).ok().filter(|ring| ring.exists());
     let there: Vec<&str> = NAMES.into_iter().filter(|name| directory.join(name).exists()).collect();
-    if there.is_empty() && !ring.exists() {
+    if there.is_empty() && ring.is_none() {
         return Ok(None);
     }
     let aside = new_folder(directory)?;
@@ -38,7 +39,7 @@ pub fn set_aside(config: &Config) -> Result<Option<PathBuf>, Fault> {
             fs::rename(directory.join(name), aside.join(name))?;
             File::open(directory)?.sync_all()?;
         }
-        if ring.exists() {
+        if let Some(ring) = ring {
             // It lies in another file system, in memory.
             fs::copy(&ring, aside.join("ring"))?;
             File::open(aside.join("ring"))?.sync_all()?;
@@ -77,6 +78,7 @@ mod tests {
         config.stream.ring_directory = home.path().to_path_buf();
         assert!(set_aside(&config).is_err(), "there is no directory");
         fs::create_dir(&config.stream.directory).expect("a folder");
+        crate::rings::OwnFolder::open(&config).expect("an id");
         assert_eq!(set_aside(&config), Ok(None));
         for round in 1..=2 {
             for name in ["bus", "acknowledgements"] {

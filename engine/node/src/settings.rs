@@ -93,6 +93,8 @@ pub fn start(config: &Config, boot_id: [u8; 16], new_stream: Session) -> StartCo
         // A member is told by its node, once the register has been read.
         cluster: None,
         boot_id,
+        // Told by its node, which looks at the directory.
+        directory: [0; 16],
         ring: ring(config),
         acknowledgement_ring: acknowledgement_ring(),
         journal,

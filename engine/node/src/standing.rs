@@ -1,6 +1,7 @@
 //! How a member stands in its cluster, from what it counts. A node tells it on its control socket; from its counters, which it tells on the query port, anybody
 //! else sees the same.
 use crate::learning::transfer::Transfer;
+use crate::{holding, ring_watch};
 use gds_core::query::CounterSets;
 use gds_wire::replication::ContradictionKind;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,11 @@ pub fn values(counters: &CounterSets) -> Vec<(String, u64)> {
         counters.for_each(&mut |name, _, value| values.push((format!("{set}.{name}"), value)));
     }
     values
+}
+
+/// What an operator should see to while a node goes on, one line each, as its counters say from anywhere; empty: nothing.
+pub fn troubles(counters: &[(String, u64)]) -> Vec<String> {
+    ring_watch::finding(counters).into_iter().chain(holding::findings(counters)).collect()
 }
 
 /// A member's part.

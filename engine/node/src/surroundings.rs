@@ -2,11 +2,13 @@
 use crate::clocks;
 use crate::config::{Config, Durability};
 use crate::ports::{Files, PageWords};
+use crate::ring_watch::{RingFile, RingWatch, Watched};
+use crate::rings::{self, OwnFolder};
 use crate::settings;
 use crate::step::{Step, Watcher};
 use crate::{label, life};
-use gds_core::agent::Fault;
-use gds_core::agent::start::{JournalName, StartMemory, Surroundings, acknowledgement_session};
+use gds_core::agent::start::{JournalName, StartMemory, Stream, Surroundings, acknowledgement_session};
+use gds_core::agent::{Fault, SequencerOrders};
 use gds_core::disk::{Disk, DiskError};
 use gds_core::journal::{self, JournalReader};
 use gds_core::label::Label;
@@ -16,14 +18,23 @@ use gds_core::replication::Life;
 use gds_core::stages::Stages;
 use gds_core::store::{StoreCapacity, StoreMemory};
 use gds_core::time::Time;
-use gds_nic::{Backend, Directory, DirectoryConfig, HugePages, PagePolicy, Pages};
+use gds_nic::{Backend, Directory, DirectoryConfig, HugePages, PagePolicy, Pages, PagesError};
 use gds_wire::session::Session;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+
+pub use crate::rings::{ring_file, stages_file};
+
+/// The ring's file, and how large it would be made.
+struct RingPlace {
+    file: Option<RingFile>,
+    bytes: usize,
+    /// This start has made it.
+    is_new: bool,
+}
 
 /// One node's place on this machine.
 pub struct Place<'a> {
@@ -32,6 +43,10 @@ pub struct Place<'a> {
     boot_id: [u8; 16],
     watcher: &'a mut Watcher<'a>,
     is_stopped: bool,
+    /// Its folder in memory, once it has been asked for.
+    own: Option<OwnFolder>,
+    /// The ring that a file holds.
+    ring: Option<RingPlace>,
     notices: Vec<String>,
     /// Memory that should have been on hugepages.
     ordinary_bytes: usize,
@@ -47,7 +62,17 @@ impl<'a> Place<'a> {
         let boot_id = gds_nic::boot_id().map_err(Fault::from)?;
         let durability = config.stream.durability;
         let notices = Vec::new();
-        Ok(Self { directory, durability, boot_id, watcher, is_stopped: false, notices, ordinary_bytes: 0 })
+        Ok(Self {
+            directory,
+            durability,
+            boot_id,
+            watcher,
+            is_stopped: false,
+            own: None,
+            ring: None,
+            notices,
+            ordinary_bytes: 0,
+        })
     }
 
     /// Tells whoever starts the node what is done, and is told whether to go on.
@@ -102,41 +127,135 @@ impl<'a> Place<'a> {
         self.boot_id
     }
 
+    /// The node's folder in memory. The directory must be this process's ([`DirectoryLock`](crate::control::DirectoryLock)).
+    fn own(&mut self, config: &Config) -> Result<&mut OwnFolder, Fault> {
+        let own = match self.own.take() {
+            Some(own) => own,
+            None => OwnFolder::open(config)?,
+        };
+        Ok(self.own.insert(own))
+    }
+
+    /// The id of the node's directory.
+    ///
+    /// # Errors
+    /// When it has none, and none can be kept there.
+    pub fn directory_id(&mut self, config: &Config) -> Result<[u8; 16], Fault> {
+        self.own(config).map(|own| own.identity.id)
+    }
+
     /// Memory for the rings: with durability `memory` the bus ring is a file that outlives the process.
     pub fn ring_memory(&mut self, config: &Config) -> Result<StartMemory, Fault> {
         let bytes = |ring: &RingConfig| Ring::words_needed(ring) * WORD_BYTES;
         let ring_bytes = bytes(&settings::ring(config));
-        let (ring, ring_existed, ring_name) = match self.durability {
-            Durability::Fsync if !self.has_older_ring(config)? => {
-                (self.memory(ring_bytes)?, false, String::new())
-            }
-            _ => {
-                let path = ring_file(config)?;
-                let pages = Pages::file(&path, ring_bytes, PagePolicy::default()).map_err(Fault::from)?;
-                let existed = pages.existed();
-                (self.words(pages), existed, path.display().to_string())
-            }
+        let is_old = self.durability == Durability::Fsync && self.has_older_ring()?;
+        let boot_id = self.boot_id;
+        let own = self.own(config)?;
+        let ring_name = format!("the ring file {}", own.ring_path().display());
+        let ring_needed = own.identity.without_ring != Some(boot_id);
+        let has_file = is_old && own.ring_path().exists();
+        let (ring, ring_existed) = match self.durability {
+            Durability::Fsync if !has_file => (self.memory(ring_bytes)?, false),
+            Durability::Fsync | Durability::Memory => self.ring_of_a_file(ring_bytes)?,
         };
         let acknowledgement_ring = self.memory(bytes(&settings::acknowledgement_ring()))?;
-        Ok(StartMemory { ring, ring_existed, ring_name, acknowledgement_ring })
+        Ok(StartMemory { ring, ring_existed, ring_needed, ring_name, acknowledgement_ring })
     }
 
-    /// Whether a ring file is there from when the journals were written with durability `memory`: it may have what they do not.
-    fn has_older_ring(&self, config: &Config) -> Result<bool, Fault> {
+    /// Whether a ring file may be there from when the journals were written with durability `memory`: it may have what they do not.
+    fn has_older_ring(&self) -> Result<bool, Fault> {
         let label = label::read(&self.directory)?;
-        let complete = label.is_some_and(|label| label.durability == journal::Durability::Fsync);
-        Ok(!complete && ring_file(config)?.exists())
+        Ok(label.is_none_or(|label| label.durability != journal::Durability::Fsync))
     }
 
-    /// Memory for the stages: a file beside the ring's, which anybody may read while the node runs.
+    /// The words of the ring file, and whether it was there before; a new one has `bytes`.
+    fn ring_of_a_file(&mut self, bytes: usize) -> Result<(SharedWords, bool), Fault> {
+        let own = self.own.as_ref().expect("it is opened before its ring");
+        let path = own.ring_path();
+        // Whatever length the file has, no more is mapped than a ring takes.
+        let old_bytes = rings::bytes_of_ring(&path).unwrap_or(0);
+        let mapped = Pages::file(&own.folder, &own.ring(), bytes, old_bytes, PagePolicy::default());
+        let file = match &mapped {
+            Ok(pages) => pages.identity().map(|identity| RingFile { path, identity }),
+            Err(_) => None,
+        };
+        let is_new = matches!(&mapped, Ok(pages) if !pages.existed());
+        self.ring = Some(RingPlace { file, bytes, is_new });
+        match mapped {
+            Ok(pages) => {
+                let existed = pages.existed();
+                Ok((self.words(pages), existed))
+            }
+            // It was there, and is no ring.
+            Err(PagesError::Stub { .. }) => Ok((HeapWords::shared(0), true)),
+            Err(error) => Err(Fault::from(error)),
+        }
+    }
+
+    /// The node has started and shows nothing yet: what it acknowledges from here on may be in the ring alone again.
+    pub fn ring_counts(&mut self) -> Result<(), Fault> {
+        match &mut self.own {
+            Some(own) if own.identity.without_ring.is_some() => {
+                own.identity = own.identity.without_ring(&self.directory, None)?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Watches the ring file, if there is one, while the node runs.
+    pub fn watch_ring(
+        &self,
+        orders: &Arc<SequencerOrders>,
+        bus: &Stream,
+    ) -> Result<Option<RingWatch>, Fault> {
+        let Some((own, file)) = self.own.as_ref().zip(self.ring.as_ref().and_then(|ring| ring.file.clone()))
+        else {
+            return Ok(None);
+        };
+        let watched = Watched {
+            file,
+            directory: self.directory.clone(),
+            identity: own.identity,
+            boot_id: self.boot_id,
+            orders: orders.clone(),
+            progress: bus.progress.clone(),
+        };
+        RingWatch::start(watched).map(Some)
+    }
+
+    /// A start that failed, with what bears on it of the files in memory. A file that was made for a ring, and has not become one, is removed: the
+    /// next start is to find what this one found.
+    pub fn explain(&self, Fault(why): Fault) -> Fault {
+        let Some(own) = &self.own else { return Fault(why) };
+        let is_new = self.ring.as_ref().is_some_and(|ring| ring.is_new);
+        if is_new && rings::bytes_of_ring(&own.ring_path()).is_none() {
+            let _ = fs::remove_file(own.folder.through(&own.ring()));
+        }
+        let notes = own.notes.iter().cloned().chain(own.orphans());
+        Fault([why].into_iter().chain(notes).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Memory for the stages: a file beside the ring's, which its user may read while the node runs.
     pub fn stages(&mut self, config: &Config) -> Result<Stages, Fault> {
-        let (path, bytes) = (stages_file(config)?, Stages::WORDS * WORD_BYTES);
+        let bytes = Stages::WORDS * WORD_BYTES;
+        let own = self.own(config)?;
+        let (name, path) = (own.stages(), own.folder.path().join(own.stages()));
         // What another version left there may be too short.
-        if fs::metadata(&path).is_ok_and(|about| about.len() < bytes as u64) {
-            fs::remove_file(&path).map_err(|error| Fault(format!("{}: {error}", path.display())))?;
+        if fs::metadata(own.folder.through(&name)).is_ok_and(|about| about.len() < bytes as u64) {
+            fs::remove_file(own.folder.through(&name))
+                .map_err(|error| Fault(format!("{}: {error}", path.display())))?;
         }
         let policy = PagePolicy { huge: HugePages::Never, ..PagePolicy::default() };
-        let pages = Pages::file(&path, bytes, policy).map_err(Fault::from)?;
+        let pages = Pages::file(&own.folder, &name, bytes, bytes, policy).map_err(Fault::from)?;
+        let told = format!(
+            "gds: SIGBUS: memory of this node is gone: somebody has cut short a file in {} while it ran. The node has ended at once, with exit \
+             code {}. Start it again: it says what is missing, if anything is (docs/FAILOVER.md)\n",
+            own.folder.path().display(),
+            gds_nic::pages::BUS_ERROR_EXIT_CODE
+        );
+        gds_nic::pages::tell_bus_errors(&told)
+            .map_err(|error| Fault(format!("the kernel takes no handler for SIGBUS: {error}")))?;
         Ok(Stages::create(self.words(pages)))
     }
 
@@ -161,6 +280,10 @@ impl<'a> Place<'a> {
     /// Lines an operator should see.
     pub fn take_notices(&mut self) -> Vec<String> {
         let mut notices = std::mem::take(&mut self.notices);
+        if let Some(own) = &mut self.own {
+            notices.append(&mut own.notes);
+            notices.extend(own.orphans());
+        }
         if self.ordinary_bytes > 0 {
             notices.push(format!(
                 "{} MiB of memory are on ordinary pages; with {} hugepages of 2 MiB (vm.nr_hugepages, and a hugetlbfs mount for the \
@@ -196,50 +319,15 @@ pub fn keep_awake() -> Result<File, String> {
     })
 }
 
-/// The ring file of a node.
-pub fn ring_file(config: &Config) -> Result<PathBuf, Fault> {
-    memory_file(config, "ring")
-}
-
-/// The file in which a node keeps its stages.
-pub fn stages_file(config: &Config) -> Result<PathBuf, Fault> {
-    memory_file(config, "stages")
-}
-
 /// The stages of the node of this configuration, as of now. Reads the file alone: the node is not disturbed, and need not be running.
 pub fn read_stages(config: &Config) -> Result<Stages, Fault> {
     let path = stages_file(config)?;
     let failed = |error: &dyn std::fmt::Display| {
-        Fault(format!(
-            "{}: {error}; has a node of this configuration been started on this machine?",
-            path.display()
-        ))
+        Fault(format!("{}: {error}; does a node of this configuration run on this machine?", path.display()))
     };
-    let copy = read_words(&path).map_err(|error| failed(&error))?;
+    let bytes_max = (Stages::WORDS * WORD_BYTES) as u64;
+    let copy = rings::copy(&path, bytes_max).map_err(|error| failed(&error))?;
     Stages::open(copy).map_err(|error| failed(&error))
-}
-
-/// A copy of a memory file, as of now.
-pub(crate) fn read_words(path: &Path) -> io::Result<SharedWords> {
-    let bytes = fs::read(path)?;
-    let (words, _) = bytes.as_chunks::<WORD_BYTES>();
-    let copy = HeapWords::shared(words.len());
-    for (word, bytes) in copy.words().iter().zip(words) {
-        word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
-    }
-    Ok(copy)
-}
-
-/// A file in memory, named after the node's journal directory, so that two nodes of a machine never share one.
-fn memory_file(config: &Config, kind: &str) -> Result<PathBuf, Fault> {
-    let directory = &config.stream.directory;
-    let whole = fs::canonicalize(directory)
-        .map_err(|error| Fault(format!("stream.directory = {}: {error}", directory.display())))?;
-    let text = whole.to_string_lossy();
-    let last = whole.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let name: String = last.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
-    let file = format!("gds-{name}-{:08x}.{kind}", gds_wire::checksum(text.as_bytes()));
-    Ok(Path::new(&config.stream.ring_directory).join(file))
 }
 
 impl Surroundings for Place<'_> {
@@ -276,6 +364,16 @@ impl Surroundings for Place<'_> {
             ..snapshot_directory(self.snapshot_folder())
         };
         Directory::open(config).map(|directory| Some(Files(directory))).map_err(failed)
+    }
+
+    fn ring_words(&mut self) -> Result<SharedWords, Fault> {
+        let (Some(own), Some(ring)) = (&self.own, &self.ring) else {
+            return Err(Fault("the ring is in no file, and too small".into()));
+        };
+        let bytes = ring.bytes;
+        let removed = fs::remove_file(own.folder.through(&own.ring()));
+        removed.map_err(|error| Fault(format!("{}: {error}", own.ring_path().display())))?;
+        self.ring_of_a_file(bytes).map(|(words, _)| words)
     }
 
     fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault> {

@@ -118,10 +118,10 @@ fn counters(node: &Node) -> BTreeMap<String, u64> {
     found
 }
 
-/// A node that is stopped in any case, and leaves no ring file behind.
+/// A node that is stopped in any case, and leaves no files in memory behind.
 struct Running {
     node: Option<Node>,
-    ring: PathBuf,
+    files: Vec<PathBuf>,
 }
 
 impl Running {
@@ -133,7 +133,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.node.take().map(Node::stop);
-        let _ = std::fs::remove_file(&self.ring);
+        for file in &self.files {
+            let _ = std::fs::remove_file(file);
+        }
     }
 }
 
@@ -202,8 +204,8 @@ fn prove_of(core: &str, transport: &str, durability: &str, place: u16, replicate
         }
         Err(fault) => panic!("{fault}"),
     };
-    let ring = gds_node::surroundings::ring_file(&config).expect("the folder is there");
-    let running = Running { node: Some(node), ring };
+    let files = gds_node::rings::files(&config);
+    let running = Running { node: Some(node), files };
     let node = running.node.as_ref().expect("it runs");
     // Its first core has the same name: both are watched.
     let replica = replicated.then(|| {
@@ -211,8 +213,8 @@ fn prove_of(core: &str, transport: &str, durability: &str, place: u16, replicate
         let replica =
             Node::start(&replica_config, &mut gds_node::step::unwatched).expect("the replica starts");
         wait_for(node, "replication.in_sync", 2);
-        let ring = gds_node::surroundings::ring_file(&replica_config).expect("the folder is there");
-        Running { node: Some(replica), ring }
+        let files = gds_node::rings::files(&replica_config);
+        Running { node: Some(replica), files }
     });
     let mut load = Load::new(&config);
     load.run(node, WARM_UP);

@@ -202,6 +202,7 @@ impl Machine {
         let memory = StartMemory {
             ring: ring.clone(),
             ring_existed,
+            ring_needed: true,
             ring_name: "the ring".into(),
             acknowledgement_ring: HeapWords::shared(words),
         };

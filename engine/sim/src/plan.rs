@@ -371,6 +371,7 @@ fn start_config(
         new_stream: Session::BLANK,
         sessions: None,
         boot_id: [7; 16],
+        directory: [0; 16],
         ring,
         acknowledgement_ring,
         journal: journal_config(random, durability),

@@ -1,4 +1,5 @@
 //! Calls into libc behind safe functions. Every function here is safe to call with any arguments.
+pub(crate) mod bus_error;
 pub(crate) mod epoll;
 pub(crate) mod interfaces;
 pub(crate) mod netlink;

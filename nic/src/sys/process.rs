@@ -1,4 +1,4 @@
-//! Clocks, cores and settings of the calling thread.
+//! Clocks, cores and settings of the calling thread; the process's user; random numbers.
 #![allow(unsafe_code)] // Reason: libc calls that std does not offer; each is wrapped in a safe function.
 
 /// Reads one of the kernel's clocks.
@@ -36,4 +36,28 @@ pub(crate) fn allowed_cores() -> Vec<usize> {
 pub(crate) fn sleep_precisely() {
     // SAFETY: PR_SET_TIMERSLACK takes one integer by value and touches no memory. Failure only leaves the default.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
+}
+
+/// The user that the process acts as.
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: takes no arguments, touches no memory of ours and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Numbers that nobody can foresee, from the kernel.
+pub(crate) fn random(into: &mut [u8; 16]) -> std::io::Result<()> {
+    loop {
+        // SAFETY: `into` is writable for the length passed; up to 256 bytes come whole once there are any.
+        let drawn = unsafe { libc::getrandom(into.as_mut_ptr().cast(), into.len(), 0) };
+        match usize::try_from(drawn) {
+            Ok(drawn) if drawn == into.len() => return Ok(()),
+            Ok(_) => {}
+            Err(_) => {
+                let error = std::io::Error::last_os_error();
+                if error.kind() != std::io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
 }

@@ -161,9 +161,11 @@ impl Day {
         }
         let sessions = (node.stream().session.to_string(), node.acknowledgements().session.to_string());
         let sets = node.counters().clone();
-        let ring = gds_node::surroundings::ring_file(config).expect("the folder is there");
+        let files = gds_node::rings::files(config);
         let stopped = node.stop();
-        let _ = std::fs::remove_file(ring);
+        for file in files {
+            let _ = std::fs::remove_file(file);
+        }
         stopped.expect("the node stops in order");
         assert!(
             matches!(to_the_end.status(0), Err(ClientError::Ended)),

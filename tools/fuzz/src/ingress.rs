@@ -102,7 +102,12 @@ impl Run {
     fn new(script: &mut Script<'_>) -> Self {
         let sizes = RingConfig { data_bytes: 4096 << script.below(3), positions: 16 << script.below(3) };
         let words = HeapWords::shared(Ring::words_needed(&sizes));
-        let ring = Ring::create(words, sizes, RingIdentity { stream: Session::NODE, boot_id: [0; 16] }, 1);
+        let ring = Ring::create(
+            words,
+            sizes,
+            RingIdentity { stream: Session::NODE, boot_id: [0; 16], directory: [0; 16] },
+            1,
+        );
         let progress = Arc::new(Progress::default());
         progress.reserved.set(1 + u64::from(script.byte()));
         let config = SequencerConfig {

@@ -132,7 +132,12 @@ fn write_on(mut disk: MemoryDisk, recovered: &Recovered, mut seen: Messages) {
     };
     let sizes = RingConfig { data_bytes: 8192, positions: 64 };
     let words = HeapWords::shared(Ring::words_needed(&sizes));
-    let ring = Ring::create(words, sizes, RingIdentity { stream, boot_id: [1; 16] }, recovered.last + 1);
+    let ring = Ring::create(
+        words,
+        sizes,
+        RingIdentity { stream, boot_id: [1; 16], directory: [0; 16] },
+        recovered.last + 1,
+    );
     let mut writer = ring.writer();
     for length in [0, 5, 3_000, 900] {
         let message = vec![length as u8; length];

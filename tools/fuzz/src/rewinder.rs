@@ -21,7 +21,8 @@ pub fn rewinder(data: &[u8]) {
     let mut script = Script::new(data);
     let sizes = RingConfig { data_bytes: 2048 << script.below(3), positions: 16 << script.below(3) };
     let words = HeapWords::shared(Ring::words_needed(&sizes));
-    let ring = Ring::create(words, sizes, RingIdentity { stream: STREAM, boot_id: [0; 16] }, 1);
+    let ring =
+        Ring::create(words, sizes, RingIdentity { stream: STREAM, boot_id: [0; 16], directory: [0; 16] }, 1);
     let mut writer = ring.writer();
     for _ in 0..script.byte() {
         let message = message(writer.next_sequence());

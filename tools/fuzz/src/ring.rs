@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::script::Script;
 
 /// Words of a ring that hold its fixed header, the last of them its checksum.
-const FIXED_WORDS: usize = 11;
+const FIXED_WORDS: usize = 13;
 const HEADER_WORDS: usize = 48;
 const MESSAGE_BYTES_MAX: usize = 200;
 
@@ -17,8 +17,10 @@ pub fn ring(data: &[u8]) {
     let mut script = Script::new(data);
     let words = if script.flag() { written(&mut script) } else { raw(&mut script) };
     let before = (0..words.words().len()).map(|at| load(&words, at)).collect::<Vec<_>>();
+    let told = Ring::words_of(words.words());
     match Ring::open(Arc::clone(&words)) {
         Ok(ring) => {
+            assert_eq!(told, Some(Ring::words_needed(&ring.config())), "the header says what it takes");
             let kept = kept(&ring);
             go_on(&ring, &kept);
             drop(ring);
@@ -52,7 +54,7 @@ fn raw(script: &mut Script<'_>) -> SharedWords {
 fn written(script: &mut Script<'_>) -> SharedWords {
     let config = RingConfig { data_bytes: 64 << script.below(5), positions: 2 << script.below(5) };
     let words = HeapWords::shared(Ring::words_needed(&config));
-    let identity = RingIdentity { stream: Session::NODE, boot_id: [7; 16] };
+    let identity = RingIdentity { stream: Session::NODE, boot_id: [7; 16], directory: [9; 16] };
     let first = script.number().clamp(1, (1 << 62) - 1_000);
     let ring = Ring::create(Arc::clone(&words), config, identity, first);
     let mut writer = ring.writer();

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[command(name = "gds", version = gds_bench::VERSION, max_term_width = 110, arg_required_else_help = true)]
 #[command(
     after_help = "Start with `gds demo`: a whole trading day on this machine, no root, no configuration.\n\n\
-Exit codes:\n  0  done\n  1  something failed, or a check found something\n  2  unusable arguments or configuration\n  3  the input was cut short, or is not what it claims to be\n  4  no such record"
+Exit codes:\n  0  done\n  1  something failed, or a check found something\n  2  unusable arguments or configuration\n  3  the input was cut short, or is not what it claims to be\n  4  no such record\n  5  somebody cut a file short that the node has in memory (SIGBUS)"
 )]
 pub struct Arguments {
     /// What to do.

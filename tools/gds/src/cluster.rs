@@ -9,8 +9,8 @@ use gds_client::{ClientError, Network, Reader};
 use gds_core::replication::RegisterState;
 use gds_node::config::Config;
 use gds_node::control::{self, Answer, Order};
-use gds_node::standing::{Gives, Role, Standing};
-use gds_node::{holding, settings};
+use gds_node::settings;
+use gds_node::standing::{self, Gives, Role, Standing};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddrV4;
 use std::sync::Arc;
@@ -218,6 +218,6 @@ fn ask_node(node: u8, server: SocketAddrV4, login: &ClusterLogin, timeout: Durat
         applied: report.status.applied,
         committed: report.status.committed,
         standing: Standing::of(node, &report.counters),
-        holding: holding::findings(&report.counters),
+        holding: standing::troubles(&report.counters),
     })
 }

@@ -173,7 +173,7 @@ fn print_status(report: &StatusReport) {
         number(status.bytes)
     );
     println!("digest      {:032x}", status.digest);
-    for finding in gds_node::holding::findings(&report.counters) {
+    for finding in gds_node::standing::troubles(&report.counters) {
         println!("! {finding}");
     }
     let mut set = "";

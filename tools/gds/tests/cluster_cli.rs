@@ -331,6 +331,26 @@ fn a_lost_register_is_not_made_up_by_a_node() {
 }
 
 #[test]
+fn a_member_whose_journal_is_gone_learns_and_never_takes_its_ring_for_a_journal() {
+    let mut cluster = Cluster::new(2);
+    cluster.start(1);
+    cluster.start(2);
+    let (first, second) = (cluster.leader(), other(cluster.leader()));
+    cluster.run(1, &["put", "records", "key", "both"]).succeeded();
+    cluster.well();
+    cluster.kill(second);
+    fs::remove_dir_all(cluster.directory(second).join("bus")).expect("it is there");
+    cluster.start(second);
+    assert_eq!(cluster.leader(), first);
+    let said =
+        fs::read_to_string(cluster.place.folder().join(format!("n{second}.out"))).expect("it is there");
+    let lost = said.lines().find(|line| line.trim_start().starts_with("lost ")).expect("it says so");
+    assert!(lost.ends_with("and its journal is gone"), "{lost}");
+    let kept = cluster.run(second, &["get", "records", "key", "--json"]).succeeded().json();
+    assert_eq!(kept["value"], "both");
+}
+
+#[test]
 fn the_journal_of_a_lone_node_becomes_the_first_of_a_cluster() {
     let mut cluster = Cluster::new(2);
     let node = common::Node::start(&cluster.place);

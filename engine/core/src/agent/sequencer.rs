@@ -19,6 +19,10 @@ pub struct SequencerOrders {
     pub end_stream: AtomicBool,
     /// Take nothing more and let another node lead, as long as this is set.
     pub hand_over: AtomicBool,
+    /// The ring does not outlive this process any more: from here on only what the journal has is committed.
+    pub ring_lost: AtomicBool,
+    /// The sequencer has heard that, and says so. What it had committed before may be in the ring alone.
+    pub ring_loss_heard: AtomicBool,
 }
 
 /// A member's part of replication: its role machine, its port, and its way to the register.
@@ -69,6 +73,10 @@ impl<P: DatagramPort> Agent for SequencerAgent<P> {
         let Self { sequencer, port, orders, membership } = self;
         if orders.end_stream.load(Ordering::Acquire) && sequencer.end_stream(now).is_ok() {
             orders.end_stream.store(false, Ordering::Release);
+        }
+        if orders.ring_lost.load(Ordering::Acquire) && !orders.ring_loss_heard.load(Ordering::Relaxed) {
+            sequencer.commit_what_is_journalled();
+            orders.ring_loss_heard.store(true, Ordering::Release);
         }
         let drains = orders.drain.load(Ordering::Acquire);
         let received = if drains { 0 } else { sequencer.receive(now, port, DATAGRAMS_PER_DUTY) };

@@ -1,7 +1,8 @@
 //! From what disks and ring hold to a node whose agents can run.
 //!
 //! 1. The ring file is opened, if there is one that outlived the last process, and the journal is recovered.
-//! 2. What the ring has beyond the journal is merged: the ring simply stays, and the journal goes on behind its own end.
+//! 2. What the ring has beyond the journal is merged: the ring simply stays, and the journal goes on behind its own end. A ring that has messages
+//!    and not one segment of a journal beside it is never merged: somebody took the journal away.
 //! 3. The store of the newest snapshot that is whole, or an empty one, applies what follows of the stream; outcomes that the
 //!    acknowledgements' journal does not have are written.
 //! 4. The sequencer goes on with the session table that this left. A new stream begins with its declaration; a restarted
@@ -18,7 +19,7 @@
 //! With [`StartConfig::cluster`] the log's end is not the node's own to judge, and the steps differ:
 //!
 //! - Before anything else the log is cut back, if that is asked for ([`ClusterStart::cut_after`]).
-//! - That messages may have been lost (the ring is gone and the journal was not closed in order) is no fault: others have them. It
+//! - That messages may have been lost (the ring is gone and the journal was not closed in order, or the journal is gone) is no fault: others have them. It
 //!   begins a life that is whole only since now (R14), which is durable before the evidence is touched; what was acknowledged above the
 //!   journal's end is cut off the acknowledgements. Damage stays a fault.
 //! - Committed is what is known to be: the last message that has an outcome. The store applies the stream up to there. What
@@ -46,9 +47,7 @@ use crate::bus::sequencer::{Sequencer, SequencerConfig, SequencerError};
 use crate::bus::stream_reader::StreamReader;
 use crate::cursor::Progress;
 use crate::disk::{Disk, DiskError};
-use crate::journal::{
-    JournalConfig, JournalError, JournalReader, JournalWriter, Recovered, TornTail, recover,
-};
+use crate::journal::{JournalConfig, JournalReader, JournalWriter, Recovered, TornTail, recover};
 use crate::label::{Label, SessionNames};
 use crate::memory::ring::{Ring, RingConfig};
 use crate::memory::words::SharedWords;
@@ -78,6 +77,8 @@ pub struct StartConfig {
     pub sessions: Option<SessionNames>,
     /// The boot of the machine; a ring of another boot is not what it was.
     pub boot_id: [u8; 16],
+    /// The id of the node's directory; a ring of another one is not its own.
+    pub directory: [u8; 16],
     /// Size of the bus ring, if it is made anew.
     pub ring: RingConfig,
     /// Size of the acknowledgement ring.
@@ -102,6 +103,9 @@ pub struct StartMemory {
     pub ring: SharedWords,
     /// These words were there before this process.
     pub ring_existed: bool,
+    /// Something acknowledged may be in the ring of the last process alone. Not so where that process had lost its ring file and had
+    /// everything in its journal from then on: whatever lies there now counts for nothing.
+    pub ring_needed: bool,
     /// Where they lie, as a person would look for them.
     pub ring_name: String,
     /// For the acknowledgement ring.
@@ -132,6 +136,12 @@ pub trait Surroundings {
     /// A handle to the disk of the snapshots that reads; `None`: this node has none.
     fn snapshots(&mut self) -> Result<Option<Self::Disk>, DiskError> {
         Ok(None)
+    }
+
+    /// Memory for a new bus ring, where what was given for it has not the words that a ring of the configured size needs. What was there before is
+    /// of no use any more.
+    fn ring_words(&mut self) -> Result<SharedWords, Fault> {
+        Err(Fault("the ring's memory is too small for the configured ring: remove it".into()))
     }
 
     /// Memory for a store of this size. Asked for again where a snapshot turns out to be of no use; what was given before is free then.
@@ -241,10 +251,10 @@ pub fn start<S: Surroundings>(
     memory: StartMemory,
     around: &mut S,
 ) -> Result<Started<S::Disk>, Fault> {
-    let StartMemory { ring: ring_words, ring_existed, ring_name, acknowledgement_ring } = memory;
     let began_ns = around.now().monotonic_ns;
     let guard = Guard::of(config, around)?;
-    let old_ring = OldRing::open(ring_words.clone(), ring_existed && guard.needs_ring(), config)?;
+    let old_ring = OldRing::open(&memory, guard.needs_ring(), config)?;
+    let StartMemory { ring: ring_words, ring_name, acknowledgement_ring, .. } = memory;
     let mut declarations = Declarations::default();
     let Log { old_ring, disk, recovered, session } =
         find_log(config, (old_ring, &ring_name), &mut declarations, around)?;
@@ -253,7 +263,7 @@ pub fn start<S: Surroundings>(
     let acknowledged = recover_acknowledgements(session, lost.as_ref().map(|_| recovered.last), around)?;
     let torn = recovered.torn.iter().chain(&acknowledged.recovered.torn).cloned().collect();
 
-    let ring = old_ring.into_ring(ring_words, config, session, &recovered)?;
+    let ring = old_ring.into_ring(ring_words, config, session, &recovered, around)?;
     let label = guard.label(config, session);
     let bus = bus_of(config, &label, ring, &recovered, acknowledged.last())?;
     let mut journal = open_journal(config, &bus, &recovered, (disk, guard.is_left_behind(config)), around)?;
@@ -355,25 +365,13 @@ fn find_log<S: Surroundings>(
             old_ring = cut_back(config, old_ring, after, &mut disk, around)?;
         }
     }
+    let has_journal = !disk.segments().map_err(Fault::from)?.is_empty();
+    let old_ring = if has_journal { old_ring } else { old_ring.without_journal(config, ring_name)? };
     let known_last = old_ring.known_last();
     let recovered = recover(&mut disk, config.stream, known_last, &mut |group| declarations.of_group(group))
-        .map_err(|error| without_journal(error, &mut disk, ring_name))?;
+        .map_err(Fault::from)?;
     let session = name_of(config, &recovered, &old_ring)?;
     Ok(Log { old_ring, disk, recovered, session })
-}
-
-/// A fault of recovery. Where there is no journal at all, its directory was taken away and the ring was not.
-fn without_journal(error: JournalError, disk: &mut dyn Disk, ring_name: &str) -> Fault {
-    match &error {
-        JournalError::Damage(damage) if disk.segments().is_ok_and(|segments| segments.is_empty()) => {
-            Fault(format!(
-                "{ring_name} is the ring of a stream whose journal has everything up to message {}, and there is no journal: restore {}; or \
-                 if it was removed on purpose, remove the ring, too",
-                damage.durable, damage.file
-            ))
-        }
-        _ => Fault::from(error),
-    }
 }
 
 /// The bus over `ring`. `acknowledged`: the last message that has an outcome.

@@ -241,6 +241,12 @@ impl Sequencer {
         self
     }
 
+    /// From here on nothing is committed that the journal does not have, whatever the durability: the ring does not outlive the process
+    /// any more.
+    pub fn commit_what_is_journalled(&mut self) {
+        self.numbering.first_journalled = u64::MAX;
+    }
+
     /// Follows from the start, as every member of a cluster does.
     pub fn following(mut self) -> Self {
         self.follow();

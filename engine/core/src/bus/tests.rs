@@ -29,7 +29,7 @@ pub fn at_us(microseconds: u64) -> Time {
 
 pub fn ring(data_bytes: usize) -> Arc<Ring> {
     let config = RingConfig { data_bytes, positions: (data_bytes / 32).next_power_of_two() };
-    let identity = RingIdentity { stream: STREAM, boot_id: [7; 16] };
+    let identity = RingIdentity { stream: STREAM, boot_id: [7; 16], directory: [0; 16] };
     Ring::create(HeapWords::shared(Ring::words_needed(&config)), config, identity, 1)
 }
 

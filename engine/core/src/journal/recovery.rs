@@ -22,7 +22,7 @@ pub struct Recovered {
     pub chain: u64,
     /// The journal had been closed in order.
     pub clean: bool,
-    /// Where the next group goes; `None`: into a new segment 1.
+    /// Where the next group goes; `None`: into a new segment 1, for there is none.
     pub position: Option<Position>,
     /// The tail that was cut back, if there was one.
     pub torn: Option<TornTail>,
@@ -72,10 +72,14 @@ pub fn recover(
 ) -> Result<Recovered, JournalError> {
     cut::finish(disk, stream)?;
     let found = walk(disk, stream, known_last, visit)?;
-    let keep = found.position.map_or(0, |position| position.segment);
+    let place = match found.position {
+        Some(position) => Some(position),
+        None => first_place(disk)?,
+    };
+    let keep = place.map_or(0, |position| position.segment);
     remove_behind(disk, keep)?;
     let mut segment_bytes = 0;
-    if let Some(position) = found.position {
+    if let Some(position) = place {
         segment_bytes = whole_bytes(disk, position.segment)?;
         zero_from(disk, position)?;
     }
@@ -84,8 +88,16 @@ pub fn recover(
             write_and_wait(disk, DiskWrite { segment, offset: 0, blocks: Vec::new(), count: 0, sync: true })?;
         }
     }
-    let Walk { stream, first, last, epoch, chain, clean, position, checksum, torn, .. } = found;
+    let Walk { stream, first, last, epoch, chain, clean, checksum, torn, .. } = found;
+    let position = place;
     Ok(Recovered { stream, first, last, epoch, chain, clean, position, torn, checksum, segment_bytes })
+}
+
+/// Where the first group goes of a journal that has none: into segment 1, if it is there. It stays, so that a journal that was begun is never like one
+/// that somebody took away.
+fn first_place(disk: &mut dyn Disk) -> Result<Option<Position>, DiskError> {
+    let is_there = segments(disk)?.first() == Some(&1) && whole_bytes(disk, 1)? > 0;
+    Ok(is_there.then_some(Position { segment: 1, offset: 0 }))
 }
 
 /// Removes the segments above `keep`: from the last on, so that an interruption leaves no hole.

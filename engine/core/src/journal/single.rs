@@ -25,7 +25,8 @@ pub fn begin_with(
     message: &[u8],
 ) -> Result<bool, JournalFault> {
     let words = HeapWords::shared(Ring::words_needed(&RING));
-    let ring = Ring::create(words, RING, RingIdentity { stream, boot_id: [0; 16] }, sequence);
+    let ring =
+        Ring::create(words, RING, RingIdentity { stream, boot_id: [0; 16], directory: [0; 16] }, sequence);
     let mut end = ring.writer();
     end.append_chained(epoch, Some(chain), &[message]);
     end.publish();

@@ -135,7 +135,7 @@ impl Bench {
 
 fn ring_from(first: u64) -> (RingWriter, RingReader) {
     let config = RingConfig { data_bytes: 1 << 18, positions: 1 << 10 };
-    let identity = RingIdentity { stream: stream(), boot_id: [0; 16] };
+    let identity = RingIdentity { stream: stream(), boot_id: [0; 16], directory: [0; 16] };
     let ring = Ring::create(HeapWords::shared(Ring::words_needed(&config)), config, identity, first);
     (ring.writer(), ring.reader(first))
 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! word 0   magic, version, data words, positions, boot id, stream, first sequence number,
-//!          running checksum before it, crc32c                                                            fixed at creation
+//!          running checksum before it, directory, crc32c                                                 fixed at creation
 //! word 16  claimed position, claimed sequence number         the writer may be writing below these
 //! word 32  published sequence number, its end position       readers may read up to this
 //! word 48  position of message [sequence & mask]             as many as configured, a power of two
@@ -74,7 +74,8 @@ const BOOT_ID_AT: usize = 4;
 const STREAM_AT: usize = 6;
 const FIRST_SEQUENCE_AT: usize = 8;
 const CHAIN_BEFORE_AT: usize = 9;
-const CHECKSUM_AT: usize = 10;
+const DIRECTORY_AT: usize = 10;
+const CHECKSUM_AT: usize = 12;
 /// One line each for what the writer claims and what it publishes: they change at different times for
 /// different readers.
 const CLAIMED_AT: usize = LINE_WORDS;
@@ -108,6 +109,8 @@ pub struct RingIdentity {
     pub stream: Session,
     /// The boot of the machine under which it was created: after another boot the memory is not what it was.
     pub boot_id: [u8; 16],
+    /// The id of the directory that has the rest of the stream; zeros where the ring does not outlive its process.
+    pub directory: [u8; 16],
 }
 
 /// The ring, as its writer and its readers share it.
@@ -175,6 +178,14 @@ impl<'a> Parts<'a> {
 }
 
 impl Ring {
+    /// Words of the header, with which every ring begins.
+    pub const HEADER_WORDS: usize = HEADER_WORDS;
+
+    /// Words that the ring takes that begins with these, as its header says; `None` where there is no header that can be believed.
+    pub fn words_of(words: &[AtomicU64]) -> Option<usize> {
+        recovery::read_header(words).ok().map(|header| Self::words_needed(&header.config))
+    }
+
     /// Words that a ring of this size takes.
     pub fn words_needed(config: &RingConfig) -> usize {
         HEADER_WORDS + config.positions.next_multiple_of(LINE_WORDS) + config.data_bytes / WORD_BYTES
@@ -407,6 +418,9 @@ fn fixed_words(
     fixed[STREAM_AT + 1] = u64::from_le_bytes(stream[1]);
     fixed[FIRST_SEQUENCE_AT] = first_sequence;
     fixed[CHAIN_BEFORE_AT] = chain_before;
+    let (directory, _) = identity.directory.as_chunks::<WORD_BYTES>();
+    fixed[DIRECTORY_AT] = u64::from_le_bytes(directory[0]);
+    fixed[DIRECTORY_AT + 1] = u64::from_le_bytes(directory[1]);
     fixed[CHECKSUM_AT] = u64::from(fixed_checksum(&fixed));
     fixed
 }

@@ -12,10 +12,12 @@
 //! The folder's new name is what counts: until then the node is what it was, and from then on it is what has arrived, also when it dies while one folder after
 //! the other takes its place, for the next start goes on with that. `bus` and `acknowledgements` are journals of one message: the snapshot's.
 use crate::config::Config;
+use crate::identity::{Found, Identity};
 use crate::life;
 use crate::ports::Files;
+use crate::rings::ring_file;
 use crate::settings;
-use crate::surroundings::{ring_file, snapshot_directory};
+use crate::surroundings::snapshot_directory;
 use gds_core::agent::Fault;
 use gds_core::agent::start::acknowledgement_session;
 use gds_core::journal::{JournalConfig, begin_with};
@@ -233,7 +235,9 @@ pub fn settle(config: &Config) -> Result<bool, Fault> {
     if let Some(life) = life::read(directory)? {
         life::write(directory, Life::next(Some(life), false))?;
     }
-    remove_file(&ring_file(config)?)?;
+    if let Found::Own(_) = Identity::read(directory)? {
+        remove_file(&ring_file(config)?)?;
+    }
     for name in FOLDERS {
         let (from, to) = (arrived.join(name), directory.join(name));
         if from.exists() {

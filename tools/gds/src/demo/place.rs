@@ -1,7 +1,7 @@
 //! Where the demo happens: a folder that goes away, ports nobody uses, and a configuration.
 use crate::arguments::{Demo, DurabilityChoice, TransportChoice};
 use gds_node::config::Config;
-use gds_node::surroundings::ring_file;
+use gds_node::rings;
 use std::fmt::Write;
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -40,8 +40,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Ok(ring) = ring_file(&self.config) {
-            let _ = std::fs::remove_file(ring);
+        for file in rings::files(&self.config) {
+            let _ = std::fs::remove_file(file);
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }

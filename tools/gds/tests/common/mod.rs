@@ -239,12 +239,28 @@ rewinder_per_mille = {rewinder}
         )
     }
 
+    /// The node's directory is another one from here on.
+    pub fn moves_to(&mut self, directory: PathBuf, settings: &Settings) {
+        self.directory = directory;
+        self.configure(settings);
+    }
+
+    /// The node's directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The node's ring file; it has been started once.
+    pub fn ring_file(&self) -> PathBuf {
+        gds_node::rings::ring_file(&self.config).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// The test's own folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The folder of the ring file.
+    /// The folder in which each user has one for rings.
     pub fn ring_folder(&self) -> &Path {
         self.ring.path()
     }
@@ -467,6 +483,17 @@ impl Node {
     pub fn kill(mut self) {
         assert!(self.is_running(), "it stopped by itself: {}", read(&self.errors));
         kill(&mut self.child);
+    }
+
+    /// Waits until it has stopped by itself.
+    pub fn ends(mut self) -> NotStarted {
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_running() {
+            assert!(Instant::now() < deadline, "it goes on: {}", read(&self.errors));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let code = self.child.wait().expect("it is our child").code().unwrap_or(-1);
+        NotStarted { code, err: read(&self.errors) }
     }
 
     /// It has not stopped by itself.

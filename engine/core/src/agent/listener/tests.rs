@@ -36,7 +36,7 @@ impl Far {
     /// One that keeps the stream from `next` on.
     fn new(next: u64) -> Self {
         let words = HeapWords::shared(Ring::words_needed(&RING));
-        let identity = RingIdentity { stream: STREAM, boot_id: [0; 16] };
+        let identity = RingIdentity { stream: STREAM, boot_id: [0; 16], directory: [0; 16] };
         let ring = Ring::create(words, RING, identity, next);
         let progress = Arc::<Progress>::default();
         progress.journalled.set(next - 1);

@@ -83,13 +83,8 @@ pub(super) fn open<S: Surroundings>(
 ) -> Result<(Stream, JournalAgent<S::Disk>), Fault> {
     let KeptRing { ring, journal, words, boot_id } = ring;
     let last = recovered.last;
-    let ring = Ring::create_behind(
-        words,
-        ring,
-        RingIdentity { stream: session, boot_id },
-        last + 1,
-        recovered.chain,
-    );
+    let identity = RingIdentity { stream: session, boot_id, directory: [0; 16] };
+    let ring = Ring::create_behind(words, ring, identity, last + 1, recovered.chain);
     let progress = Arc::new(Progress::default());
     progress.sequenced.set(last);
     progress.journalled.set(last);

@@ -16,6 +16,7 @@ mod guard;
 mod holding;
 mod learning;
 mod lives;
+mod rings;
 mod snapshots;
 
 const STREAM: Session = Session(*b"1700000000");
@@ -87,6 +88,8 @@ struct Home {
     ring: Option<SharedWords>,
     life: Option<Life>,
     label: Option<Label>,
+    /// What the ring has may be nowhere else.
+    ring_needed: bool,
     now_ns: u64,
     /// The process dies when it asks for the store's memory.
     dies_before_its_store: bool,
@@ -105,6 +108,7 @@ impl Home {
             new_stream: STREAM,
             sessions: None,
             boot_id: [7; 16],
+            directory: [9; 16],
             ring,
             acknowledgement_ring: ring,
             journal,
@@ -122,6 +126,7 @@ impl Home {
             ring: None,
             life: None,
             label: None,
+            ring_needed: true,
             now_ns: 0,
             dies_before_its_store: false,
             is_told_to_stop: false,
@@ -134,8 +139,13 @@ impl Home {
         let ring = self.ring.get_or_insert_with(|| words(self.config.ring)).clone();
         let acknowledgement_ring = words(self.config.acknowledgement_ring);
         let config = self.config.clone();
-        let memory =
-            StartMemory { ring, ring_existed, ring_name: "the ring file".into(), acknowledgement_ring };
+        let memory = StartMemory {
+            ring,
+            ring_existed,
+            ring_needed: self.ring_needed,
+            ring_name: "the ring file".into(),
+            acknowledgement_ring,
+        };
         let started = start(&config, memory, self).inspect_err(|_| self.power_stays())?;
         Ok(Process::of(started))
     }
@@ -183,6 +193,10 @@ impl Surroundings for Home {
 
     fn snapshots(&mut self) -> Result<Option<Handle>, DiskError> {
         Ok(self.snapshots.clone())
+    }
+
+    fn ring_words(&mut self) -> Result<SharedWords, Fault> {
+        Ok(self.ring.insert(HeapWords::shared(Ring::words_needed(&self.config.ring))).clone())
     }
 
     fn store_memory(&mut self, capacity: &StoreCapacity) -> Result<StoreMemory, Fault> {
@@ -428,24 +442,4 @@ fn a_member_refuses_another_stream() {
     assert!(fault.contains("belongs to stream 1700000000, not to 1800000000"), "{fault}");
     home.config.stream = Some(STREAM);
     assert_eq!(home.start().expect("nothing was cut").log(), (10, 10));
-}
-
-#[test]
-fn a_ring_without_its_journal_is_named() {
-    let mut home = Home::new(Durability::Memory);
-    let mut process = home.start().expect("a new member");
-    for _ in 0..30 {
-        process.append(&[1; 10]);
-        process.write_journal();
-        process.commit(process.log().1);
-    }
-    drop(process);
-    home.power_stays();
-    home.bus = Handle(Rc::new(RefCell::new(MemoryDisk::new())));
-    let fault = home.start().err().expect("the ring begins far behind an empty journal");
-    assert!(
-        fault.0.starts_with("the ring file is the ring of a stream whose journal has everything"),
-        "{fault}"
-    );
-    assert!(fault.0.ends_with("remove the ring, too"), "{fault}");
 }

@@ -204,3 +204,22 @@ fn should_refuse_a_declaration_that_fits_no_packet() {
     assert!(matches!(error, SequencerError::TooLong { .. }), "{error}");
     assert_eq!(sequencer.next_sequence(), 1);
 }
+
+#[test]
+fn should_commit_only_what_the_journal_has_once_the_ring_is_lost() {
+    let (ring, progress) = (ring(1 << 16), roomy());
+    let mut sequencer = sequencer(&ring, vec![AdmissionRule::anyone()], &progress);
+    sequencer.declare(at_us(0), &declaration(4, None)).unwrap();
+    sequencer.on_packet(at_us(0), address(9), &packet(1, &[b"T1"]));
+    sequencer.finish_batch();
+    assert_eq!((progress.committed.get(), sequencer.durable()), (2, 2), "the ring alone has them");
+    sequencer.commit_what_is_journalled();
+    sequencer.on_packet(at_us(1), address(9), &packet(2, &[b"T2", b"T3"]));
+    sequencer.finish_batch();
+    assert_eq!((progress.committed.get(), sequencer.durable()), (2, 0), "never back, and no further");
+    for durable in [1, 2, 3] {
+        progress.durable.set(durable);
+        sequencer.finish_batch();
+        assert_eq!(progress.committed.get(), durable.max(2));
+    }
+}

@@ -24,7 +24,7 @@ fn append(writer: &mut RingWriter, gate: u64) {
 }
 
 fn ring() -> Arc<Ring> {
-    let identity = RingIdentity { stream: Session(*b"1404205200"), boot_id: [0; 16] };
+    let identity = RingIdentity { stream: Session(*b"1404205200"), boot_id: [0; 16], directory: [0; 16] };
     Ring::create(HeapWords::shared(Ring::words_needed(&TINY)), TINY, identity, 1)
 }
 

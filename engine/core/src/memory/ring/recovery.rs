@@ -34,7 +34,7 @@ impl fmt::Display for RingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotARing => {
-                f.write_str("not a ring: the magic word is missing; remove the file to start a new one")
+                f.write_str("the magic word of a ring is missing; what it held is only in the journal now")
             }
             Self::Version { found } => {
                 write!(
@@ -65,6 +65,10 @@ impl std::error::Error for RingError {}
 
 pub(super) fn open(words: SharedWords) -> Result<Ring, RingError> {
     let Header { config, identity, origin, chain_before } = read_header(words.words())?;
+    let (needed, there) = (Ring::words_needed(&config) as u64, words.words().len() as u64);
+    if needed > there {
+        return Err(RingError::Geometry { needed, there });
+    }
     let parts = Parts::new(words.words(), &config);
     let last = parts.header[PUBLISHED_AT].load(Acquire);
     if !(origin - 1..NUMBER_MAX).contains(&last) {
@@ -89,15 +93,16 @@ pub(super) fn open(words: SharedWords) -> Result<Ring, RingError> {
 }
 
 /// What never changes in a ring.
-struct Header {
-    config: RingConfig,
+pub(super) struct Header {
+    pub config: RingConfig,
     identity: RingIdentity,
     /// The first message that the ring ever had, or was to have.
     origin: u64,
     chain_before: u64,
 }
 
-fn read_header(words: &[AtomicU64]) -> Result<Header, RingError> {
+/// What a header says that is whole. Whether there are as many words is not looked at.
+pub(super) fn read_header(words: &[AtomicU64]) -> Result<Header, RingError> {
     let Some(header) = words.get(..HEADER_WORDS) else { return Err(RingError::NotARing) };
     let mut fixed = [0; CHECKSUM_AT + 1];
     for (value, word) in fixed.iter_mut().zip(header) {
@@ -112,23 +117,15 @@ fn read_header(words: &[AtomicU64]) -> Result<Header, RingError> {
     if fixed[CHECKSUM_AT] != u64::from(fixed_checksum(&fixed)) {
         return Err(RingError::HeaderDamaged);
     }
-    let there = words.len() as u64;
-    let needed =
-        (HEADER_WORDS as u64).saturating_add(fixed[POSITIONS_AT]).saturating_add(fixed[DATA_WORDS_AT]);
-    if needed > there {
-        return Err(RingError::Geometry { needed, there });
-    }
-    let config = RingConfig {
-        data_bytes: fixed[DATA_WORDS_AT] as usize * WORD_BYTES,
-        positions: fixed[POSITIONS_AT] as usize,
+    let size = |value: u64| usize::try_from(value).ok();
+    let data_bytes = size(fixed[DATA_WORDS_AT]).and_then(|words| words.checked_mul(WORD_BYTES));
+    let (Some(data_bytes), Some(positions)) = (data_bytes, size(fixed[POSITIONS_AT])) else {
+        return Err(RingError::HeaderDamaged);
     };
+    let config = RingConfig { data_bytes, positions };
     let origin = fixed[FIRST_SEQUENCE_AT];
     if !config.is_valid() || !(1..NUMBER_MAX).contains(&origin) {
         return Err(RingError::HeaderDamaged);
-    }
-    let needed = Ring::words_needed(&config) as u64;
-    if needed > there {
-        return Err(RingError::Geometry { needed, there });
     }
     let mut boot_id = [0; 16];
     boot_id[..8].copy_from_slice(&fixed[BOOT_ID_AT].to_le_bytes());
@@ -136,7 +133,10 @@ fn read_header(words: &[AtomicU64]) -> Result<Header, RingError> {
     let mut stream = [0; 10];
     stream[..8].copy_from_slice(&fixed[STREAM_AT].to_le_bytes());
     stream[8..].copy_from_slice(&fixed[STREAM_AT + 1].to_le_bytes()[..2]);
-    let identity = RingIdentity { stream: Session(stream), boot_id };
+    let mut directory = [0; 16];
+    directory[..8].copy_from_slice(&fixed[DIRECTORY_AT].to_le_bytes());
+    directory[8..].copy_from_slice(&fixed[DIRECTORY_AT + 1].to_le_bytes());
+    let identity = RingIdentity { stream: Session(stream), boot_id, directory };
     Ok(Header { config, identity, origin, chain_before: fixed[CHAIN_BEFORE_AT] })
 }
 

@@ -7,7 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const SMALL: RingConfig = RingConfig { data_bytes: 4096, positions: 64 };
 
 fn identity() -> RingIdentity {
-    RingIdentity { stream: Session(*b"1404205200"), boot_id: *b"0123456789abcdef" }
+    RingIdentity {
+        stream: Session(*b"1404205200"),
+        boot_id: *b"0123456789abcdef",
+        directory: *b"fedcba9876543210",
+    }
 }
 
 fn ring(config: RingConfig, first: u64) -> (SharedWords, Arc<Ring>) {

@@ -116,7 +116,8 @@ fn should_answer_from_store_ring_and_journal() {
     let progress = Arc::new(Progress::default());
     let ring_config = RingConfig { data_bytes: 1 << 15, positions: 1 << 10 };
     let words = HeapWords::shared(Ring::words_needed(&ring_config));
-    let ring = Ring::create(words, ring_config, RingIdentity { stream, boot_id: [0; 16] }, 1);
+    let ring =
+        Ring::create(words, ring_config, RingIdentity { stream, boot_id: [0; 16], directory: [0; 16] }, 1);
     let mut writer = ring.writer();
     let mut disk = MemoryDisk::new();
     let mut journal = JournalWriter::new(JournalConfig::default(), stream, &Recovered::empty());
@@ -178,7 +179,12 @@ fn should_tell_no_running_checksum_that_a_rewinder_cannot_know() {
     let ring_config = RingConfig { data_bytes: 1 << 12, positions: 1 << 6 };
     for (first, expected) in [(1, Some(chained(0, &bus_message(1)))), (2, None)] {
         let words = HeapWords::shared(Ring::words_needed(&ring_config));
-        let ring = Ring::create(words, ring_config, RingIdentity { stream, boot_id: [0; 16] }, first);
+        let ring = Ring::create(
+            words,
+            ring_config,
+            RingIdentity { stream, boot_id: [0; 16], directory: [0; 16] },
+            first,
+        );
         let mut writer = ring.writer();
         writer.append(0, &[&bus_message(first)]);
         writer.publish();
@@ -198,7 +204,8 @@ fn should_say_so_when_messages_are_no_longer_kept() {
     let progress = Arc::new(Progress::default());
     let ring_config = RingConfig { data_bytes: 1 << 12, positions: 1 << 6 };
     let words = HeapWords::shared(Ring::words_needed(&ring_config));
-    let ring = Ring::create(words, ring_config, RingIdentity { stream, boot_id: [0; 16] }, 1);
+    let ring =
+        Ring::create(words, ring_config, RingIdentity { stream, boot_id: [0; 16], directory: [0; 16] }, 1);
     let mut writer = ring.writer();
     for sequence in 1..=200 {
         assert!(writer.room(u64::MAX) > 300);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::rings::OwnFolder;
 use crate::step::unwatched;
 use crate::surroundings::Place;
 use gds_core::agent::start::Surroundings;
@@ -22,6 +23,7 @@ fn home() -> (TempDir, Config) {
         fs::write(directory.join(name).join("old"), "old").expect("a file");
     }
     life::write(directory, LIFE).expect("a life");
+    OwnFolder::open(&config).expect("an id and a folder");
     fs::write(ring_file(&config).expect("a name"), "ring").expect("a file");
     (home, config)
 }

@@ -38,7 +38,12 @@ impl Home {
             (disk("bus", STREAM), disk("acknowledgements", acknowledgement_session(STREAM)));
         let ring_config = RingConfig { data_bytes: 1 << 13, positions: 2 };
         let words = HeapWords::shared(Ring::words_needed(&ring_config));
-        let ring = Ring::create(words, ring_config, RingIdentity { stream: STREAM, boot_id: [0; 16] }, 91);
+        let ring = Ring::create(
+            words,
+            ring_config,
+            RingIdentity { stream: STREAM, boot_id: [0; 16], directory: [0; 16] },
+            91,
+        );
         let member = Member {
             config,
             own: OWN,
