@@ -165,7 +165,10 @@ fn failed(directory: &Path, error: &io::Error) -> Fault {
     ))
 }
 
-fn parse(whole: &str) -> Result<([u8; 16], Place, Option<[u8; 16]>), String> {
+/// What stands in the file: the id, the place, and the boot for which the ring counts for nothing.
+type Kept = ([u8; 16], Place, Option<[u8; 16]>);
+
+fn parse(whole: &str) -> Result<Kept, String> {
     let found: Text = toml::from_str(whole).map_err(|error| error.message().to_owned())?;
     let Text { id, device, inode, made_ns, without_ring, check } = found;
     let id = parse_hex(&id).ok_or_else(|| format!("id = {id:?} is not 32 hexadecimal digits"))?;

@@ -243,7 +243,8 @@ mod tests {
 
     #[test]
     fn each_way_to_lose_it_is_told() {
-        let lose: [(&str, fn(&Path)); 4] = [
+        type Lose = fn(&Path);
+        let lose: [(&str, Lose); 4] = [
             ("was removed", |path| fs::remove_file(path).unwrap()),
             ("was replaced by another file", |path| {
                 fs::rename(path, path.with_extension("old")).unwrap();
@@ -274,20 +275,23 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let mut looks = looks(place.path());
         let (orders, progress) = (looks.watched.orders.clone(), looks.watched.progress.clone());
-        (progress.sequenced.set(90), progress.durable.set(90));
+        progress.sequenced.set(90);
+        progress.durable.set(90);
         fs::remove_file(&looks.watched.file.path).unwrap();
         assert_eq!(
             (looks.look(), without_ring(place.path())),
             (LOOK_SOON, None),
             "the sequencer has not heard"
         );
-        (progress.sequenced.set(95), orders.ring_loss_heard.store(true, Ordering::Release));
+        progress.sequenced.set(95);
+        orders.ring_loss_heard.store(true, Ordering::Release);
         assert_eq!(
             (looks.look(), without_ring(place.path())),
             (LOOK_SOON, None),
             "95 may be in the ring alone"
         );
-        (progress.sequenced.set(99), progress.durable.set(94));
+        progress.sequenced.set(99);
+        progress.durable.set(94);
         assert_eq!((looks.look(), without_ring(place.path())), (LOOK_SOON, None));
         progress.durable.set(95);
         assert_eq!((looks.look(), without_ring(place.path())), (LOOK, Some(BOOT)));

@@ -20,6 +20,10 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Between two looks at them: a node counts its store anew every 20 ms.
 const LOOK: Duration = Duration::from_millis(30);
 
+/// What must be known where a side is directories alone.
+const UNCOMMITTED: &str = ". The end of a directory may never have been committed: a node that dies while it leads leaves what nobody was shown, and cuts it back when it \
+                           follows";
+
 /// What came of it.
 pub struct Comparison {
     /// Those that were compared.
@@ -203,11 +207,16 @@ impl Comparison {
 
     /// In what the sides differ from the first one.
     fn of_the_streams(&self) -> Vec<String> {
+        let knows_commit =
+            |side: &Side| side.members.iter().any(|member| self.subjects[member.index].knows_commit());
+        let all_know = |side: &Side| knows_commit(side) && self.sides.first().is_some_and(knows_commit);
         let others = self.sides.iter().enumerate().skip(1);
         let told = others.map(|(index, side)| {
             let (letter, number) = (letter(index), text::grouped);
-            match side.parting {
-                Parting::At(1) => format!("{letter} differs from A from the first message on: two streams that have nothing in common"),
+            let differs = match side.parting {
+                Parting::At(1) => {
+                    format!("{letter} differs from A from message 1 on: the two have nothing in common")
+                }
                 Parting::At(sequence) => format!(
                     "{letter} differs from A from message {} on; up to {} they agree",
                     number(sequence),
@@ -218,9 +227,10 @@ impl Comparison {
                     number(sequence)
                 ),
                 Parting::Agree(_) | Parting::Apart => {
-                    format!("{letter} keeps no message that A keeps: the two cannot be compared")
+                    return format!("{letter} keeps no message that A keeps: the two cannot be compared");
                 }
-            }
+            };
+            if all_know(side) { differs } else { differs + UNCOMMITTED }
         });
         told.collect()
     }

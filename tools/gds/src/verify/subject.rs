@@ -6,7 +6,7 @@ use crate::exit::Failure;
 use crate::progress::Progress;
 use crate::{journal, text};
 use gds_client::Reader;
-use gds_core::journal::{JournalRead, JournalReader, MESSAGE_BYTES_MAX, walk};
+use gds_core::journal::{JournalRead, JournalReader, MESSAGE_BYTES_MAX, Message, walk};
 use gds_core::memory::ring::chained;
 use gds_node::ports::Files;
 use gds_wire::acknowledgement::Acknowledgement;
@@ -109,27 +109,14 @@ impl Target {
 fn open_directory(name: String, folder: &Path) -> Result<Subject, String> {
     let mut files = Files::open_to_read(folder).map_err(|error| error.to_string())?;
     let mut progress = Progress::new(None, &format!("messages of {}", folder.display()));
-    let mut wrong = None;
-    let mut is_first = true;
+    let mut check = ChainCheck::default();
     let walked = walk(&mut files, None, 0, &mut |group| {
         progress.set(group.next() - 1);
-        let Some(message) = group.messages().next().filter(|_| is_first) else { return };
-        is_first = false;
-        wrong = if Acknowledgement::parse(message.bytes).is_ok() {
-            Some("it holds acknowledgements: name the directory, or its folder bus".to_owned())
-        } else if message.sequence > 1 && message.chain == chained(0, message.bytes) {
-            // A rewinder's: packets carry no running checksum, and it did not see what came before.
-            Some(format!(
-                "it begins with message {}, and does not know the running checksum of what came before",
-                text::grouped(message.sequence)
-            ))
-        } else {
-            None
-        };
+        group.messages().for_each(|message| check.take(&message));
     });
     progress.finish();
     let walked = walked.map_err(|error| error.to_string())?;
-    if let Some(why) = wrong {
+    if let Some(why) = check.wrong {
         return Err(why);
     }
     let Some(stream) = walked.stream else { return Err("it has no message yet".into()) };
@@ -138,6 +125,43 @@ fn open_directory(name: String, folder: &Path) -> Result<Subject, String> {
         Source::Directory(Box::new(Directory { files, reader, message: vec![0; MESSAGE_BYTES_MAX] }));
     let kept = (walked.first, walked.last);
     Ok(Subject { name, stream: stream.to_string(), store: None, kept, source })
+}
+
+/// Whether the running checksums in a journal are those of its messages.
+#[derive(Default)]
+struct ChainCheck {
+    before: Option<u64>,
+    /// Why they are not.
+    wrong: Option<String>,
+}
+
+impl ChainCheck {
+    /// Takes the messages in order.
+    fn take(&mut self, message: &Message<'_>) {
+        let Message { sequence, chain, bytes, .. } = *message;
+        let before = self.before.replace(chain);
+        let (is_first, number) = (before.is_none(), || text::grouped(sequence));
+        let wrong = match before.or((sequence == 1).then_some(0)) {
+            _ if is_first && Acknowledgement::parse(bytes).is_ok() => {
+                "it holds acknowledgements: name the directory, or its folder bus".to_owned()
+            }
+            // A rewinder's: packets carry no running checksum, and it has not seen what came before.
+            None if chain == chained(0, bytes) => {
+                format!(
+                    "it begins with message {}, and does not know the running checksum of what came before",
+                    number()
+                )
+            }
+            Some(before) if chain != chained(before, bytes) => {
+                format!(
+                    "the running checksum of message {} is not that of its bytes and those before",
+                    number()
+                )
+            }
+            _ => return,
+        };
+        self.wrong.get_or_insert(wrong);
+    }
 }
 
 impl Directory {
@@ -165,6 +189,11 @@ impl Subject {
         let has_store = report.counters.iter().any(|(name, _)| name.starts_with("store."));
         self.store = has_store.then_some(StoreMark { applied: status.applied, digest: status.digest });
         Ok(())
+    }
+
+    /// Whether it says what is committed. A journal alone does not know.
+    pub fn knows_commit(&self) -> bool {
+        matches!(self.source, Source::Node(_))
     }
 
     /// Where a message stands in its log.
@@ -214,5 +243,32 @@ impl Log for Subject {
     fn chain(&mut self, sequence: u64) -> Result<u64, String> {
         let name = self.name.clone();
         self.mark(sequence).map(|mark| mark.chain).map_err(|why| format!("{name}: {why}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong with messages from this number on, of these bytes and with these chains.
+    fn wrong(first: u64, messages: &[(&[u8], u64)]) -> Option<String> {
+        let mut check = ChainCheck::default();
+        for (sequence, (bytes, chain)) in (first..).zip(messages) {
+            check.take(&Message { sequence, epoch: 1, chain: *chain, bytes });
+        }
+        check.wrong
+    }
+
+    #[test]
+    fn running_checksums_that_are_not_those_of_the_messages_are_found() {
+        let (one, two) = (chained(0, b"one"), chained(chained(0, b"one"), b"two"));
+        assert_eq!(wrong(1, &[(b"one", one), (b"two", two)]), None);
+        assert_eq!(wrong(8, &[(b"two", two)]), None, "what came before is elsewhere");
+        let altered = wrong(1, &[(b"one", one), (b"two", one)]).unwrap();
+        assert!(altered.contains("of message 2 is not that of its bytes"), "{altered}");
+        let altered = wrong(1, &[(b"own", one), (b"two", two)]).unwrap();
+        assert!(altered.contains("of message 1 is not that of its bytes"), "{altered}");
+        let rewinder = wrong(8, &[(b"one", one), (b"two", two)]).unwrap();
+        assert!(rewinder.contains("begins with message 8"), "{rewinder}");
     }
 }
