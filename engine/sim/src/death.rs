@@ -108,7 +108,10 @@ fn scribble(words: &mut [u64], random: &mut Random) {
     for sequence in words[PUBLISHED_AT] + 1..=words[CLAIMED_SEQUENCE_AT] {
         if random.chance(1, 2) {
             let position = random.below(claimed + 1) / WORD_BYTES * WORD_BYTES;
-            words.get_mut(HEADER_WORDS + sequence as usize % positions).into_iter().for_each(|word| *word = position);
+            words
+                .get_mut(HEADER_WORDS + sequence as usize % positions)
+                .into_iter()
+                .for_each(|word| *word = position);
         }
     }
 }

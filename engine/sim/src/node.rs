@@ -173,8 +173,14 @@ impl Node {
             Some((begun, config)) => {
                 let digests = Arc::new(Digests::new(*pick(random, &[1, 8, 64])));
                 store.note_digests(digests.clone());
-                let (member, mut membership) =
-                    Member::assemble(plan, (begun, report.sessions.clone()), config, &bus, parts, &mut counters);
+                let (member, mut membership) = Member::assemble(
+                    plan,
+                    (begun, report.sessions.clone()),
+                    config,
+                    &bus,
+                    parts,
+                    &mut counters,
+                );
                 membership.replication = membership.replication.comparing(digests);
                 let agent = SequencerAgent::new(sequencer.following(), ingress, orders.clone());
                 (agent.with_membership(membership), Some(member))

@@ -416,7 +416,9 @@ impl World {
         if self.phase != Phase::Calm || self.history.is_renewed || !self.hosts.iter().any(is_older) {
             return;
         }
-        let Some((place, _)) = self.authority().filter(|_| self.hosts.iter().all(Host::is_up)) else { return };
+        let Some((place, _)) = self.authority().filter(|_| self.hosts.iter().all(Host::is_up)) else {
+            return;
+        };
         self.history.is_renewed = true;
         self.tell(|| format!("node {place} is started again, so that older lives count"));
         self.tally.add("history.epochs renewed for older lives", 1);

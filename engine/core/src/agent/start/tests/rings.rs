@@ -121,7 +121,8 @@ fn what_a_directory_does_without_counts_for_nothing() {
 
 #[test]
 fn a_damaged_ring_is_lost_and_never_a_panic() {
-    let damage: [(&str, fn(&mut Home)); 7] = [
+    type Damage = fn(&mut Home);
+    let damage: [(&str, Damage); 7] = [
         ("zeros", |home| ring(home).words().iter().for_each(|word| word.store(0, Relaxed))),
         ("ones", |home| ring(home).words().iter().for_each(|word| word.store(u64::MAX, Relaxed))),
         ("empty", |home| resize(home, 0)),
