@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Alone from here on.
 fn alone(home: &mut Home) {
-    home.config.cluster = None;
+    (home.config.cluster, home.life) = (None, None);
 }
 
 fn ring(home: &Home) -> SharedWords {
