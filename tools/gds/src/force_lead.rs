@@ -124,7 +124,8 @@ fn report(config: &Config, claim: &Claim) -> Vec<String> {
     ];
     if config.cluster.node == 0 {
         // There is no register, and it has no number.
-        lines = vec![format!("this node stream {}, {life}; its log ends with message {last}", remains.stream)];
+        lines =
+            vec![format!("this node stream {}, {life}; its log ends with message {last}", remains.stream)];
     }
     lines.push(missing(claim, &last));
     if remains.acknowledged > remains.last {
