@@ -125,7 +125,8 @@ impl Mutation {
     ];
 
     /// Those of the rules that hold where time runs back.
-    pub const HISTORY: [Self; 2] = [Self::MatchFromCommitPoint, Self::MatchedBeyondLog];
+    pub const HISTORY: [Self; 3] =
+        [Self::MatchFromCommitPoint, Self::MatchedBeyondLog, Self::GuardByConfiguration];
 }
 
 /// Whether this is broken: never.

@@ -41,6 +41,8 @@ fn should_keep_every_promise_in_some_worlds_in_which_time_runs_back() {
     for name in [
         "history.leads forced",
         "history.copies restored",
+        "history.durability changed",
+        "history.sessions begun",
         "history.pasts changed",
         "history.nodes that differ",
         "history.contradictions",

@@ -105,13 +105,10 @@ pub enum Loss {
 
 impl Loss {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 11] = [
         Self::Ring,
         Self::RingZeroed,
-        Self::RingShrunk,
-        Self::RingSwapped,
         Self::FirstSegment(true),
-        Self::FirstSegment(false),
         Self::MiddleSegment(true),
         Self::MiddleSegment(false),
         Self::LastSegment(true),
@@ -119,7 +116,6 @@ impl Loss {
         Self::SwappedSegments(true),
         Self::SwappedSegments(false),
         Self::Life,
-        Self::Journals,
         Self::Power,
     ];
 
@@ -352,7 +348,7 @@ impl Machine {
 
     /// One of the losses, by chance: of the ring as often as of anything else, where there is one.
     pub fn draw_loss(&mut self) -> Loss {
-        let rings = [Loss::Ring, Loss::RingZeroed, Loss::RingShrunk, Loss::RingSwapped, Loss::Journals];
+        let rings = [Loss::Ring, Loss::RingZeroed];
         let of_ring = self.ring.is_some() && self.random.chance(1, 2);
         *pick(&mut self.random, if of_ring { &rings } else { &Loss::ALL })
     }

@@ -209,7 +209,7 @@ impl World {
                 self.hosts[other].start_at_ns = later_ns;
             }
         }
-        let lost = self.happens(plan.register_percent);
+        let lost = !self.history.is_register_lost && self.happens(plan.register_percent);
         let Some(value) = self.claim(place, &remains, (!lost).then_some(&held), held.stream) else {
             // It leads by itself.
             return;
@@ -224,6 +224,7 @@ impl World {
         }
         self.register.borrow_mut().force(value);
         self.history.acts += 1;
+        self.history.is_register_lost |= lost;
         self.hosts[place].start_at_ns = self.clock.now_ns() + self.random.below(2 * MILLISECOND_NS);
         self.hosts[place].hurt = None;
         self.hosts[place].force_due_ns = None;

@@ -39,6 +39,8 @@ pub(super) struct History {
     pub acts: u64,
     /// From the first one on nothing is believed that is not judged.
     pub is_suspect: bool,
+    /// The register lost what it held. A second time the same epochs would be given out again.
+    pub is_register_lost: bool,
     /// Who leads the newest epoch, and which.
     authority: Option<(usize, u32)>,
     /// The leader was started again for the sake of a node that lives an older life.
