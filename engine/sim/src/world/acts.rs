@@ -153,6 +153,10 @@ impl World {
         if !host.machine.lose(loss) {
             return;
         }
+        // A node that is alone and has nothing at all left is a new one.
+        if self.plan.cluster.is_none() && !host.machine.was_memory() && host.machine.remains().is_none() {
+            return host.machine.put_back(kept);
+        }
         host.hurt = Some((kept, host.is_tampered, Some(loss)));
         self.history.acts += 1;
         self.tally.add(loss.name(), 1);

@@ -132,8 +132,10 @@ impl World {
         (host.node, host.has_differed) = (Some(node), false);
         let loss = host.hurt.as_ref().and_then(|(.., loss)| *loss);
         self.check_merged(place, loss, &report)?;
-        if loss == Some(Loss::FirstSegment(true)) && report.snapshot > 0 {
-            // As good as let go of behind the snapshot, and whoever asks for it hears nothing; but everybody here wants everything.
+        let begins_anew = self.hosts[place].process().bus.session != self.stream && loss.is_some();
+        // As good as let go of behind the snapshot, and whoever asks for it hears nothing; but everybody here wants everything. And where nothing at all is left that
+        // could be read, another stream begins, which nobody takes for this one.
+        if loss == Some(Loss::FirstSegment(true)) && report.snapshot > 0 || begins_anew {
             self.bury(place, End::Killed);
             self.put_right(place);
             return Ok(());
