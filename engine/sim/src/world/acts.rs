@@ -124,6 +124,8 @@ impl World {
         let host = &mut self.hosts[place];
         host.hurt.get_or_insert((host.machine.keep(), host.is_tampered, None));
         host.machine.restore(copy, what);
+        // Nobody goes on copying what is another past from here on.
+        host.copying = None;
         self.history.acts += 1;
         self.tally.add("history.copies restored", 1);
         self.tamper(place);
@@ -279,7 +281,7 @@ impl World {
         let host = &mut self.hosts[place];
         if let Some((kept, is_tampered, _)) = host.hurt.take() {
             host.machine.put_back(kept);
-            host.is_tampered = is_tampered;
+            (host.is_tampered, host.copying) = (is_tampered, None);
             self.tell(|| format!("what node {place} had is put back"));
         } else if host.is_tampered && self.plan.cluster.is_some() {
             self.set_aside(place);
@@ -299,7 +301,7 @@ impl World {
         if !host.machine.claim(&remains, None, &sessions) {
             return false;
         }
-        (host.hurt, host.is_tampered) = (None, true);
+        (host.hurt, host.is_tampered, host.copying) = (None, true, None);
         self.tell(|| format!("node {place} goes on with what remains: {remains:?}"));
         self.tally.add("history.losses accepted", 1);
         self.tally.add("history.starts refused", 1);

@@ -350,7 +350,7 @@ impl World {
         self.tell(|| format!("the log of node {place} is set aside"));
         let host = &mut self.hosts[place];
         host.machine.wipe();
-        (host.is_tampered, host.hurt) = (false, None);
+        (host.is_tampered, host.hurt, host.copying) = (false, None, None);
         self.tally.add("history.logs set aside", 1);
     }
 
