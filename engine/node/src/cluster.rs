@@ -81,7 +81,7 @@ impl Enrolment {
 
     /// From here the register is asked by a thread of its own.
     pub fn keep(self) -> Result<(Keeper, KeeperPort, RegisterState), Fault> {
-        let (keeper, port) = Keeper::start(self.register).map_err(Fault::from)?;
+        let (keeper, port) = Keeper::start_from(self.register, &self.state).map_err(Fault::from)?;
         Ok((keeper, port, self.state))
     }
 }

@@ -259,7 +259,7 @@ impl Claim {
                 remains.stream
             )));
         }
-        let (case, after) = judge(node, &remains, &before, Said { heard, has_everything }, clocks::now());
+        let (case, after) = judge(node, &remains, &before, Said { heard, has_everything }, clocks::now())?;
         let register = Some(register);
         Ok(Self { register, node, remains, before, after, case, config: config.clone(), _lock: lock })
     }
@@ -332,7 +332,7 @@ fn judge(
     before: &RegisterState,
     Said { heard, has_everything }: Said,
     now: Time,
-) -> (Case, RegisterValue) {
+) -> Result<(Case, RegisterValue), Fault> {
     let held = before.value.as_ref();
     let registered = held.and_then(|held| held.set.incarnation(node));
     let held_epoch = held.map_or(0, |held| held.epoch);
@@ -363,9 +363,15 @@ fn judge(
         stream: remains.stream,
         epoch: known.saturating_add(skipped),
         leader: node,
-        set: Set::of(Member { node, incarnation: lived + 1 }),
+        set: Set::of(Member { node, incarnation: lived.saturating_add(1) }),
     };
-    (case, after)
+    match after.flaw() {
+        None => Ok((case, after)),
+        Some(flaw) => Err(Fault(format!(
+            "this node cannot be made to lead: the register would hold what no cluster comes to ({flaw}). A number there, in the file `life`, or in the journal was damaged or \
+             made up: of the register and the file remove the one that holds it, and try again"
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -405,7 +411,8 @@ mod tests {
             before,
             Said { heard, has_everything: false },
             Time { wall_ns: 7 * MILLISECOND_NS, ..Time::default() },
-        );
+        )
+        .unwrap_or_else(|fault| panic!("{fault}"));
         assert_eq!(after.leader, NODE);
         (case, after.epoch, after.set.to_string())
     }
@@ -415,6 +422,22 @@ mod tests {
         assert_eq!(judged(&remains(1, None, true), &NOTHING, 0), (Case::First, 2, "{2.1}".into()));
         let new = RegisterState { revision: 1, value: holds(0, &[]).value };
         assert_eq!(judged(&remains(1, None, true), &new, 0), (Case::First, 2, "{2.1}".into()));
+    }
+
+    #[test]
+    fn numbers_that_no_cluster_comes_to_are_a_fault_and_no_claim() {
+        let now = Time { wall_ns: 7 * MILLISECOND_NS, ..Time::default() };
+        for (remains, before, heard) in [
+            (remains(u32::MAX, life(3, 1), true), NOTHING, 0),
+            (remains(5, life(3, 1), true), NOTHING, u32::MAX),
+            (remains(5, life(3, 1), true), holds(u32::MAX, &[(2, 3)]), 5),
+            (remains(5, life(u64::MAX, 1), true), holds(5, &[(1, 3)]), 5),
+            (remains(5, None, true), holds(5, &[(2, u64::MAX)]), 5),
+        ] {
+            let Fault(why) = judge(NODE, &remains, &before, Said { heard, has_everything: false }, now)
+                .expect_err("there is no such number");
+            assert!(why.contains("this node cannot be made to lead"), "{why}");
+        }
     }
 
     #[test]
@@ -451,7 +474,7 @@ mod tests {
     /// The session names after a claim, each with where its numbers begin.
     fn names(remains: &Remains, before: &RegisterState, has_everything: bool) -> Vec<(String, u64)> {
         let said = Said { heard: 0, has_everything };
-        let (_, after) = judge(NODE, remains, before, said, Time::default());
+        let (_, after) = judge(NODE, remains, before, said, Time::default()).expect("a claim");
         after.sessions.names().iter().map(|known| (known.name.to_string(), known.from)).collect()
     }
 

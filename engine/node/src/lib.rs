@@ -14,6 +14,7 @@
 //! | [`step`] | what a start does that takes long, and how it is told to stop |
 //! | [`standing`] | how a member stands in it, from what it counts |
 //! | [`holding`] | which rewinders hold up its journal segments, from what it counts |
+//! | [`unreadable`] | which places of its journals cannot be read |
 //! | [`force`] | making a node lead next that cannot know that it may |
 //! | [`set_aside`] | moving a stopped node's log out of the way |
 //! | [`control`] | the socket over which a person's commands reach a running node |
@@ -45,3 +46,4 @@ pub mod settings;
 pub mod standing;
 pub mod step;
 pub mod surroundings;
+pub mod unreadable;

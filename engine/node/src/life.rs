@@ -3,13 +3,15 @@
 //! It is text that a person can read. Each start replaces it as a whole: a new file is written and synced, takes the old one's
 //! name, and the directory is synced, so that there is always one of the two.
 use gds_core::agent::Fault;
-use gds_core::replication::Life;
+use gds_core::replication::{INCARNATION_MAX, Life};
 use serde::Deserialize;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
 const NAME: &str = "life";
+/// Longest text that is read.
+const TEXT_BYTES_MAX: u64 = 4096;
 const NEW_NAME: &str = "life.new";
 const HEADING: &str = "# The life that this node lives; written at each of its starts. It belongs to the journals beside it: do not copy it to another node.";
 
@@ -31,19 +33,37 @@ pub fn read(directory: &Path) -> Result<Option<Life>, Fault> {
             path.display()
         ))
     };
-    let text = match fs::read_to_string(&path) {
+    let text = match File::open(&path).and_then(read_text) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(damaged(error.to_string())),
     };
-    let Text { incarnation, whole_since } =
-        toml::from_str(&text).map_err(|error| damaged(error.message().to_owned()))?;
-    if !(1..=incarnation).contains(&whole_since) {
-        return Err(damaged(format!(
-            "whole_since = {whole_since} is not within 1 to incarnation = {incarnation}"
-        )));
+    parse(&text).map(Some).map_err(damaged)
+}
+
+fn read_text(file: File) -> io::Result<String> {
+    let mut text = String::new();
+    match file.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)? as u64 {
+        ..=TEXT_BYTES_MAX => Ok(text),
+        _ => Err(io::Error::new(ErrorKind::InvalidData, "it is longer than a life can be")),
     }
-    Ok(Some(Life { incarnation, whole_since }))
+}
+
+/// The life that a text holds.
+///
+/// # Errors
+/// With what is wrong with it.
+pub fn parse(text: &str) -> Result<Life, String> {
+    let Text { incarnation, whole_since } =
+        toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    if !(1..=incarnation).contains(&whole_since) {
+        return Err(format!("whole_since = {whole_since} is not within 1 to incarnation = {incarnation}"));
+    }
+    let life = Life { incarnation, whole_since };
+    if !life.is_possible() {
+        return Err(format!("incarnation = {incarnation}: they go from 1 to {INCARNATION_MAX}"));
+    }
+    Ok(life)
 }
 
 /// Keeps a life in `directory`; once this returns it would survive a power cut.
@@ -120,6 +140,9 @@ mod tests {
             "incarnation = -3\nwhole_since = 1\n",
             "incarnation = 3\nwhole_since = 1\nname = 2\n",
             "\0\0\0\0",
+            "incarnation = 18446744073709551615\nwhole_since = 1\n",
+            "incarnation = 9007199254740993\nwhole_since = 1\n",
+            &"#".repeat(1 << 20),
         ] {
             fs::write(&path, text).unwrap();
             let fault = read(directory.path()).expect_err(text).0;

@@ -20,7 +20,7 @@ use crate::learning::giver::Giver;
 use crate::ring_watch::RingWatch;
 use crate::step::{StartError, Watcher};
 use crate::surroundings::{Place, keep_awake, stages_file};
-use crate::{check, holding, settings, standing};
+use crate::{check, holding, settings, standing, unreadable};
 use assembly::Assembly;
 pub(crate) use assembly::STREAM_READERS;
 use gds_core::agent::start::{self, ClusterStart, StartConfig, StartReport, Started, Stream, Surroundings};
@@ -156,6 +156,7 @@ impl Node {
         let orders = Arc::<SequencerOrders>::default();
         let snapshot_orders = Arc::<SnapshotOrders>::default();
         let mut counters = component_counters(&started);
+        counters.append(&mut unreadable::counters(&bus, &acknowledgements));
         counters.append(&mut ports.counters);
         counters.append(&mut session_counters(&report));
         place.ring_counts()?;
@@ -254,8 +255,13 @@ impl Node {
 
     /// What an operator should see to while the node goes on; empty: nothing.
     pub fn troubles(&self) -> Vec<String> {
-        let ring = self.ring_watch.as_ref().and_then(RingWatch::trouble);
-        ring.into_iter().chain(holding::findings(&standing::values(&self.counters))).collect()
+        let mut troubles = unreadable::lines([&self.bus, &self.acknowledgements]);
+        troubles.extend(self.ring_watch.as_ref().and_then(RingWatch::trouble));
+        let counters = standing::values(&self.counters);
+        troubles.extend(holding::findings(&counters));
+        troubles.extend(standing::findings(&counters));
+        troubles.extend(self.register_trouble());
+        troubles
     }
 
     /// Whether the register has another session name for the stream: then it stops by itself, and is started again, under that name.

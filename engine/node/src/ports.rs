@@ -175,6 +175,13 @@ impl Files {
             DirectoryConfig { read_only: true, backend: Backend::Plain, ..DirectoryConfig::new(folder) };
         Directory::open(config).map(Self).map_err(disk_error)
     }
+
+    /// The same for snapshots.
+    pub fn open_snapshots_to_read(folder: &Path) -> Result<Self, DiskError> {
+        let config = crate::surroundings::snapshot_directory(folder.to_owned());
+        let config = DirectoryConfig { read_only: true, backend: Backend::Plain, ..config };
+        Directory::open(config).map(Self).map_err(disk_error)
+    }
 }
 
 impl Disk for Files {

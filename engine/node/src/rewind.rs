@@ -24,7 +24,7 @@ use crate::node::{Addresses, Ports, STREAM_READERS, open};
 use crate::ports::{Datagrams, Files, Streams};
 use crate::step::unwatched;
 use crate::surroundings::Place;
-use crate::{check, settings};
+use crate::{check, settings, unreadable};
 use early::Early;
 use gds_core::agent::start::{
     JournalName, Kept, KeptRing, Stream, Surroundings, acknowledgement_session, open_kept, recover_kept,
@@ -139,6 +139,7 @@ impl RewindNode {
         let watch = Watch::new(&streams, groups, &assembly.counters, &rewinders, &config.stream.directory);
         let port = ports.open_port("rewinder_port", rewinder_port(config, addresses.rewinder))?;
         assembly.rewinder(&streams, port, &mut agents)?;
+        assembly.counters.append(&mut unreadable::counters(&streams[0], &streams[1]));
         assembly.counters.append(&mut ports.counters);
         let cores = assembly.cores();
         assembly.query(&streams[0], first_kept[0], addresses.query, &mut agents)?;
@@ -196,9 +197,11 @@ impl RewindNode {
         &self.notices
     }
 
-    /// What keeps it from keeping the streams, if anything does; to be called about once a second.
-    pub fn trouble(&mut self) -> Option<String> {
-        self.watch.look(clock::monotonic_ns())
+    /// What keeps it from keeping the streams, if anything does, and what of them it cannot read; to be called about once a second.
+    pub fn troubles(&mut self) -> Vec<String> {
+        let mut troubles = unreadable::lines([&self.streams[0], &self.streams[1]]);
+        troubles.extend(self.watch.look(clock::monotonic_ns()));
+        troubles
     }
 
     /// Why it stopped by itself, if it did. Then [`RewindNode::stop`] gives the same.

@@ -92,6 +92,7 @@ pub fn start(config: &Config, boot_id: [u8; 16], new_stream: Session) -> StartCo
         sessions: None,
         // A member is told by its node, once the register has been read.
         cluster: None,
+        outcomes_may_go_first: !config.network.rewinders.is_empty(),
         boot_id,
         // Told by its node, which looks at the directory.
         directory: [0; 16],

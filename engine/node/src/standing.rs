@@ -1,7 +1,7 @@
 //! How a member stands in its cluster, from what it counts. A node tells it on its control socket; from its counters, which it tells on the query port, anybody
 //! else sees the same.
 use crate::learning::transfer::Transfer;
-use crate::{holding, ring_watch};
+use crate::{holding, ring_watch, unreadable};
 use gds_core::query::CounterSets;
 use gds_wire::replication::ContradictionKind;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,11 @@ pub fn values(counters: &CounterSets) -> Vec<(String, u64)> {
 
 /// What an operator should see to while a node goes on, one line each, as its counters say from anywhere; empty: nothing.
 pub fn troubles(counters: &[(String, u64)]) -> Vec<String> {
-    ring_watch::finding(counters).into_iter().chain(holding::findings(counters)).collect()
+    let ring = ring_watch::finding(counters).into_iter();
+    ring.chain(unreadable::findings(counters))
+        .chain(holding::findings(counters))
+        .chain(findings(counters))
+        .collect()
 }
 
 /// A member's part.
@@ -215,6 +219,34 @@ impl Standing {
     }
 }
 
+/// So many requests for older entries in a row without an answer are trouble: they come a hundred a second.
+const UNANSWERED: u64 = 300;
+
+/// What is wrong with a follower, as its counters say: its leader gives it nothing of what it lacks, or it cannot take over. Empty when nothing is.
+pub fn findings(counters: &[(String, u64)]) -> Vec<String> {
+    let of = |name: &str| {
+        let found = counters.iter().find(|(known, _)| known.strip_prefix("replication.") == Some(name));
+        found.map_or(0, |(_, value)| *value)
+    };
+    let mut found = Vec::new();
+    if of("epochs_used_up") > 0 && of("leads") == 0 {
+        found.push(format!(
+            "this node should take over and there is no epoch behind {}: a number in the register, or in a packet of a peer, was damaged or made up. Stop all nodes, look at \
+             the register (`gds cluster`), remove what it holds, and see with `gds force-lead` which of them is to lead next",
+            of("epoch")
+        ));
+    }
+    if of("leads") == 1 || of("unanswered") < UNANSWERED {
+        return found;
+    }
+    found.push(format!(
+        "entries that this node lacks are not given by node {}, which leads: either its journal cannot be read there (`gds cluster` says so), or nothing reaches its \
+         cluster.history_port. This node goes on asking, and takes another node's snapshot where one is newer than what it has",
+        of("leader")
+    ));
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +278,20 @@ mod tests {
         assert_eq!(Standing::of(1, &of).gives, Some(Gives { to: 3, transfer }));
         of[2].1 = 0;
         assert_eq!(Standing::of(1, &of).gives, None);
+    }
+
+    #[test]
+    fn a_follower_that_is_given_nothing_says_so() {
+        let told = |unanswered, leads| {
+            findings(&counters(&[
+                ("replication.leads", leads),
+                ("replication.leader", 3),
+                ("replication.unanswered", unanswered),
+            ]))
+        };
+        assert!(told(UNANSWERED - 1, 0).is_empty() && told(UNANSWERED, 1).is_empty());
+        let found = told(UNANSWERED, 0);
+        assert!(found.len() == 1 && found[0].contains("not given by node 3, which leads"), "{found:?}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! What can go wrong with a register.
+use gds_wire::session::Session;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -64,6 +65,20 @@ pub enum RegisterError {
         /// Whether the swap may have happened, or may still happen.
         swap_in_doubt: bool,
     },
+    /// The register names another stream than it did.
+    OtherStream {
+        /// Which it named.
+        expected: Session,
+        /// Which it names.
+        found: Session,
+    },
+    /// The register holds an older epoch than it did, at a newer revision.
+    EpochWentBack {
+        /// Which it held.
+        from: u32,
+        /// Which it holds.
+        to: u32,
+    },
     /// The register is at an older revision than it was.
     WentBack {
         /// Where it was.
@@ -81,9 +96,12 @@ impl RegisterError {
             | Self::Silent { swap_in_doubt, .. }
             | Self::Refused { swap_in_doubt, .. }
             | Self::OtherCluster { swap_in_doubt, .. } => *swap_in_doubt,
-            Self::Setting { .. } | Self::Locked { .. } | Self::Damaged { .. } | Self::WentBack { .. } => {
-                false
-            }
+            Self::Setting { .. }
+            | Self::Locked { .. }
+            | Self::Damaged { .. }
+            | Self::OtherStream { .. }
+            | Self::EpochWentBack { .. }
+            | Self::WentBack { .. } => false,
         }
     }
 }
@@ -106,7 +124,9 @@ impl fmt::Display for RegisterError {
             )?,
             Self::Damaged { place, why } => write!(
                 f,
-                "register {place}: it holds something else than it should: {why}; if another program writes there, name another place"
+                "register {place}: it holds something else than it should: {}; if another program writes there, name another place; if not, stop all nodes, \
+                 remove it (`etcdctl del KEY`, or the file), and see with `gds force-lead` which of them is to lead next",
+                shortened(why)
             )?,
             Self::Silent { tried, .. } => {
                 let certificates = match tried.iter().any(|endpoint| endpoint.starts_with("https://")) {
@@ -125,6 +145,16 @@ impl fmt::Display for RegisterError {
                 "register: etcd at {endpoint} belongs to cluster {cluster}, and not to cluster {expected} as the others: name \
                  the endpoints of one etcd cluster only"
             )?,
+            Self::OtherStream { expected, found } => write!(
+                f,
+                "register: it names stream {found}, and named {expected}, which this cluster holds: another cluster writes to the same place, or somebody did; name \
+                 another place for that one. What this one held is lost: stop all its nodes, and see with `gds force-lead` which of them is to lead next"
+            )?,
+            Self::EpochWentBack { from, to } => write!(
+                f,
+                "register: it holds epoch {to}, and held {from}: it was written by hand, and may give out an epoch twice; stop all nodes, and see with `gds force-lead` \
+                 which of them is to lead next"
+            )?,
             Self::WentBack { from, to } => write!(
                 f,
                 "register: it went back from revision {from} to {to}: it was deleted, or restored from a backup, and may give out \
@@ -133,6 +163,14 @@ impl fmt::Display for RegisterError {
         }
         if self.may_have_happened() { f.write_str(" (the swap may have happened)") } else { Ok(()) }
     }
+}
+
+/// Not more of a text than a person reads: what is wrong may repeat what somebody has put there.
+fn shortened(text: &str) -> String {
+    const CHARACTERS: usize = 300;
+    let rest = text.chars().count().saturating_sub(CHARACTERS);
+    let head: String = text.chars().take(CHARACTERS).collect();
+    if rest == 0 { head } else { format!("{head}… ({rest} characters more)") }
 }
 
 impl std::error::Error for RegisterError {

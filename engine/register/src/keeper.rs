@@ -7,10 +7,12 @@
 //! A keeper that nobody asks reads the register by itself now and then. So a register that is away, or a login that has run out, shows
 //! before it is needed.
 //!
-//! A register never goes back. One that does (deleted, or restored from a backup) could give out an epoch twice; its answers are kept from the node.
+//! A register never goes back, and names one stream. One that does go back (deleted, or restored from a backup) could give out an epoch twice, and one that names
+//! another stream is another cluster's; their answers are kept from the node.
 use crate::{Register, RegisterError};
 use gds_core::counter_set;
-use gds_core::replication::{RegisterAnswer, RegisterPort, RegisterRequest};
+use gds_core::replication::{RegisterAnswer, RegisterPort, RegisterRequest, RegisterState};
+use gds_wire::session::Session;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,15 +64,33 @@ impl Keeper {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(register: Box<dyn Register + Send>) -> io::Result<(Self, KeeperPort)> {
-        Self::start_with(register, IDLE_READ)
+        Self::start_with(register, None, IDLE_READ)
     }
 
-    fn start_with(register: Box<dyn Register + Send>, idle_read: Duration) -> io::Result<(Self, KeeperPort)> {
+    /// The same for a register that held this when it was read before.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_from(
+        register: Box<dyn Register + Send>,
+        known: &RegisterState,
+    ) -> io::Result<(Self, KeeperPort)> {
+        Self::start_with(register, Some(known), IDLE_READ)
+    }
+
+    fn start_with(
+        register: Box<dyn Register + Send>,
+        known: Option<&RegisterState>,
+        idle_read: Duration,
+    ) -> io::Result<(Self, KeeperPort)> {
         let (request, requests) = RingBuffer::new(1);
         let (answers, answer) = RingBuffer::new(1);
         let told = Arc::new(Told::default());
         let counters = Arc::new(KeeperCounters::default());
-        let work = Work { register, idle_read, newest: 0, told: told.clone(), counters: counters.clone() };
+        let newest = known.map_or(0, |known| known.revision);
+        let held = known.and_then(|known| known.value.as_ref()).map(|value| (value.stream, value.epoch));
+        let (told_there, counters_there) = (told.clone(), counters.clone());
+        let work = Work { register, idle_read, newest, held, told: told_there, counters: counters_there };
         let thread = thread::Builder::new().name("register".into()).spawn(|| work.run(requests, answers))?;
         let port = KeeperPort { request, answer, keeper: thread.thread().clone(), under_way: false };
         Ok((Self { told, counters, thread: Some(thread) }, port))
@@ -105,6 +125,8 @@ struct Work {
     idle_read: Duration,
     /// The newest revision seen.
     newest: u64,
+    /// The stream that it named, and the newest epoch.
+    held: Option<(Session, u32)>,
     told: Arc<Told>,
     counters: Arc<KeeperCounters>,
 }
@@ -165,6 +187,16 @@ impl Work {
         if revision < self.newest {
             return Err(RegisterError::WentBack { from: self.newest, to: revision });
         }
+        if let RegisterAnswer::Holds(RegisterState { value: Some(value), .. }) = &answer {
+            let (stream, epoch) = self.held.unwrap_or((value.stream, value.epoch));
+            if value.stream != stream {
+                return Err(RegisterError::OtherStream { expected: stream, found: value.stream });
+            }
+            if value.epoch < epoch {
+                return Err(RegisterError::EpochWentBack { from: epoch, to: value.epoch });
+            }
+            self.held = Some((value.stream, value.epoch));
+        }
         self.newest = revision;
         Ok(answer)
     }
@@ -212,12 +244,12 @@ mod tests {
     fn a_keeper_that_nobody_asks_sees_trouble_and_keeps_it_from_nobody() {
         let register = LockFile::new("/nowhere/register".as_ref());
         let idle_read = Duration::from_millis(1);
-        let (keeper, mut port) = Keeper::start_with(Box::new(register), idle_read).expect("a thread");
+        let (keeper, mut port) = Keeper::start_with(Box::new(register), None, idle_read).expect("a thread");
         wait_for(&keeper.counters().idle_silent);
         assert!(keeper.trouble().expect("told").contains("/nowhere/register"));
         assert_eq!(port.poll(), None, "nothing was asked");
         let (keeper, mut port) =
-            Keeper::start_with(Box::new(SharedRegister::new()), idle_read).expect("a thread");
+            Keeper::start_with(Box::new(SharedRegister::new()), None, idle_read).expect("a thread");
         wait_for(&keeper.counters().idle_reads);
         assert_eq!((keeper.trouble(), port.poll()), (None, None));
         assert_eq!((keeper.counters().asked.get(), keeper.counters().idle_silent.get()), (0, 0));

@@ -7,13 +7,13 @@
 //! killed.
 //!
 //! Not for a network file system, where locks and renames of several machines need not mean the same: that is what [`etcd`](crate::etcd) is for.
-use crate::value::ValueText;
+use crate::value::{self, ValueText};
 use crate::{Register, RegisterError, SwapAnswer};
 use gds_core::replication::{RegisterState, RegisterValue};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +29,34 @@ const LOCK_PAUSE: Duration = Duration::from_micros(500);
 struct FileText {
     revision: u64,
     value: ValueText,
+}
+
+/// The greatest revision: one swap each microsecond would need centuries.
+const REVISION_MAX: u64 = 1 << 53;
+
+/// What a register's file holds, with its revision.
+///
+/// # Errors
+/// With what is wrong with it.
+pub fn read(text: &[u8]) -> Result<RegisterState, String> {
+    let text = parse(text)?;
+    Ok(RegisterState { revision: text.revision, value: Some(text.value.value()?) })
+}
+
+fn parse(text: &[u8]) -> Result<FileText, String> {
+    value::check_length(text.len())?;
+    let text: FileText = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if !(1..=REVISION_MAX).contains(&text.revision) {
+        return Err(format!("revision = {}: they go from 1 to {REVISION_MAX}", text.revision));
+    }
+    Ok(text)
+}
+
+/// All of a file, or of one that is too long so much that it shows.
+fn read_text(file: File) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    file.take(value::TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// A register in a file.
@@ -77,7 +105,7 @@ impl LockFile {
     fn state(&self) -> Result<RegisterState, RegisterError> {
         // Who replaced it may have died before that was sure to stay.
         self.sync_directory(false)?;
-        let text = match fs::read(&self.path) {
+        let text = match File::open(&self.path).and_then(read_text) {
             Ok(text) => text,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
                 return Ok(RegisterState { revision: 0, value: None });
@@ -85,10 +113,7 @@ impl LockFile {
             Err(cause) => return Err(error("read", &self.path, cause)),
         };
         let damaged = |why| RegisterError::Damaged { place: self.path.display().to_string(), why };
-        let text: FileText = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-        if text.revision == 0 {
-            return Err(damaged("revision = 0: revisions begin at 1".into()));
-        }
+        let text = parse(&text).map_err(damaged)?;
         Ok(RegisterState { revision: text.revision, value: Some(text.value.value().map_err(damaged)?) })
     }
 
@@ -128,7 +153,12 @@ impl Register for LockFile {
         if state.revision != revision {
             return Ok(SwapAnswer::Holds(state));
         }
-        let revision = revision + 1;
+        let revision = revision.checked_add(1).filter(|next| *next <= REVISION_MAX).ok_or_else(|| {
+            RegisterError::Damaged {
+                place: self.path.display().to_string(),
+                why: format!("revision = {revision}: there is none behind it"),
+            }
+        })?;
         self.replace(&FileText { revision, value: ValueText::from(value) })?;
         self.sync_directory(true)?;
         Ok(SwapAnswer::Swapped(revision))

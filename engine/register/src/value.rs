@@ -11,6 +11,11 @@ use gds_core::replication::{Member, NODES_MAX, NodeId, RegisterValue, Set};
 use gds_wire::session::Session;
 use serde::{Deserialize, Serialize};
 
+/// So much of a name is shown where it is none.
+const STREAM_CHARACTERS: usize = 40;
+/// Longest text of a value that is read: many times what one with all nodes has.
+pub const TEXT_BYTES_MAX: usize = 4096;
+
 /// The value's text form.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,22 +62,12 @@ impl ValueText {
     /// # Errors
     /// With what is wrong with it.
     pub fn value(&self) -> Result<RegisterValue, String> {
-        let stream = self.stream.parse().map_err(|error| format!("stream = {:?}: {error}", self.stream))?;
-        let set = self.set()?;
-        let sessions = self.sessions(stream)?;
-        let leader = NodeId(self.leader);
-        if self.epoch == 0 {
-            // A new cluster: the stream has its name, and nobody has led yet.
-            return if leader.0 == 0 && set.count() == 0 {
-                Ok(RegisterValue { stream, epoch: 0, leader, set, sessions })
-            } else {
-                Err("epoch = 0: epochs begin at 1, and before that nobody leads and nobody is in sync".into())
-            };
-        }
-        if set.incarnation(leader).is_none() {
-            return Err(format!("leader = {leader}: it is not one of in_sync, {set}"));
-        }
-        Ok(RegisterValue { stream, epoch: self.epoch, leader, set, sessions })
+        let stream = self.stream.parse().map_err(|error| {
+            format!("stream = {:?}: {error}", self.stream.chars().take(STREAM_CHARACTERS).collect::<String>())
+        })?;
+        let (set, sessions) = (self.set()?, self.sessions(stream)?);
+        let value = RegisterValue { stream, epoch: self.epoch, leader: NodeId(self.leader), set, sessions };
+        value.flaw().map_or(Ok(value), Err)
     }
 
     fn sessions(&self, stream: Session) -> Result<SessionNames, String> {
@@ -110,13 +105,20 @@ pub fn write(value: &RegisterValue) -> String {
 /// # Errors
 /// With what is wrong with the text.
 pub fn read(text: &[u8]) -> Result<RegisterValue, String> {
+    check_length(text.len())?;
     let text: ValueText = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     text.value()
+}
+
+/// Whether a text of so many bytes can be a register's.
+pub(crate) fn check_length(bytes: usize) -> Result<(), String> {
+    if bytes <= TEXT_BYTES_MAX { Ok(()) } else { Err(format!("it has more than {TEXT_BYTES_MAX} bytes")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gds_core::replication::INCARNATION_MAX;
     use gds_core::time::Time;
 
     fn value() -> RegisterValue {
@@ -125,7 +127,7 @@ mod tests {
             stream: Session::padded("GENIUM\\1").expect("a name"),
             epoch: 3,
             leader: NodeId(2),
-            set: Set::of(member(2, u64::MAX)).with(member(1, 7)),
+            set: Set::of(member(2, INCARNATION_MAX)).with(member(1, 7)),
             sessions: SessionNames::default(),
         }
     }
@@ -135,7 +137,7 @@ mod tests {
         let text = write(&value());
         assert_eq!(
             text,
-            r#"{"stream":"GENIUM\\x5c1","epoch":3,"leader":2,"in_sync":[{"node":1,"incarnation":7},{"node":2,"incarnation":18446744073709551615}]}"#
+            r#"{"stream":"GENIUM\\x5c1","epoch":3,"leader":2,"in_sync":[{"node":1,"incarnation":7},{"node":2,"incarnation":9007199254740992}]}"#
         );
         assert_eq!(read(text.as_bytes()), Ok(value()));
     }
@@ -172,6 +174,21 @@ mod tests {
         for (from, to, reason) in [
             (r#""epoch":3"#, r#""epoch":0"#, "epochs begin at 1"),
             (r#""epoch":3"#, r#""epoch":-3"#, "-3"),
+            (r#""epoch":3"#, r#""epoch":4294967295"#, "no cluster comes to more than 2147483648"),
+            (r#""epoch":3"#, r#""epoch":4294967296"#, "4294967296"),
+            (r#""epoch":3"#, r#""epoch":3e2"#, "floating point"),
+            (r#""incarnation":7"#, r#""incarnation":0"#, "node 1 in incarnation 0: they go from 1 to"),
+            (
+                r#""incarnation":7"#,
+                r#""incarnation":18446744073709551615"#,
+                "node 1 in incarnation 18446744073709551615",
+            ),
+            (
+                r#"[{"node":1,"incarnation":7},{"node":2,"incarnation":9007199254740992}]"#,
+                "[]",
+                "leader = 2: it is not one of in_sync, {}",
+            ),
+            (r#"{"node":1"#, r#"{"node":256"#, "256"),
             (r#""epoch":3"#, r#""epoch":3,"term":4"#, "term"),
             (r#""leader":2"#, r#""leader":3"#, "leader = 3: it is not one of in_sync, {1.7"),
             (r#"[{"node":1"#, r#"[{"node":2"#, "node 2: numbers from 1 on, each once"),
@@ -184,6 +201,11 @@ mod tests {
             let error = read(wrong.as_bytes()).expect_err(&wrong);
             assert!(error.contains(reason), "{wrong} gave: {error}");
         }
+        let long = "x".repeat(TEXT_BYTES_MAX);
+        let error = read(text.replace("GENIUM", &long).as_bytes()).expect_err("it is too long");
+        assert_eq!(error, "it has more than 4096 bytes");
+        let error = read(text.replace("GENIUM", &long[..3_000]).as_bytes()).expect_err("it is no name");
+        assert!(error.len() < 200, "{error}");
         let many: Vec<String> = (1..=9).map(|node| format!(r#"{{"node":{node},"incarnation":1}}"#)).collect();
         let text = format!(r#"{{"stream":"S","epoch":1,"leader":1,"in_sync":[{}]}}"#, many.join(","));
         assert_eq!(read(text.as_bytes()), Err("in_sync has 9 members; at most 8".into()));

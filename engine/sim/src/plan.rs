@@ -379,6 +379,7 @@ fn start_config(
         declaration,
         sequencer: SequencerConfig { ingress, payload_bytes_max, durability, epoch: 1 },
         store: StoreConfig { block_bytes_max: max_block_bytes(payload_bytes_max) },
+        outcomes_may_go_first: true,
         cluster: None,
     }
 }

@@ -46,6 +46,7 @@ fn main() {
         ("query_server", servers()),
         ("receiver", receivers()),
         ("refusal", refusals()),
+        ("register", registers()),
         ("rewinder", rewinders()),
         ("ring", rings()),
         ("session", sessions()),
@@ -571,6 +572,25 @@ fn clients() -> Seeds {
     let broken = accept(accept(settings.clone()).raw(&[0, 0, 2, 1, 9, 4, 0, 0, 1, 3, 2, 8, 9, 100]));
     let silent = accept(settings).raw(&[9, 127, 9, 127, 9, 127]);
     vec![get.0, watch.0, broken.0, silent.0]
+}
+
+fn registers() -> Seeds {
+    let value = r#"{"stream":"1763800000","epoch":3,"leader":1,"in_sync":[{"node":1,"incarnation":7},{"node":2,"incarnation":2}]}"#;
+    let hostile = [
+        ("\"epoch\":3", "\"epoch\":4294967295"),
+        ("\"epoch\":3", "\"epoch\":0"),
+        ("\"leader\":1", "\"leader\":3"),
+        ("\"incarnation\":7", "\"incarnation\":18446744073709551615"),
+        ("\"node\":1", "\"node\":0"),
+        ("\"node\":1", "\"node\":2"),
+    ];
+    let values = hostile.map(|(from, to)| value.replacen(from, to, 1));
+    let file = format!("{{\"revision\": 4, \"value\": {value}}}\n");
+    let last = file.replacen('4', "18446744073709551615", 1);
+    let lives =
+        ["incarnation = 7\nwhole_since = 3\n", "incarnation = 18446744073709551615\nwhole_since = 1\n"];
+    let texts = values.iter().map(String::as_str).chain([value, &file, &last]).chain(lives);
+    texts.map(|text| text.as_bytes().to_vec()).collect()
 }
 
 fn rewinders() -> Seeds {

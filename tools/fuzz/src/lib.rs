@@ -19,6 +19,7 @@ mod journal;
 mod network;
 mod port;
 mod receiver;
+mod register;
 mod rewinder;
 mod ring;
 pub mod script;
@@ -37,6 +38,7 @@ pub use ingress::ingress;
 pub use journal::journal;
 pub use network::{netlink, packet};
 pub use receiver::receiver;
+pub use register::register;
 pub use rewinder::rewinder;
 pub use ring::ring;
 pub use server::query_server;
@@ -74,6 +76,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("query_server", query_server),
     ("receiver", receiver),
     ("refusal", refusal),
+    ("register", register),
     ("rewinder", rewinder),
     ("ring", ring),
     ("session", session),

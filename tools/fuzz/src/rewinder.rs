@@ -59,8 +59,7 @@ pub fn rewinder(data: &[u8]) {
                 Request { session, sequence, count: script.u16() }.to_bytes().to_vec()
             }
         };
-        let reply =
-            rewinder.on_datagram(now, from, &datagram, &mut [&mut disk]).expect("there is no journal");
+        let reply = rewinder.on_datagram(now, from, &datagram, &mut [&mut disk]);
         let Some(reply) = reply else { continue };
         let request = Request::parse(&datagram).expect("only a request is answered");
         let packet = Packet::parse(reply).expect("a downstream packet");

@@ -1,5 +1,6 @@
 //! The store: whatever is on the stream, nodes with different memories find the same outcomes, and a state once read stays as it
 //! was for as long as it may be read.
+use gds_core::bus::unreadable_declaration;
 use gds_core::store::{ReadBuffer, ReadError, Store, StoreCapacity, StoreConfig, StoreMemory};
 use gds_wire::declaration::{Declaration, Limits, Schema, SchemaDeclaration, TableDeclaration};
 use gds_wire::envelope::{ENVELOPE_BYTES, Envelope, Kind, Message, Reason, Skip, Void};
@@ -111,6 +112,12 @@ impl Run {
         let mut message = Envelope::new(session, kind, reason, number, self.sequence).to_bytes().to_vec();
         message.extend_from_slice(body);
         assert!(Message::parse(&message).is_ok() && message.len() <= ENVELOPE_BYTES + 400);
+        if Message::parse(&message).is_ok_and(|message| unreadable_declaration(&message).is_some()) {
+            // A node stops here; this one goes on as if it had not come.
+            assert!(matches!(self.small.declaration_in(&message), Some(Err(_))));
+            self.sequence -= 1;
+            return;
+        }
         let outcome = self.small.apply(self.sequence, &message);
         assert_eq!(outcome, self.large.apply(self.sequence, &message), "message {}", self.sequence);
         assert_eq!((outcome.session, outcome.client_sequence()), (session, number));

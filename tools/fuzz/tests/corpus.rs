@@ -58,7 +58,7 @@ macro_rules! replays {
 
 replays! {
     acknowledgement arbiter binary_file capture config cores declaration envelope ethtool ingress interrupts
-    itch journal mold netlink packet profile query_answer query_request query_server receiver refusal rewinder
+    itch journal mold netlink packet profile query_answer query_request query_server receiver refusal register rewinder
     ring session snapshot_frame soup soup_client store submitter transaction
 }
 

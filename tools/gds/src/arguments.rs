@@ -522,10 +522,16 @@ pub enum JournalCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Check every checksum, chain and number; change nothing
+    /// Check every checksum, chain and number, and what the journals lead to: outcomes and snapshots; change nothing
+    ///
+    /// The stream is applied once more to a store in memory, and what comes of it is compared with the acknowledgements and with the snapshots beside them. That takes
+    /// as much memory as the stream declares, at most.
     Verify {
-        /// Folder of one journal, such as gds-data/bus
+        /// A node's directory, such as gds-data, or the folder of one journal, such as gds-data/bus
         folder: PathBuf,
+        /// Check the bytes alone, and not what they lead to
+        #[arg(long)]
+        bytes: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,

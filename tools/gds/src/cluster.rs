@@ -58,8 +58,8 @@ pub struct Said {
     pub committed: u64,
     /// How it stands in the cluster.
     pub standing: Standing,
-    /// What is wrong with the rewinders that its journal segments wait for.
-    pub holding: Vec<String>,
+    /// What else is wrong with it: places of its journals that cannot be read, rewinders that segments wait for, a leader that does not answer.
+    pub troubles: Vec<String>,
 }
 
 /// Shows it.
@@ -218,6 +218,6 @@ fn ask_node(node: u8, server: SocketAddrV4, login: &ClusterLogin, timeout: Durat
         applied: report.status.applied,
         committed: report.status.committed,
         standing: Standing::of(node, &report.counters),
-        holding: standing::troubles(&report.counters),
+        troubles: standing::troubles(&report.counters),
     })
 }

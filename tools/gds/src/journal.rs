@@ -1,11 +1,14 @@
 //! `gds journal`: looks into a journal's files. Needs no node, disturbs none, changes nothing.
+mod leads;
+
 use crate::arguments::JournalCommand;
 use crate::exit::{Failure, Outcome};
 use crate::{describe, text};
 use gds_core::disk::Disk;
 use gds_core::journal::{Walk, walk};
 use gds_node::ports::Files;
-use serde_json::json;
+use leads::Pair;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -16,7 +19,7 @@ pub fn run(command: &JournalCommand) -> Outcome {
         JournalCommand::Dump { folder, from, to, json } => {
             dump(folder, from.unwrap_or(1), to.unwrap_or(u64::MAX), *json)
         }
-        JournalCommand::Verify { folder, json } => verify(folder, *json),
+        JournalCommand::Verify { folder, bytes, json } => verify(folder, *bytes, *json),
     }
 }
 
@@ -102,25 +105,62 @@ fn dump(folder: &Path, from: u64, to: u64, as_json: bool) -> Outcome {
     Ok(())
 }
 
-fn verify(folder: &Path, as_json: bool) -> Outcome {
-    let mut files = open(folder)?;
-    let walked = walk(&mut files, None, 0, &mut |_| {}).map_err(Failure::failed)?;
-    summary(&walked, as_json);
-    if !as_json {
-        println!("every checksum, chain and number up to {} is right", text::grouped(walked.last));
+/// Checks the bytes of one journal, or of both in a node's directory, and what they lead to where both are there.
+fn verify(folder: &Path, bytes_alone: bool, as_json: bool) -> Outcome {
+    let pair = Pair::of(folder);
+    let is_directory = folder.join("bus").is_dir();
+    let names: &[&str] = if is_directory { &["bus", "acknowledgements"] } else { &[] };
+    let mut said = json!({});
+    match &pair {
+        Some(pair) if is_directory => {
+            for name in names {
+                let walked = verify_bytes(&pair.folder(name), as_json)?;
+                said[*name] = summary_json(&walked);
+            }
+        }
+        _ => said = summary_json(&verify_bytes(folder, as_json)?),
+    }
+    match pair.filter(|_| !bytes_alone) {
+        Some(pair) => {
+            let lead = pair.verify()?;
+            if !as_json {
+                lead.tell();
+            }
+            said["leads_to"] = lead.json();
+        }
+        None if !as_json && !bytes_alone => {
+            println!("what it leads to was not checked: the other journal is not beside it");
+        }
+        None => {}
+    }
+    if as_json {
+        println!("{said}");
     }
     Ok(())
+}
+
+fn verify_bytes(folder: &Path, as_json: bool) -> Result<Walk, Failure> {
+    let mut files = open(folder)?;
+    let walked = walk(&mut files, None, 0, &mut |_| {}).map_err(Failure::failed)?;
+    if !as_json {
+        summary(&walked, false);
+        println!("every checksum, chain and number up to {} is right", text::grouped(walked.last));
+    }
+    Ok(walked)
+}
+
+fn summary_json(walked: &Walk) -> Value {
+    let stream = walked.stream.map_or_else(String::new, |stream| stream.to_string());
+    let torn = walked.torn.as_ref().map(ToString::to_string);
+    json!({ "stream": stream, "first": walked.first, "last": walked.last, "durable": walked.durable,
+            "closed_in_order": walked.clean, "torn_tail": torn })
 }
 
 fn summary(walked: &Walk, as_json: bool) {
     let stream = walked.stream.map_or_else(String::new, |stream| stream.to_string());
     let torn = walked.torn.as_ref().map(ToString::to_string);
     if as_json {
-        println!(
-            "{}",
-            json!({ "stream": stream, "first": walked.first, "last": walked.last, "durable": walked.durable,
-                    "closed_in_order": walked.clean, "torn_tail": torn })
-        );
+        println!("{}", summary_json(walked));
         return;
     }
     let end = if walked.clean { "closed in order" } else { "not closed (a node is running, or was killed)" };

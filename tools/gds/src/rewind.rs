@@ -24,7 +24,7 @@ pub fn run(arguments: &Rewind) -> Outcome {
     ctrlc::set_handler(move || flag.store(true, Ordering::Release)).map_err(Failure::failed)?;
     let mut told = Told::new(arguments.json);
     let mut waiting = |why: &str| {
-        told.tell(why);
+        told.tell(&[why.to_owned()]);
         !stop.load(Ordering::Acquire)
     };
     let accepted = arguments.accept_session.as_deref().map(accepted).transpose()?;
@@ -39,7 +39,7 @@ pub fn run(arguments: &Rewind) -> Outcome {
         std::thread::sleep(LOOK);
         if looked.elapsed() >= TROUBLE_LOOK {
             looked = Instant::now();
-            told.tell(&node.trouble().unwrap_or_default());
+            told.tell(&node.troubles());
         }
     }
     let [stream, _] = node.streams().clone();

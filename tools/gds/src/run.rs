@@ -72,7 +72,7 @@ fn run_on(node: &Node, stop: &AtomicBool, json: bool) {
         std::thread::sleep(LOOK);
         if looked.elapsed() >= TROUBLE_LOOK {
             looked = Instant::now();
-            told.tell(&node.troubles().join("; "));
+            told.tell(&node.troubles());
         }
     }
 }

@@ -528,3 +528,81 @@ fn the_nodes_of_a_cluster_are_compared() {
     let agree = Ran::from(command.output().expect("the binary runs")).succeeded();
     assert!(agree.out.contains("✓ all agree up to message"), "{agree:?}");
 }
+
+/// Waits until a node has said something on its output.
+fn said(cluster: &Cluster, node: u8, what: &str) {
+    let file = cluster.place.folder().join(format!("n{node}.out"));
+    let deadline = Instant::now() + PATIENCE;
+    while !fs::read_to_string(&file).expect("a file").contains(what) {
+        assert!(
+            Instant::now() < deadline,
+            "node {node} does not say {what:?}: {:?}",
+            fs::read_to_string(&file)
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_register_that_holds_what_no_cluster_comes_to_stops_nobody_who_runs() {
+    let mut cluster = Cluster::new(2);
+    (1..=2).for_each(|node| cluster.start(node));
+    cluster.well();
+    let register = cluster.place.folder().join("register");
+    let whole = fs::read_to_string(&register).expect("it was written");
+    let held: Value = serde_json::from_str(&whole).expect("JSON");
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut hostile = held.clone();
+        hostile["revision"] = json!(held["revision"].as_u64().expect("a number") + 5);
+        change(&mut hostile);
+        hostile.to_string()
+    };
+    let texts = [
+        (with(&|it| it["value"]["epoch"] = json!(u32::MAX)), "epoch = 4294967295"),
+        (with(&|it| it["value"]["epoch"] = json!(0)), "epoch = 0"),
+        (with(&|it| it["value"]["leader"] = json!(7)), "leader = 7"),
+        (with(&|it| it["value"]["in_sync"] = json!([])), "it is not one of in_sync"),
+        (
+            with(&|it| it["value"]["in_sync"][0]["incarnation"] = json!(u64::MAX)),
+            "incarnation 18446744073709551615",
+        ),
+        (with(&|it| it["value"]["in_sync"][0]["node"] = json!(0)), "node 0"),
+        (with(&|it| it["value"]["stream"] = json!("OTHER")), "it names stream OTHER"),
+        (with(&|it| it["revision"] = json!(u64::MAX)), "revision = 18446744073709551615"),
+        ("x".repeat(1 << 20), "it has more than 4096 bytes"),
+        ("no register".to_owned(), "it holds something else than it should"),
+    ];
+    for (text, why) in &texts {
+        fs::write(&register, text).expect("it can be written");
+        (1..=2).for_each(|node| said(&cluster, node, why));
+        cluster.run(1, &["put", "records", "key", "value"]).succeeded();
+        let looked = cluster.run(1, &["cluster"]);
+        assert_eq!(looked.code, 1, "{looked:?}");
+        if *why != "it names stream OTHER" {
+            assert!(looked.out.contains(why), "{why}: {looked:?}");
+        }
+    }
+    // A start refuses, and says what it is that it cannot read.
+    cluster.kill(2);
+    fs::write(&register, &texts[0].0).expect("it can be written");
+    let refused = cluster.run(2, &["run"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.err.contains("epoch = 4294967295") && refused.err.contains("gds force-lead"),
+        "{refused:?}"
+    );
+    let refused = cluster.run(2, &["force-lead", "--accept-loss"]);
+    assert!(refused.code == 1 && refused.err.contains("epoch = 4294967295"), "{refused:?}");
+
+    // With the register as it was all is well again; a life that no node lives through is refused too.
+    fs::write(&register, &whole).expect("it can be written");
+    let life = cluster.directory(2).join("life");
+    let lived = fs::read_to_string(&life).expect("a file");
+    fs::write(&life, "incarnation = 18446744073709551615\nwhole_since = 1\n").expect("it can be written");
+    let refused = cluster.run(2, &["run"]);
+    assert!(refused.code == 1 && refused.err.contains("incarnation = 18446744073709551615"), "{refused:?}");
+    fs::write(&life, lived).expect("it can be written");
+    cluster.start(2);
+    cluster.well();
+    (1..=2).for_each(|node| cluster.stop(node));
+}

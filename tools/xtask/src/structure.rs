@@ -33,7 +33,19 @@ const ARROWS: &[(&str, &[&str])] = &[
             "gds-wire",
         ],
     ),
-    ("gds-fuzz", &["gds-client", "gds-core", "gds-feed", "gds-nic", "gds-node", "gds-tuning", "gds-wire"]),
+    (
+        "gds-fuzz",
+        &[
+            "gds-client",
+            "gds-core",
+            "gds-feed",
+            "gds-nic",
+            "gds-node",
+            "gds-register",
+            "gds-tuning",
+            "gds-wire",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -29,7 +29,7 @@ impl<P: DatagramPort, D: Disk> Agent for ReplicaRewinderAgent<P, D> {
         if !self.lookout.is_due(now) {
             return Ok(0);
         }
-        let received = self.rewinder.duty(&mut self.disk, &mut self.port).map_err(Fault::from)?;
+        let received = self.rewinder.duty(&mut self.disk, &mut self.port);
         self.lookout.found(now, received);
         Ok(received)
     }

@@ -32,7 +32,7 @@ impl<P: DatagramPort, D: Disk> Agent for RewinderAgent<P, D> {
             return Ok(0);
         }
         let mut disks: [&mut dyn Disk; 2] = [&mut self.bus, &mut self.acknowledgements];
-        let received = self.rewinder.duty(now, &mut disks, &mut self.port).map_err(Fault::from)?;
+        let received = self.rewinder.duty(now, &mut disks, &mut self.port);
         self.lookout.found(now, received);
         Ok(received)
     }

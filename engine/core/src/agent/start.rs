@@ -47,7 +47,7 @@ use crate::bus::sequencer::{Sequencer, SequencerConfig, SequencerError};
 use crate::bus::stream_reader::StreamReader;
 use crate::cursor::Progress;
 use crate::disk::{Disk, DiskError};
-use crate::journal::{JournalConfig, JournalReader, JournalWriter, Recovered, TornTail, recover};
+use crate::journal::{JournalConfig, JournalReader, JournalWriter, Recovered, TornTail, Unreadable, recover};
 use crate::label::{Label, SessionNames};
 use crate::memory::ring::{Ring, RingConfig};
 use crate::memory::words::SharedWords;
@@ -93,6 +93,9 @@ pub struct StartConfig {
     pub sequencer: SequencerConfig,
     /// The store's local settings.
     pub store: StoreConfig,
+    /// Each journal's old segments are held for rewinders elsewhere on their own, so those of the outcomes may have been let go of before those of their
+    /// messages.
+    pub outcomes_may_go_first: bool,
     /// The node is a member of a cluster, and `stream` is given; `None`: it is alone.
     pub cluster: Option<ClusterStart>,
 }
@@ -204,12 +207,15 @@ pub struct Stream {
     pub progress: Arc<Progress>,
     /// Where its publisher begins: what may not have been sent before a crash is sent again.
     pub publish_from: u64,
+    /// What of its journal those who read it for others could not read.
+    pub unreadable: Arc<Unreadable>,
 }
 
 impl Stream {
     /// A reader whose next message is `next_sequence`, from the ring or the journal.
     pub fn reader(&self, next_sequence: u64) -> StreamReader {
         StreamReader::new(self.ring.reader(next_sequence), Some(JournalReader::new(self.session)))
+            .telling(self.unreadable.clone())
     }
 }
 
@@ -261,6 +267,7 @@ pub fn start<S: Surroundings>(
     let lost = guard.loss(config, session, &old_ring, &recovered)?;
     let life = config.cluster.map(|cluster| begin_life(&cluster, lost.is_none(), around)).transpose()?;
     let acknowledged = recover_acknowledgements(session, lost.as_ref().map(|_| recovered.last), around)?;
+    let outcomes = acknowledged.kept();
     let torn = recovered.torn.iter().chain(&acknowledged.recovered.torn).cloned().collect();
 
     let ring = old_ring.into_ring(ring_words, config, session, &recovered, around)?;
@@ -272,9 +279,9 @@ pub fn start<S: Surroundings>(
         open_acknowledgements(config, &label, acknowledged, acknowledgement_ring, around)?;
     let mut history = around.disk(JournalName::Bus).map_err(Fault::from)?;
     declarations.of_ring(&bus, recovered.last + 1, &mut history)?;
-    let acknowledged = acknowledgements.progress.committed.get();
-    let Base { store, declared, found, notices } =
-        base(config, session, &declarations, &recovered, acknowledged, around)?;
+    let Base { store, declared, found, mut notices } =
+        base(config, session, &declarations, &recovered, outcomes, around)?;
+    notices.extend(outcomes.recomputed(&recovered));
     let snapshot = store.applied();
     let declaration_due = says_something_new(&config.declaration, &declared);
     let read_ns = around.now().monotonic_ns - began_ns;
@@ -398,7 +405,7 @@ fn bus_of(
     progress.committed.set(committed);
     progress.published.set(published);
     let (session, name) = (label.stream, label.sessions.current(label.stream));
-    Ok(Stream { session, name, ring, progress, publish_from: published + 1 })
+    Ok(Stream { session, name, ring, progress, publish_from: published + 1, unreadable: Arc::default() })
 }
 
 /// The agent of the bus journal. With what the ring has beyond the journal in it, where the ring is not what the next start looks for.

@@ -46,6 +46,9 @@ pub use publisher::{Publisher, PublisherConfig, PublisherCounters, PublisherErro
 pub use receiver::{Receiver, ReceiverConfig, ReceiverCounters};
 pub use rewinder::{RewindSource, Rewinder, RewinderConfig, RewinderCounters};
 pub use sequencer::{AppendError, Sequencer, SequencerConfig, SequencerCounters, SequencerError};
-pub use sessions::{NO_SCHEMA, NODE_SESSION, SessionEntry, SessionStep, SessionTable};
+pub use sessions::{
+    NO_SCHEMA, NODE_SESSION, SessionEntry, SessionStep, SessionTable, UNREADABLE_ADVICE,
+    unreadable_declaration,
+};
 pub use stream_reader::{StreamRead, StreamReader, StreamReaderCounters};
 pub use submitter::{SubmitError, SubmitEvent, Submitter, SubmitterConfig, SubmitterCounters};

@@ -2,12 +2,11 @@
 //!
 //! A request is a datagram of exactly 20 bytes that names one of the rewinder's sessions. It is answered by one downstream packet, sent to where the
 //! request came from: the messages from the first one wanted on that fit, no more than asked, none above the commit point. There is
-//! silence for everything else: foreign sessions, number 0, count 0, numbers not there (any more, or yet), and requesters that draw
-//! more than their share. Replies to one requester that are of equal length leave as one burst. Readings M2 to M5 in `docs/PROTOCOL.md`.
+//! silence for everything else: foreign sessions, number 0, count 0, numbers not there (any more, or yet), messages that the journal cannot give
+//! though it should, and requesters that draw more than their share. Replies to one requester that are of equal length leave as one burst. Readings M2 to M5 in `docs/PROTOCOL.md`.
 use super::burst::Burst;
 use super::stream_reader::{StreamRead, StreamReader};
 use crate::disk::Disk;
-use crate::journal::JournalError;
 use crate::mutation::{Mutation, active};
 use crate::port::DatagramPort;
 use crate::time::{SECOND_NS, Time};
@@ -35,6 +34,8 @@ crate::counter_set! {
         out_of_range,
         /// Requests for messages that are not kept any more.
         gone,
+        /// Requests for messages that the journal should have and that cannot be read: whoever asks finds them elsewhere.
+        unreadable,
         /// Requests of requesters that had drawn more than their share.
         limited,
         /// Requests dropped because too many came in one duty cycle.
@@ -89,6 +90,21 @@ struct Requester {
     refilled_ns: u64,
 }
 
+/// What filling a reply came to.
+enum Filled {
+    /// So many messages, in so many bytes.
+    Messages {
+        /// How many.
+        count: u16,
+        /// With the packet's header.
+        length: usize,
+    },
+    /// The first one wanted is not kept.
+    Gone,
+    /// The first one wanted is kept and cannot be read.
+    Unreadable,
+}
+
 /// How many places a requester's address may be found at.
 const WAYS: usize = 8;
 
@@ -132,16 +148,7 @@ impl Rewinder {
 
     /// One duty cycle: takes what requests there are and answers them. `disks` has the journal of each source, in the order of the
     /// sources. Returns how many datagrams came.
-    ///
-    /// # Errors
-    ///
-    /// When a journal cannot be read or is damaged: the node must stop.
-    pub fn duty(
-        &mut self,
-        now: Time,
-        disks: &mut [&mut dyn Disk],
-        port: &mut dyn DatagramPort,
-    ) -> Result<usize, JournalError> {
+    pub fn duty(&mut self, now: Time, disks: &mut [&mut dyn Disk], port: &mut dyn DatagramPort) -> usize {
         let Self { pending, counters, config, .. } = self;
         let received =
             port.receive(config.requests_max, &mut |from, datagram| match Request::parse(datagram) {
@@ -149,25 +156,20 @@ impl Rewinder {
                 Some(_) if pending.len() == config.requests_max => counters.overflow.increment(),
                 Some(request) => pending.push((from, request)),
             });
-        let answered = self.answer_pending(now, disks, port);
+        self.answer_pending(now, disks, port);
         self.pending.clear();
-        answered.map(|()| received)
+        received
     }
 
     /// Answers the requests taken: reply behind reply, as long as they go to one requester and are of one length.
-    fn answer_pending(
-        &mut self,
-        now: Time,
-        disks: &mut [&mut dyn Disk],
-        port: &mut dyn DatagramPort,
-    ) -> Result<(), JournalError> {
+    fn answer_pending(&mut self, now: Time, disks: &mut [&mut dyn Disk], port: &mut dyn DatagramPort) {
         let mut to = None;
         for index in 0..self.pending.len() {
             let (from, request) = self.pending[index];
             if let Some(last) = to.replace(from).filter(|last| *last != from || self.burst.is_complete()) {
                 send(port, last, self.burst.take());
             }
-            let Some(length) = self.answer(now, from, &request, disks)? else { continue };
+            let Some(length) = self.answer(now, from, &request, disks) else { continue };
             if !self.burst.fits(length) {
                 send(port, from, self.burst.split());
             }
@@ -176,28 +178,23 @@ impl Rewinder {
         if let Some(to) = to {
             send(port, to, self.burst.take());
         }
-        Ok(())
     }
 
     /// Answers one datagram, whatever port it came from: the reply, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// As [`Rewinder::duty`].
     pub fn on_datagram(
         &mut self,
         now: Time,
         from: SocketAddrV4,
         datagram: &[u8],
         disks: &mut [&mut dyn Disk],
-    ) -> Result<Option<&[u8]>, JournalError> {
+    ) -> Option<&[u8]> {
         let Some(request) = Request::parse(datagram) else {
             self.counters.malformed.increment();
-            return Ok(None);
+            return None;
         };
-        let Some(length) = self.answer(now, from, &request, disks)? else { return Ok(None) };
+        let length = self.answer(now, from, &request, disks)?;
         self.burst.add(length);
-        Ok(Some(self.burst.take().0))
+        Some(self.burst.take().0)
     }
 
     /// Builds the reply in the burst's room; its length.
@@ -207,54 +204,64 @@ impl Rewinder {
         from: SocketAddrV4,
         request: &Request,
         disks: &mut [&mut dyn Disk],
-    ) -> Result<Option<usize>, JournalError> {
+    ) -> Option<usize> {
         self.counters.requests.increment();
         let Some(index) = self.sources.iter().position(|source| source.session == request.session) else {
             self.counters.foreign.increment();
-            return Ok(None);
+            return None;
         };
         let ahead = active(Mutation::RewinderAhead);
         let limit = if ahead { u64::MAX } else { (self.sources[index].limit)() };
         if request.count == 0 || request.sequence == 0 || request.sequence > limit {
             self.counters.out_of_range.increment();
-            return Ok(None);
+            return None;
         }
         if !self.may_draw(now.monotonic_ns, from) {
             self.counters.limited.increment();
-            return Ok(None);
+            return None;
         }
         let limit = limit.min(request.sequence.saturating_add(u64::from(request.count) - 1));
-        let (count, length) = self.fill(index, request.sequence, limit, &mut *disks[index])?;
-        if count == 0 {
-            self.counters.gone.increment();
-            return Ok(None);
-        }
+        let (count, length) = match self.fill(index, request.sequence, limit, &mut *disks[index]) {
+            Filled::Messages { count, length } => (count, length),
+            Filled::Gone => {
+                self.counters.gone.increment();
+                return None;
+            }
+            Filled::Unreadable => {
+                self.counters.unreadable.increment();
+                // The disk was read for it in vain, which costs as much as a reply.
+                self.draw(from, self.config.payload_bytes_max as u64);
+                return None;
+            }
+        };
         self.draw(from, length as u64);
         self.counters.replies.increment();
         self.counters.messages.add(u64::from(count));
         self.counters.bytes.add(length as u64);
-        Ok(Some(length))
+        Some(length)
     }
 
-    /// Fills the burst's room with messages from `sequence` to `limit`, as many as fit: how many, and how many bytes.
-    fn fill(
-        &mut self,
-        index: usize,
-        sequence: u64,
-        limit: u64,
-        disk: &mut dyn Disk,
-    ) -> Result<(u16, usize), JournalError> {
+    /// Fills the burst's room with messages from `sequence` to `limit`, as many as fit and can be read.
+    fn fill(&mut self, index: usize, sequence: u64, limit: u64, disk: &mut dyn Disk) -> Filled {
         let source = &mut self.sources[index];
         let mut builder = PacketBuilder::new(self.burst.room_for_any(), source.session, sequence);
         source.reader.seek(sequence);
+        let mut is_readable = true;
         while builder.room() > 0 {
-            let StreamRead::Message { length, .. } = source.reader.read(limit, disk, builder.vacant())?
-            else {
-                break;
-            };
-            builder.accept(length);
+            match source.reader.read(limit, disk, builder.vacant()) {
+                Ok(StreamRead::Message { length, .. }) => builder.accept(length),
+                Ok(_) => break,
+                Err(_) => {
+                    is_readable = false;
+                    break;
+                }
+            }
         }
-        Ok((builder.count(), builder.finish()))
+        match builder.count() {
+            0 if is_readable => Filled::Gone,
+            0 => Filled::Unreadable,
+            count => Filled::Messages { count, length: builder.finish() },
+        }
     }
 
     /// The requester's places in the table.

@@ -15,7 +15,7 @@
 //! table follows the log either way, so a takeover changes nothing but the role (R17, R18 of `docs/FAILOVER.md`). How far may be committed is
 //! then said from outside.
 use super::ingress::{Hold, Ingress, IngressConfig, IngressSink, Standing};
-use super::sessions::{SessionStep, SessionTable};
+use super::sessions::{SessionStep, SessionTable, UNREADABLE_ADVICE, unreadable_declaration};
 use crate::cursor::Progress;
 use crate::journal::Durability;
 use crate::memory::{Ring, RingWriter};
@@ -23,7 +23,9 @@ use crate::mutation::{Mutation, active};
 use crate::port::DatagramPort;
 use crate::time::Time;
 use gds_wire::declaration::{Declaration, DeclarationError, Schema};
-use gds_wire::envelope::{ENVELOPE_BYTES, Envelope, Kind, Message, Reason, Skip, Void, max_block_bytes};
+use gds_wire::envelope::{
+    ENVELOPE_BYTES, Envelope, EnvelopeError, Kind, Message, Reason, Skip, Void, max_block_bytes,
+};
 use gds_wire::mold;
 use gds_wire::refusal::{REFUSAL_BYTES, RefusalReason};
 use gds_wire::session::Session;
@@ -122,6 +124,8 @@ pub enum AppendError {
     NotNow(Hold),
     /// It cannot follow what is in the log: the logs differ where they must not.
     Divergent(String),
+    /// It is one that this program cannot read.
+    Unreadable(String),
 }
 
 impl fmt::Display for AppendError {
@@ -130,6 +134,7 @@ impl fmt::Display for AppendError {
             Self::NotNow(Hold::NoRoom) => f.write_str("no room for the leader's entry now"),
             Self::NotNow(Hold::Refused(reason)) => write!(f, "no room for the leader's entry: {reason}"),
             Self::Divergent(why) => write!(f, "the leader's log does not go on where ours ends: {why}"),
+            Self::Unreadable(why) => write!(f, "the leader's {why}: {UNREADABLE_ADVICE}"),
         }
     }
 }
@@ -465,7 +470,16 @@ impl Numbering {
         let sequence = self.place_for(message.len()).map_err(AppendError::NotNow)?;
         let divergent =
             |why: String| AppendError::Divergent(format!("entry {sequence} of epoch {epoch}: {why}"));
-        let parsed = Message::parse(message).map_err(|error| divergent(error.to_string()))?;
+        let unreadable = |why: String| {
+            AppendError::Unreadable(format!("entry {sequence} of epoch {epoch} cannot be read ({why})"))
+        };
+        let parsed = Message::parse(message).map_err(|error| match error {
+            EnvelopeError::UnknownKind(_) | EnvelopeError::UnknownReason(_) => unreadable(error.to_string()),
+            error => divergent(error.to_string()),
+        })?;
+        if let Some(error) = unreadable_declaration(&parsed) {
+            return Err(unreadable(error.to_string()));
+        }
         let timestamp_ns = parsed.envelope.timestamp_ns();
         if epoch < self.last_epoch || timestamp_ns < self.last_timestamp_ns {
             return Err(divergent(format!(
@@ -474,7 +488,7 @@ impl Numbering {
             )));
         }
         let step = self.table.apply(sequence, &parsed);
-        if matches!(step, SessionStep::Full | SessionStep::OutOfOrder) {
+        if matches!(step, SessionStep::Full | SessionStep::OutOfOrder | SessionStep::Unreadable) {
             let (number, session) = (parsed.envelope.client_sequence(), parsed.envelope.session);
             return Err(divergent(format!("number {number} of session {session}: {step:?}")));
         }
@@ -508,7 +522,7 @@ impl Numbering {
         let envelope = Envelope::new(session, kind, reason, number, timestamp_ns);
         let step = self.table.apply(sequence, &Message { envelope: &envelope, body });
         assert!(
-            !matches!(step, SessionStep::Full | SessionStep::OutOfOrder),
+            !matches!(step, SessionStep::Full | SessionStep::OutOfOrder | SessionStep::Unreadable),
             "message {number} of session {session} was taken out of turn: {step:?}"
         );
         self.writer.append(self.epoch, &[&envelope.to_bytes(), body]);

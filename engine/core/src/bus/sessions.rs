@@ -12,7 +12,7 @@ pub(crate) use image::SessionImage;
 
 use super::session_map::SessionMap;
 use crate::mutation::{Mutation, active};
-use gds_wire::declaration::{Declaration, SchemaDeclaration};
+use gds_wire::declaration::{Declaration, DeclarationError, SchemaDeclaration};
 use gds_wire::envelope::{Kind, Message, Skip};
 use gds_wire::session::Session;
 use std::collections::VecDeque;
@@ -91,7 +91,21 @@ pub enum SessionStep {
     Full,
     /// Not the session's next number, or after its end: nothing changed. A sequencer never lets this on the bus.
     OutOfOrder,
+    /// A declaration that this program cannot read: nothing changed, and whoever goes on all the same comes to something else than who can read it. The node
+    /// must stop.
+    Unreadable,
 }
+
+/// Why a bus message cannot be applied by this program, though another release wrote it: what it declares cannot be read. `None` for every other message.
+pub fn unreadable_declaration(message: &Message<'_>) -> Option<DeclarationError> {
+    match message.envelope.kind() {
+        Kind::Declare => Declaration::parse(message.body).err(),
+        _ => None,
+    }
+}
+
+/// What to do about one, for people.
+pub const UNREADABLE_ADVICE: &str = "a newer release wrote it. Nothing of it was taken; upgrade this node, and start it again: it goes on where it is";
 
 /// All sessions at one bus sequence number.
 #[derive(Clone, Debug)]
@@ -204,7 +218,7 @@ impl SessionTable {
         self.schemas.get(usize::from(number))
     }
 
-    /// Applies bus message `sequence`; they come one by one. A declaration that cannot be read changes nothing.
+    /// Applies bus message `sequence`; they come one by one. Behind a declaration that cannot be read nothing may be applied: what it decides is not known.
     pub fn apply(&mut self, sequence: u64, message: &Message<'_>) -> SessionStep {
         assert!(sequence == self.applied + 1, "message {sequence} applied after message {}", self.applied);
         self.applied = sequence;
@@ -234,9 +248,10 @@ impl SessionTable {
             Kind::EndOfSession => self.end(sequence, session, number),
             Kind::Skip => self.skip(session, number, message.skip().expect("Message::parse checks the body")),
             Kind::Declare => {
-                if let Ok(declaration) = Declaration::parse(message.body) {
-                    self.declare(&declaration);
-                }
+                let Ok(declaration) = Declaration::parse(message.body) else {
+                    return SessionStep::Unreadable;
+                };
+                self.declare(&declaration);
                 self.node(number)
             }
             Kind::EndOfStream => {

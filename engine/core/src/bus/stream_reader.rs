@@ -1,6 +1,6 @@
 //! Reads a stream from the ring, and what the ring no longer has from the journal.
 use crate::disk::{Disk, DiskError};
-use crate::journal::{JournalError, JournalRead, JournalReader};
+use crate::journal::{JournalError, JournalRead, JournalReader, Unreadable};
 use crate::memory::{Read, RingReader};
 use std::sync::Arc;
 
@@ -43,13 +43,22 @@ pub enum StreamRead {
 pub struct StreamReader {
     ring: RingReader,
     journal: Option<JournalReader>,
+    /// Where what cannot be read is told.
+    unreadable: Arc<Unreadable>,
     counters: Arc<StreamReaderCounters>,
 }
 
 impl StreamReader {
     /// A reader that begins where the ring's reader stands. Without a journal, what the ring has overwritten is gone.
     pub fn new(ring: RingReader, journal: Option<JournalReader>) -> Self {
-        Self { ring, journal, counters: Arc::default() }
+        Self { ring, journal, unreadable: Arc::default(), counters: Arc::default() }
+    }
+
+    /// Tells there what it cannot read of the journal.
+    #[must_use]
+    pub fn telling(mut self, unreadable: Arc<Unreadable>) -> Self {
+        self.unreadable = unreadable;
+        self
     }
 
     /// Its counters.
@@ -95,7 +104,7 @@ impl StreamReader {
             }
             Read::Empty => Ok(StreamRead::Empty),
             Read::TooSmall { length } => Ok(StreamRead::TooSmall { length }),
-            Read::Overrun => self.read_journal(disk, into),
+            Read::Overrun => self.read_journal(disk, into).inspect_err(|error| self.unreadable.note(error)),
         }
     }
 
@@ -112,7 +121,7 @@ impl StreamReader {
                 Ok(StreamRead::Message { sequence, epoch, chain, length })
             }
             JournalRead::TooSmall { length } => Ok(StreamRead::TooSmall { length }),
-            JournalRead::Absent if journal.first_kept().is_none_or(|first| sequence < first) => {
+            JournalRead::Absent if !journal.should_have(sequence) => {
                 self.counters.gone.increment();
                 Ok(StreamRead::Gone)
             }
@@ -123,4 +132,4 @@ impl StreamReader {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

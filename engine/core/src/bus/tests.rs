@@ -71,6 +71,13 @@ pub struct MemoryDisk {
     done: VecDeque<DiskWrite>,
 }
 
+impl Clone for MemoryDisk {
+    /// With nothing on its way.
+    fn clone(&self) -> Self {
+        Self { segments: self.segments.clone(), done: VecDeque::new() }
+    }
+}
+
 impl Disk for MemoryDisk {
     fn segments(&mut self) -> Result<Vec<u64>, DiskError> {
         Ok(self.segments.keys().copied().collect())
@@ -257,8 +264,7 @@ fn lossy_downstream(seed: u64, loss_percent: u64) {
         port.outbox.drain(..).for_each(|(_, datagram)| down.send(now, &datagram));
         for datagram in asks.arrive(now) {
             let rewinder = &mut rewinders[random.below(2) as usize];
-            if let Some(reply) = rewinder.on_datagram(now, address(99), &datagram, &mut [&mut disk]).unwrap()
-            {
+            if let Some(reply) = rewinder.on_datagram(now, address(99), &datagram, &mut [&mut disk]) {
                 replies.send(now, reply);
             }
         }
@@ -547,7 +553,7 @@ fn submission(seed: u64, loss_percent: u64) {
             let from = address(100 + index as u16);
             port.inbox.extend(client.to_bus.arrive(now).into_iter().map(|datagram| (from, datagram)));
             for datagram in client.to_rewinder.arrive(now) {
-                if let Some(reply) = rewinder.on_datagram(now, from, &datagram, &mut [&mut NoDisk]).unwrap() {
+                if let Some(reply) = rewinder.on_datagram(now, from, &datagram, &mut [&mut NoDisk]) {
                     client.from_rewinder.send(now, reply);
                 }
             }

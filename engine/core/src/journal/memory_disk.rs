@@ -47,6 +47,19 @@ impl MemoryDisk {
         }
     }
 
+    /// Two segments change their places.
+    pub fn swap(&mut self, one: u64, other: u64) {
+        let taken = self.files.remove(&one).expect("segment");
+        let taken = self.files.insert(other, taken).expect("segment");
+        self.files.insert(one, taken);
+    }
+
+    /// A segment is taken away, or put back.
+    pub fn take(&mut self, segment: u64) -> impl FnOnce(&mut Self) + use<> {
+        let file = self.files.remove(&segment).expect("segment");
+        move |disk| drop(disk.files.insert(segment, file))
+    }
+
     /// `kill -9`: finished writes stay, those on their way stay in part.
     pub fn kill(&mut self, random: &mut Random) {
         for write in std::mem::take(&mut self.on_the_way) {

@@ -52,6 +52,7 @@ mod reader;
 mod recovery;
 mod segment;
 mod single;
+mod unreadable;
 mod walk;
 mod writer;
 
@@ -66,5 +67,6 @@ pub use group::{GROUP_BYTES_MAX, Group, MESSAGE_BYTES_MAX, Message, Messages};
 pub use reader::{JournalRead, JournalReader, OldSegments};
 pub use recovery::{Recovered, recover};
 pub use single::begin_with;
+pub use unreadable::{PLACES_MAX, Unreadable, UnreadablePlace};
 pub use walk::{JournalDamage, JournalError, Position, TornTail, Walk, walk};
 pub use writer::JournalWriter;

@@ -1,7 +1,9 @@
 //! Reading messages back by number.
+use std::fmt;
+
 use gds_wire::session::Session;
 
-use super::group::{Entry, GROUP_HEADER_BYTES, Group, MESSAGE_HEADER_BYTES, split_message};
+use super::group::{Entry, GROUP_HEADER_BYTES, Group, GroupError, MESSAGE_HEADER_BYTES, split_message};
 use super::segment::{Window, segments, whole_bytes};
 use super::walk::{JournalDamage, JournalError, Position};
 use crate::disk::{BLOCK_BYTES, Disk, DiskError};
@@ -86,6 +88,47 @@ pub struct JournalReader {
     standing: Option<Standing>,
     /// The number that follows the last group entered, and where its group begins.
     following: Option<(u64, Position)>,
+    /// Where the last look for a message ended without it, and what was there instead.
+    broken: Option<(Position, Missing)>,
+    /// There is an older segment than the first one known, and it does not say how it begins.
+    lacks_beginning: bool,
+}
+
+/// How a segment begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Head {
+    /// With this message.
+    Begins(u64),
+    /// It is not begun.
+    Blank,
+    /// With something else than a group of this journal.
+    Damaged,
+}
+
+/// What is where a group should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    /// Something else.
+    Group(GroupError),
+    /// A group of another stream.
+    Foreign(Session),
+    /// A group of other messages: of the first of these at most.
+    Other(u64),
+    /// There is no such segment, or it does not say with which message it begins.
+    Segment,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(error) => error.fmt(f),
+            Self::Foreign(stream) => write!(f, "the group is of stream {stream}"),
+            Self::Other(first) => write!(f, "the group begins with message {first}"),
+            Self::Segment => {
+                f.write_str("the file is missing, or does not begin with a group of this journal")
+            }
+        }
+    }
 }
 
 impl JournalReader {
@@ -99,12 +142,24 @@ impl JournalReader {
             index_oldest: 0,
             standing: None,
             following: None,
+            broken: None,
+            lacks_beginning: false,
         }
     }
 
     /// Number of the first message kept; `None` while nothing was found. As of the last [`refresh`](Self::refresh) or read.
     pub fn first_kept(&self) -> Option<u64> {
         self.segments.first().map(|segment| segment.first)
+    }
+
+    /// Whether a message that the journal once had should be in it still: it is not older than all that is kept. As of the last refresh or read.
+    pub fn should_have(&self, sequence: u64) -> bool {
+        self.lacks_beginning || self.first_kept().is_some_and(|first| sequence >= first)
+    }
+
+    /// Number of the first message of the first segment behind this one; `None`: there is none. As of the last refresh or read.
+    pub fn first_behind(&self, segment: u64) -> Option<u64> {
+        self.segments.iter().find(|known| known.number > segment).map(|known| known.first)
     }
 
     /// The oldest segments, as many as hold only messages below `sequence` and have another behind them; `None`: there is none such. As of the
@@ -129,18 +184,56 @@ impl JournalReader {
             self.segments.retain(|segment| segment.number >= oldest);
         }
         let known = self.segments.last().map_or(0, |segment| segment.number);
+        let oldest = numbers.first().copied();
+        // Those that do not say how they begin: not begun yet, or damaged and left out.
+        let mut silent = Vec::new();
         for number in numbers.into_iter().filter(|&number| number > known) {
-            // The window is wanted for the group the reader stands in, so only one block is read here.
-            let mut head = [0; BLOCK_BYTES];
-            let read = match disk.read(number, 0, &mut head) {
-                Ok(read) => read,
-                // The oldest may be removed at any time.
-                Err(_) if !segments(disk)?.contains(&number) => continue,
-                Err(error) => return Err(error),
+            let Head::Begins(first) = self.head_of(number, disk)? else {
+                silent.push(number);
+                continue;
             };
-            let Some(first) = Group::claimed_first(&head[..read], self.stream, number) else { break };
-            self.segments.push(Segment { number, first, bytes: whole_bytes(disk, number)? });
+            for number in silent.drain(..) {
+                // A writer that was at work may have begun it meanwhile.
+                if let Head::Begins(first) = self.head_of(number, disk)? {
+                    self.add(number, first, disk)?;
+                }
+            }
+            self.add(number, first, disk)?;
         }
+        self.lacks_beginning = match (oldest, self.segments.first()) {
+            (Some(oldest), Some(first)) => oldest < first.number,
+            (Some(oldest), None) => self.head_of(oldest, disk)? == Head::Damaged,
+            (None, _) => false,
+        };
+        Ok(())
+    }
+
+    /// How a segment says that it begins, unchecked.
+    fn head_of(&self, number: u64, disk: &mut dyn Disk) -> Result<Head, DiskError> {
+        // The window is wanted for the group the reader stands in, so only one block is read here.
+        let mut head = [0; BLOCK_BYTES];
+        let read = match disk.read(number, 0, &mut head) {
+            Ok(read) => read,
+            // The oldest may be removed at any time.
+            Err(_) if !segments(disk)?.contains(&number) => return Ok(Head::Blank),
+            Err(error) => return Err(error),
+        };
+        Ok(match Group::claimed_first(&head[..read], self.stream, number) {
+            Some(first) if first > 0 => Head::Begins(first),
+            None if head.iter().all(|&byte| byte == 0) => Head::Blank,
+            _ => Head::Damaged,
+        })
+    }
+
+    /// One more segment, which says that it begins with this message. Where it does not go on behind the last one, one of the two is damaged.
+    fn add(&mut self, number: u64, first: u64, disk: &mut dyn Disk) -> Result<(), DiskError> {
+        while let Some(last) = self.segments.last().filter(|last| last.first > first) {
+            if Window::new().group(disk, last.number, 0)?.is_ok() {
+                return Ok(());
+            }
+            self.segments.pop();
+        }
+        self.segments.push(Segment { number, first, bytes: whole_bytes(disk, number)? });
         Ok(())
     }
 
@@ -193,26 +286,28 @@ impl JournalReader {
         (self.standing, self.following) = (None, None);
         self.window.forget();
         self.refresh(disk)?;
-        let gone = self.first_kept().is_none_or(|first| sequence < first);
-        if gone { Ok(JournalRead::Absent) } else { Err(error) }
+        if self.should_have(sequence) { Err(error) } else { Ok(JournalRead::Absent) }
     }
 
     /// The error for a message that the journal must have (the journal's cursor has passed it) and a read called absent.
     pub fn damage(&self, sequence: u64, disk: &dyn Disk) -> JournalError {
-        let segment = self.segment_of(sequence).map_or(1, |index| self.segments[index].number);
-        let standing = self.standing.filter(|standing| standing.place.segment == segment);
-        let offset = standing.map_or(0, |standing| standing.place.offset + standing.length);
+        let beginning = || {
+            let segment = self.segment_of(sequence).map_or(1, |index| self.segments[index].number);
+            (Position { segment, offset: 0 }, Missing::Segment)
+        };
+        let (position, found) = self.broken.unwrap_or_else(beginning);
         JournalError::Damage(Box::new(JournalDamage {
-            file: disk.describe(segment),
-            position: Position { segment, offset },
+            file: disk.describe(position.segment),
+            position,
             sequence,
             durable: sequence,
-            found: "no whole group with it was found from here on".into(),
+            found: found.to_string(),
         }))
     }
 
     /// Makes `standing` point at the message. False when it is not there.
     fn stand_at(&mut self, sequence: u64, disk: &mut dyn Disk) -> Result<bool, JournalError> {
+        self.broken = None;
         if let Some(standing) = self.standing
             && (standing.first..standing.next_group).contains(&sequence)
         {
@@ -225,6 +320,7 @@ impl JournalReader {
             }
             let standing = self.standing.expect("entered");
             if sequence < standing.first {
+                self.broken = Some((place, Missing::Other(standing.first)));
                 return Ok(false);
             }
             if sequence < standing.next_group {
@@ -275,7 +371,11 @@ impl JournalReader {
         if bytes_of(&self.segments, place.segment).is_none() {
             self.refresh(disk)?;
         }
-        Ok(bytes_of(&self.segments, place.segment).is_some())
+        let is_there = bytes_of(&self.segments, place.segment).is_some();
+        if !is_there {
+            self.broken = Some((*place, Missing::Segment));
+        }
+        Ok(is_there)
     }
 
     /// Stands at the first message of the group at `place`. False when there is no whole group.
@@ -286,13 +386,17 @@ impl JournalReader {
             // Perhaps written since the window was filled.
             self.window.forget();
         }
-        let Ok(group) = self.window.group(disk, place.segment, place.offset)? else {
-            self.window.forget();
-            return Ok(false);
+        let missing = match self.window.group(disk, place.segment, place.offset)? {
+            Ok(group) if group.stream() == self.stream => None,
+            Ok(group) => Some(Missing::Foreign(group.stream())),
+            Err(error) => Some(Missing::Group(error)),
         };
-        if group.stream() != self.stream {
+        if let Some(missing) = missing {
+            self.window.forget();
+            self.broken = Some((place, missing));
             return Ok(false);
         }
+        let Ok(group) = self.window.group(disk, place.segment, place.offset)? else { return Ok(false) };
         let (length, first, next_group) = (group.length() as u64, group.first(), group.next());
         self.standing =
             Some(Standing { place, length, first, next_group, sequence: first, offset: GROUP_HEADER_BYTES });

@@ -272,10 +272,18 @@ impl Walker {
             for offset in (from..bytes).step_by(BLOCK_BYTES) {
                 let head = self.window.view(disk, segment, offset, BLOCK_BYTES)?;
                 anything |= head.iter().take(BLOCK_BYTES).any(|&byte| byte != 0);
-                if let Ok(group) = self.window.group(disk, segment, offset)?
-                    && self.expected_stream.is_none_or(|expected| expected == group.stream())
-                {
-                    durable = durable.max(group.durable_before());
+                match self.window.group(disk, segment, offset)? {
+                    Ok(group) if self.expected_stream.is_none_or(|expected| expected == group.stream()) => {
+                        durable = durable.max(group.durable_before());
+                    }
+                    // No write that was cut short leaves a whole group where it was never written.
+                    Err(GroupError::Misplaced) => {
+                        let head = self.window.view(disk, segment, offset, BLOCK_BYTES)?;
+                        let found = misplaced(head);
+                        let position = Position { segment, offset };
+                        return Err(self.damage(disk, position, durable.max(next), found));
+                    }
+                    _ => {}
                 }
             }
         }
@@ -303,6 +311,16 @@ impl Walker {
         let file = disk.describe(position.segment);
         let sequence = self.next();
         JournalError::Damage(Box::new(JournalDamage { file, position, sequence, durable, found }))
+    }
+}
+
+/// What lies where another group should be.
+fn misplaced(head: &[u8]) -> String {
+    match Group::claimed_place(head) {
+        Ok(Position { segment, offset }) => format!(
+            "the group there is whole and belongs to segment {segment} at offset {offset}: files were swapped, or copied from elsewhere"
+        ),
+        Err(error) => error.to_string(),
     }
 }
 

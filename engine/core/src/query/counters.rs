@@ -56,6 +56,8 @@ counter_set! {
         closed_rejected,
         /// connections closed: the stream has ended
         closed_end,
+        /// reads of messages that the journal should have and that cannot be read: the request fails with the reason unavailable
+        unreadable,
         /// requests received
         requests,
         /// requests answered with an error

@@ -138,8 +138,14 @@ impl Engine {
             let mut answer = MessagesBuilder::new(room, note.request, note.first);
             let limit = self.source.committed();
             for sequence in (note.first..).take(usize::from(note.count)) {
-                let read = self.source.read(sequence, limit, disk, &mut self.message);
-                let Reading::Message { length, .. } = read else { return None };
+                let length = match self.source.read(sequence, limit, disk, &mut self.message) {
+                    Reading::Message { length, .. } => length,
+                    Reading::Failed => {
+                        self.counters.unreadable.increment();
+                        return None;
+                    }
+                    Reading::Empty | Reading::TooSmall | Reading::Gone => return None,
+                };
                 if !answer.push(&self.message[..length]) {
                     return None;
                 }
@@ -443,7 +449,10 @@ impl Engine {
                 Reading::Message { .. } | Reading::Empty => break None,
                 Reading::TooSmall => break Some((ErrorCode::TooLarge, "is longer than a message may be")),
                 Reading::Gone => break Some((ErrorCode::BelowHorizon, "is no longer kept")),
-                Reading::Failed => break Some((ErrorCode::Unavailable, "cannot be read")),
+                Reading::Failed => {
+                    self.counters.unreadable.increment();
+                    break Some((ErrorCode::Unavailable, "cannot be read"));
+                }
             }
         };
         let count = u64::from(answer.count());

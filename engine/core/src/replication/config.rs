@@ -131,6 +131,8 @@ crate::counter_set! {
         gaps,
         /// Requests for older entries.
         requests,
+        /// Of these, those since an entry came last, while one is missing: the leader does not answer.
+        unanswered,
         /// Watermarks sent.
         watermarks_sent,
         /// Watermarks received.
@@ -143,6 +145,12 @@ crate::counter_set! {
         strangers,
         /// Packets that are damaged or nothing of ours.
         malformed,
+        /// Packets of a peer with an epoch or a life that no node comes to.
+        unfit,
+        /// Answers of the register that no cluster comes to, or of another stream: as good as none.
+        register_unfit,
+        /// Times that this node would have taken over and there is no epoch any more.
+        epochs_used_up,
         /// Swaps asked for.
         swaps,
         /// Members taken out of the set.

@@ -57,7 +57,12 @@ pub(super) fn pack<R: EntryReader>(
     let mut of_epoch = None;
     let mut of_chain = 0;
     while builder.room() > 0 {
-        match reader.read(limit, builder.vacant())? {
+        let read = match reader.read(limit, builder.vacant()) {
+            // What could be read goes; the reader stands at what could not.
+            Err(_) if builder.count() > 0 => break,
+            read => read?,
+        };
+        match read {
             StreamRead::Message { sequence, epoch, .. } if of_epoch.is_some_and(|of| of != epoch) => {
                 reader.seek(sequence);
                 break;

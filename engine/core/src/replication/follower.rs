@@ -183,6 +183,11 @@ impl Follower {
         self.matched.max(self.anchor.sequence)
     }
 
+    /// How often the leader was asked for the entries that are missing since the last of them came.
+    pub fn unanswered(&self) -> u32 {
+        if self.behind() == 0 || self.agreed != self.matched { 0 } else { self.attempts }
+    }
+
     /// How much of the leader's log is missing.
     pub fn behind(&self) -> u64 {
         (self.next - 1).saturating_sub(self.agreed_to())

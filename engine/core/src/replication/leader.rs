@@ -1,6 +1,6 @@
 //! The leading side: what the replicas have, how far may be committed, and who belongs to the set.
 use super::config::ReplicationConfig;
-use super::member::{Member, NODES_MAX, Set};
+use super::member::{Member, NODES_MAX, NodeId, Set};
 use crate::memory::ring::Ring;
 use crate::mutation::{Mutation, active};
 use arrayvec::ArrayVec;
@@ -153,6 +153,13 @@ impl Leader {
         committed: u64,
         now_ns: u64,
     ) -> Option<(Set, Change)> {
+        // Somebody whom nobody here knows, and so whom nobody hears: the register was written by hand, or by a node that is configured otherwise.
+        let is_known = |node: NodeId| node == config.node || config.peer(node.0).is_some();
+        if let Some(stray) = set.members().iter().find(|member| !is_known(member.node))
+            && now_ns.saturating_sub(self.since_ns) > config.replica_silence_ns
+        {
+            return Some((set.without(stray.node), Change::Removed));
+        }
         config.peers.iter().enumerate().find_map(|(place, peer)| {
             let heard = &self.heard[place];
             let (silent, behind) = (self.is_silent(config, place, now_ns), heard.matched < self.floor);

@@ -5,6 +5,10 @@ use std::fmt;
 /// Most nodes of a cluster.
 pub const NODES_MAX: usize = 8;
 
+/// The greatest incarnation that counts: more starts than any node lives through, and later than any clock. Who sees a greater one sees something that is
+/// damaged or made up, and one behind the greatest is still a number.
+pub const INCARNATION_MAX: u64 = 1 << 53;
+
 /// A node of the cluster, as all configurations number it; from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u8);
@@ -40,9 +44,14 @@ pub struct Life {
 }
 
 impl Life {
+    /// Whether a node can have lived it.
+    pub fn is_possible(&self) -> bool {
+        self.incarnation <= INCARNATION_MAX && (1..=self.incarnation).contains(&self.whole_since)
+    }
+
     /// The life after `before` (`None`: there was none), whose journal kept everything, or did not.
     pub fn next(before: Option<Self>, kept_everything: bool) -> Self {
-        let incarnation = before.map_or(1, |life| life.incarnation + 1);
+        let incarnation = before.map_or(1, |life| life.incarnation.saturating_add(1));
         match before {
             Some(life) if kept_everything => Self { incarnation, ..life },
             _ => Self { incarnation, whole_since: incarnation },
@@ -89,12 +98,13 @@ impl Set {
         self.0.contains(&member)
     }
 
-    /// With this life of a node, in the place of any other of it.
+    /// With this life of a node, in the place of any other of it; without it where there are [`NODES_MAX`] others.
     #[must_use]
     pub fn with(&self, member: Member) -> Self {
         let mut set = self.without(member.node);
         let place = set.0.iter().take_while(|other| other.node < member.node).count();
-        set.0.insert(place, member);
+        // There is none left over in any set that a register may hold.
+        let _ = set.0.try_insert(place, member);
         set
     }
 
@@ -131,6 +141,22 @@ mod tests {
         assert_eq!(set.incarnation(NodeId(2)), Some(6));
         let without = set.without(NodeId(1));
         assert_eq!((without.to_string(), without.count()), ("{2.6 3.1}".into(), 2));
+    }
+
+    #[test]
+    fn a_set_of_the_most_nodes_takes_no_more_and_knows_a_node_still() {
+        let full = (1..=8).fold(Set::default(), |set, node| set.with(member(node, 1)));
+        assert_eq!((full.with(member(9, 1)), full.count()), (full.clone(), NODES_MAX));
+        assert_eq!(full.with(member(8, 2)).incarnation(NodeId(8)), Some(2));
+    }
+
+    #[test]
+    fn a_life_has_an_end_behind_which_there_is_a_number_still() {
+        let possible = |incarnation, whole_since| Life { incarnation, whole_since }.is_possible();
+        assert!(possible(1, 1) && possible(INCARNATION_MAX, 7));
+        assert!(!possible(0, 0) && !possible(3, 4) && !possible(3, 0) && !possible(INCARNATION_MAX + 1, 1));
+        let last = Life { incarnation: u64::MAX, whole_since: 1 };
+        assert!(!Life::next(Some(last), true).is_possible());
     }
 
     #[test]

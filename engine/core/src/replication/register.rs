@@ -2,9 +2,13 @@
 //!
 //! It lives outside the nodes (etcd, or a file on a single machine). A node asks through a [`RegisterPort`], which never waits: whoever
 //! talks to the register does so elsewhere. An answer may come late, or never; then nothing is concluded (R2).
-use super::member::{NodeId, Set};
+use super::member::{INCARNATION_MAX, Member, NodeId, Set};
 use crate::label::SessionNames;
 use gds_wire::session::Session;
+
+/// The newest epoch that counts: one takeover each second would need 68 years. Who sees a newer one sees something that is damaged or made up, and one behind
+/// the newest is still a number.
+pub const EPOCH_MAX: u32 = 1 << 31;
 
 /// What the register holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +23,41 @@ pub struct RegisterValue {
     pub set: Set,
     /// The names under which listeners know the stream.
     pub sessions: SessionNames,
+}
+
+impl RegisterValue {
+    /// The epoch behind all that are known; `None`: there is none any more.
+    pub fn next_epoch(known: u32) -> Option<u32> {
+        known.checked_add(1).filter(|epoch| *epoch <= EPOCH_MAX)
+    }
+
+    /// Why no cluster can have come to this; `None`: one can.
+    pub fn flaw(&self) -> Option<String> {
+        let Self { epoch, leader, set, .. } = self;
+        if *epoch == 0 {
+            // A new cluster: the stream has its name, and nobody has led yet.
+            let is_new = leader.0 == 0 && set.count() == 0;
+            return (!is_new).then(|| {
+                "epoch = 0: epochs begin at 1, and before that nobody leads and nobody is in sync".into()
+            });
+        }
+        if *epoch > EPOCH_MAX {
+            return Some(format!("epoch = {epoch}: no cluster comes to more than {EPOCH_MAX}"));
+        }
+        if set.incarnation(*leader).is_none() {
+            return Some(format!("leader = {leader}: it is not one of in_sync, {set}"));
+        }
+        set.members().iter().find_map(|member| {
+            let Member { node, incarnation } = *member;
+            if node.0 == 0 {
+                return Some("in_sync has node 0: numbers from 1 on, each once".into());
+            }
+            let is_one = (1..=INCARNATION_MAX).contains(&incarnation);
+            (!is_one).then(|| {
+                format!("in_sync has node {node} in incarnation {incarnation}: they go from 1 to {INCARNATION_MAX}")
+            })
+        })
+    }
 }
 
 /// The register at one time.

@@ -40,6 +40,8 @@ crate::counter_set! {
         entries,
         /// Requests for entries that are not kept any more: the replica needs a snapshot.
         gone,
+        /// Requests that were answered in part or not at all because the journal could not be read: the replica goes on asking, and says so.
+        unreadable,
     }
 }
 
@@ -119,10 +121,7 @@ impl ReplicaRewinder {
     }
 
     /// One duty cycle: takes what requests there are and answers them. Returns how many datagrams came.
-    ///
-    /// # Errors
-    /// When the journal cannot be read or is damaged: the node must stop.
-    pub fn duty(&mut self, disk: &mut dyn Disk, port: &mut dyn DatagramPort) -> Result<usize, JournalError> {
+    pub fn duty(&mut self, disk: &mut dyn Disk, port: &mut dyn DatagramPort) -> usize {
         let Self { config, pending, counters, .. } = self;
         let received = port.receive(REQUESTS_PER_DUTY, &mut |from, datagram| {
             counters.requests.increment();
@@ -140,11 +139,16 @@ impl ReplicaRewinder {
             }
         });
         for (from, request) in std::mem::take(&mut self.pending) {
-            self.answer(from, &request, disk, port)?;
+            if self.answer(from, &request, disk, port).is_err() {
+                self.counters.unreadable.increment();
+                // What could be read before it goes.
+                send(&mut self.burst, from, port);
+            }
         }
-        Ok(received)
+        received
     }
 
+    /// Answers as far as the journal can be read.
     fn answer(
         &mut self,
         to: SocketAddrV4,

@@ -13,8 +13,8 @@ use super::epochs::EpochRuns;
 use super::follower::{Anchor, Follower, Verdict};
 use super::leader::{Change, Leader};
 use super::leadership::Leadership;
-use super::member::{Life, Member, NodeId, Set};
-use super::register::{RegisterPort, RegisterState, RegisterValue};
+use super::member::{INCARNATION_MAX, Life, Member, NodeId, Set};
+use super::register::{EPOCH_MAX, RegisterPort, RegisterState, RegisterValue};
 use super::rewinder::ReplicaRewinderConfig;
 use super::swap::RegisterClient;
 use crate::bus::burst::Burst;
@@ -116,6 +116,7 @@ impl fmt::Display for ReplicationStop {
                 f,
                 "this node ends with message {matched}, and the leader keeps what follows no more: it needs a snapshot of another node"
             ),
+            Self::Divergent(error @ AppendError::Unreadable(_)) => error.fmt(f),
             Self::Divergent(error) => {
                 write!(f, "{error}; this node's journal is not a replica's: remove it, and the node learns the stream anew")
             }
@@ -352,6 +353,7 @@ impl Replication {
             self.check_name()?;
             self.learn(now, sequencer);
         }
+        self.counters.register_unfit.set(self.register.unfit());
         let mut received = 0;
         for (count, reply) in [self.receive(now, sequencer, port)?, self.receive(now, sequencer, group)?] {
             received += count;
@@ -465,6 +467,11 @@ impl Replication {
         }
         let prefix = &packet.prefix;
         let Some(place) = self.peer(prefix.node, from) else { return Ok(None) };
+        let epochs_fit = prefix.before <= prefix.epoch && prefix.entry_epoch <= prefix.epoch;
+        if !epochs_fit || !is_possible(prefix.epoch, prefix.incarnation) {
+            self.counters.unfit.increment();
+            return Ok(None);
+        }
         if prefix.epoch < self.epoch && !active(Mutation::OldEpochObeyed) {
             self.counters.older_epoch.increment();
             let due = now.monotonic_ns >= self.told_ns + TOLD_NS;
@@ -517,6 +524,12 @@ impl Replication {
             return None;
         }
         let place = self.peer(watermark.sender.node, from)?;
+        let Sender { epoch, incarnation, .. } = watermark.sender;
+        let life = Life { incarnation, whole_since: watermark.whole_since };
+        if !is_possible(epoch, incarnation) || !life.is_possible() {
+            self.counters.unfit.increment();
+            return None;
+        }
         self.counters.watermarks_received.increment();
         if watermark.sender.epoch > self.epoch {
             // Somebody leads, or led, a newer epoch: this one is over.
@@ -618,4 +631,9 @@ impl Replication {
             counters.takeover_register_ns.set(register_ns);
         }
     }
+}
+
+/// Whether a sender can have come to this epoch in this life. What is not counts as damaged: nothing is concluded from it.
+fn is_possible(epoch: u32, incarnation: u64) -> bool {
+    epoch <= EPOCH_MAX && (1..=INCARNATION_MAX).contains(&incarnation)
 }

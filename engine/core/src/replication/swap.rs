@@ -25,12 +25,23 @@ pub(super) struct RegisterClient {
     /// Nothing is asked before this time.
     due_ns: u64,
     retry_ns: u64,
+    /// Answers that no cluster can have come to, or of another stream: as good as none.
+    unfit: u64,
 }
 
 impl RegisterClient {
     /// It was read as `known`. After silence it is asked again `retry_ns` later.
     pub fn new(known: RegisterState, retry_ns: u64) -> Self {
-        Self { known, open: None, read_wanted: false, waiting: false, asked: None, due_ns: 0, retry_ns }
+        Self {
+            known,
+            open: None,
+            read_wanted: false,
+            waiting: false,
+            asked: None,
+            due_ns: 0,
+            retry_ns,
+            unfit: 0,
+        }
     }
 
     /// What it was last known to hold.
@@ -92,15 +103,32 @@ impl RegisterClient {
                 self.read_wanted = true;
                 false
             }
+            RegisterAnswer::Holds(state) if !self.is_possible(&state) => {
+                self.unfit += 1;
+                self.due_ns = now_ns.saturating_add(self.retry_ns);
+                false
+            }
             RegisterAnswer::Holds(state) => {
                 self.read_wanted = false;
                 self.learn(state)
             }
             RegisterAnswer::Silence => {
-                self.due_ns = now_ns + self.retry_ns;
+                self.due_ns = now_ns.saturating_add(self.retry_ns);
                 false
             }
         }
+    }
+
+    /// How many answers were as good as none.
+    pub fn unfit(&self) -> u64 {
+        self.unfit
+    }
+
+    /// Whether the register of this cluster can hold this: its stream, and nothing older than was known.
+    fn is_possible(&self, state: &RegisterState) -> bool {
+        let (known, Some(value)) = (self.known.value.as_ref(), &state.value) else { return true };
+        let goes_on = known.is_none_or(|known| known.stream == value.stream && known.epoch <= value.epoch);
+        value.flaw().is_none() && (goes_on || state.revision <= self.known.revision)
     }
 
     fn learn(&mut self, state: RegisterState) -> bool {
@@ -176,6 +204,39 @@ mod tests {
         port.answers.push_back(RegisterAnswer::Holds(state(5, 2)));
         assert!(client.duty(112, &mut port));
         assert_eq!((client.known().revision, client.proposed()), (5, None));
+    }
+
+    #[test]
+    fn what_no_cluster_can_have_come_to_is_as_good_as_no_answer() {
+        let (mut client, mut port) = (RegisterClient::new(state(4, 3), 100), Port::default());
+        let of = |change: &dyn Fn(&mut RegisterValue)| {
+            let mut value = value(4);
+            change(&mut value);
+            RegisterAnswer::Holds(RegisterState { revision: 9, value: Some(value) })
+        };
+        let member = |node, incarnation| Member { node: NodeId(node), incarnation };
+        let cases: [&dyn Fn(&mut RegisterValue); 8] = [
+            &|value| value.epoch = u32::MAX,
+            &|value| value.epoch = 0,
+            &|value| value.epoch = 2,
+            &|value| value.leader = NodeId(2),
+            &|value| value.set = Set::default(),
+            &|value| value.set = Set::of(member(1, u64::MAX)),
+            &|value| value.set = Set::of(member(1, 1)).with(member(0, 1)),
+            &|value| value.stream = Session(*b"OTHER     "),
+        ];
+        for (count, case) in cases.into_iter().enumerate() {
+            client.want_read();
+            let now_ns = count as u64 * 1_000;
+            client.duty(now_ns, &mut port);
+            port.answers.push_back(of(case));
+            assert!(!client.duty(now_ns + 1, &mut port), "case {count}");
+            assert_eq!((client.known(), client.unfit()), (&state(4, 3), count as u64 + 1));
+        }
+        client.duty(1 << 40, &mut port);
+        port.answers.push_back(of(&|_| ()));
+        assert!(client.duty((1 << 40) + 1, &mut port), "it is asked again");
+        assert_eq!(client.known().value.as_ref().map(|value| value.epoch), Some(4));
     }
 
     #[test]

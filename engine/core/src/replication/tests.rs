@@ -221,7 +221,7 @@ impl World {
                 .err();
             node.stop = node.stop.take().or(stop);
             node.sequencer.flush(&mut TestPort::default());
-            node.rewinder.duty(&mut NoDisk, &mut node.history).unwrap();
+            node.rewinder.duty(&mut NoDisk, &mut node.history);
             let sent: Vec<_> = node.port.outbox.drain(..).chain(node.history.outbox.drain(..)).collect();
             for (to, datagram) in sent {
                 self.send(index, to, &datagram);

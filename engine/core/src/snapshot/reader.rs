@@ -197,6 +197,11 @@ impl<'d> OpenSnapshot<'d> {
         self.image.declared()
     }
 
+    /// The digest that its store must have.
+    pub fn digest(&self) -> u128 {
+        self.digest
+    }
+
     /// The store as it was at the snapshot's sequence number.
     pub fn restore(self, config: StoreConfig, memory: StoreMemory) -> Result<Store, SnapshotError> {
         let Self { mut reader, image, digest } = self;

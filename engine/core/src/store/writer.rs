@@ -10,7 +10,7 @@ use super::records::Records;
 use super::status::StoreStatus;
 use super::tally::Tally;
 use super::{StoreConfig, StoreMemory, itch, native};
-use crate::bus::{SessionStep, SessionTable};
+use crate::bus::{SessionStep, SessionTable, UNREADABLE_ADVICE};
 use crate::memory::{Index, RecordLog};
 use crate::mutation::{Mutation, active};
 use arrayvec::ArrayVec;
@@ -62,9 +62,9 @@ impl Store {
     /// function of the messages up to it and of nothing else.
     ///
     /// # Panics
-    /// When the message is not the next one or is no bus message; or when a declaration asks for more than
-    /// the store's memory holds: a node that cannot hold what is declared stops, since it must not reject
-    /// what the others accept.
+    /// When the message is not the next one or is no bus message; or when a declaration cannot be read or asks for
+    /// more than the store's memory holds ([`declaration_in`](Self::declaration_in) says so before): a node that cannot
+    /// hold what is declared stops, since it must not reject what the others accept.
     pub fn apply(&mut self, sequence: u64, message: &[u8]) -> Acknowledgement {
         assert!(sequence == self.applied + 1, "message {sequence} applied after message {}", self.applied);
         let mut foreseen = self.foreseen();
@@ -144,6 +144,8 @@ impl Store {
             SessionStep::Node => self.execute_own(&plan.message),
             SessionStep::Full => Outcome::SessionsLimit,
             SessionStep::OutOfOrder => Outcome::Malformed,
+            // Never an outcome: whoever can read it comes to something else.
+            SessionStep::Unreadable => panic!("message {sequence} declares what cannot be read"),
         };
         let envelope = plan.message.envelope;
         self.applied = sequence;
@@ -219,12 +221,16 @@ impl Store {
         StoreReader::new(Arc::clone(&self.records.shared))
     }
 
-    /// Whether this message is a declaration, and if so, why it cannot be applied, if it cannot: the store's memory was made for less, and
-    /// whoever goes on all the same panics. A start makes the memory by all that the journal declares.
+    /// Whether this message is a declaration, and if so, why it cannot be applied, if it cannot: this program cannot read it, or the store's memory was made
+    /// for less. Whoever goes on all the same panics. A start makes the memory by all that the journal declares.
     pub fn declaration_in(&self, message: &[u8]) -> Option<Result<(), String>> {
         let message = Message::parse_kind(message, Kind::Declare)?;
         let mut declared = Declared::clone(&self.declared);
-        declared.accept(&Declaration::parse(message.body).ok()?);
+        let declaration = match Declaration::parse(message.body) {
+            Ok(declaration) => declaration,
+            Err(why) => return Some(Err(format!("{why}: {UNREADABLE_ADVICE}"))),
+        };
+        declared.accept(&declaration);
         Some(self.lack(&declared).map_or(Ok(()), Err))
     }
 
@@ -274,7 +280,7 @@ impl Store {
         if message.envelope.kind() != Kind::Declare {
             return Outcome::Applied;
         }
-        let Ok(declaration) = Declaration::parse(message.body) else { return Outcome::Malformed };
+        let declaration = Declaration::parse(message.body).expect("the session table has read it");
         self.declare(&declaration);
         Outcome::Applied
     }

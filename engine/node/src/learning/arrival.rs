@@ -233,6 +233,7 @@ pub fn settle(config: &Config) -> Result<bool, Fault> {
     // What the node said it had in the life that it remembers it has no more (R14), which must be known before the first of it goes. A node that
     // remembers none begins a new one anyway.
     if let Some(life) = life::read(directory)? {
+        // What life::read gives has a number behind it.
         life::write(directory, Life::next(Some(life), false))?;
     }
     if let Found::Own(_) = Identity::read(directory)? {

@@ -17,7 +17,7 @@ use gds_core::agent::start::{Stream, acknowledgement_session};
 use gds_core::agent::{Fault, SnapshotOrders};
 use gds_core::counter_set;
 use gds_core::disk::DiskError;
-use gds_core::journal::{JournalRead, JournalReader, MESSAGE_BYTES_MAX};
+use gds_core::journal::{JournalError, JournalRead, JournalReader, MESSAGE_BYTES_MAX, Unreadable};
 use gds_core::replication::{Leadership, NodeId, ReplicationCounters};
 use gds_core::snapshot::{Snapshot, read_chunk, survey};
 use gds_wire::session::Session;
@@ -121,6 +121,8 @@ struct Shared {
 struct Readers {
     shelf: Shelf,
     bus: JournalReader,
+    /// Where what cannot be read of the bus is told.
+    unreadable: Arc<Unreadable>,
     acknowledgements: JournalReader,
 }
 
@@ -148,6 +150,7 @@ impl Giver {
             readers: Mutex::new(Readers {
                 shelf,
                 bus: JournalReader::new(stream),
+                unreadable: member.bus.unreadable.clone(),
                 acknowledgements: JournalReader::new(acknowledgement_session(stream)),
             }),
             connections: AtomicUsize::new(0),
@@ -360,12 +363,20 @@ impl Readers {
         acknowledgement: &'a mut [u8],
     ) -> Result<Offer<'a>, Fault> {
         self.bus.refresh(&mut self.shelf.bus).map_err(Fault::from)?;
-        let first_kept = self.bus.first_kept().unwrap_or(0);
+        let first_kept = self.first_whole();
         let nothing = Offer { first_kept, ..Offer::default() };
         let Some(snapshot) = self.snapshots(stream).map_err(Fault::from)?.pop() else { return Ok(nothing) };
         let Snapshot { sequence, chunks, .. } = snapshot;
-        let read = self.bus.read(sequence, &mut self.shelf.bus, message).map_err(Fault::from)?;
-        let JournalRead::Message { length, epoch, chain } = read else { return Ok(nothing) };
+        let read =
+            self.bus.read(sequence, &mut self.shelf.bus, message).map_err(|error| self.told(&error))?;
+        let (length, epoch, chain) = match read {
+            JournalRead::Message { length, epoch, chain } => (length, epoch, chain),
+            JournalRead::Absent if self.bus.should_have(sequence) => {
+                let damage = self.bus.damage(sequence, &self.shelf.bus);
+                return Err(self.told(&damage));
+            }
+            JournalRead::Absent | JournalRead::TooSmall { .. } => return Ok(nothing),
+        };
         let message = &message[..length];
         let disk = &mut self.shelf.acknowledgements;
         let read = self.acknowledgements.read(sequence, disk, acknowledgement).map_err(Fault::from)?;
@@ -383,6 +394,21 @@ impl Readers {
             acknowledgement,
             ..nothing
         })
+    }
+
+    fn told(&self, error: &JournalError) -> Fault {
+        self.unreadable.note(error);
+        Fault::from(error)
+    }
+
+    /// From which message on the bus journal has everything, as far as is known: what lies before a place that could not be read is of no use to a learner.
+    /// 0: it has nothing.
+    fn first_whole(&self) -> u64 {
+        let behind = self.unreadable.places().filter_map(|place| {
+            let segment = place.position?.segment;
+            Some(self.bus.first_behind(segment).unwrap_or(place.sequence.saturating_add(1)))
+        });
+        behind.chain(self.bus.first_kept()).max().unwrap_or(0)
     }
 
     /// A chunk, if it can be read.

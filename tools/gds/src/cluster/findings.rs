@@ -72,7 +72,7 @@ impl Picture {
                 None => format!("node {node} has stream {shown}, and the register names {named}: it uses another register"),
             });
         }
-        found.extend(said.holding.iter().map(|what| format!("node {node}: {what}")));
+        found.extend(said.troubles.iter().map(|what| format!("node {node}: {what}")));
         let in_register = self.held().map(|held| held.set.incarnation(NodeId(node)));
         let is_in_sync = in_register.map_or(standing.is_in_sync, |life| life == Some(standing.incarnation));
         if !is_in_sync && self.leader().is_some() {

@@ -1,12 +1,14 @@
 //! What the stream has declared so far.
 use super::Stream;
 use crate::agent::Fault;
+use crate::bus::UNREADABLE_ADVICE;
 use crate::bus::stream_reader::StreamRead;
 use crate::disk::Disk;
 use crate::journal::{Group, MESSAGE_BYTES_MAX};
 use crate::store::Declared;
 use gds_wire::declaration::Declaration;
 use gds_wire::envelope::{Kind, Message};
+use std::fmt;
 
 /// Everything that the stream declares, as far as it is kept. Memory is sized by the largest of it, so it must be known before anything is
 /// applied; it is gathered while the journal is checked, so that this costs no reading of its own.
@@ -48,9 +50,13 @@ impl Declarations {
     }
 
     fn accept(&mut self, sequence: u64, message: &[u8]) -> Result<(), Fault> {
-        let message = Message::parse(message).map_err(Fault::from)?;
+        let unreadable = |why: &dyn fmt::Display| {
+            Fault(format!("message {sequence} of the stream cannot be read ({why}): {UNREADABLE_ADVICE}"))
+        };
+        let message = Message::parse(message).map_err(|error| unreadable(&error))?;
         if message.envelope.kind() == Kind::Declare {
-            self.declared.push((sequence, Declaration::parse(message.body).map_err(Fault::from)?));
+            let declaration = Declaration::parse(message.body).map_err(|error| unreadable(&error))?;
+            self.declared.push((sequence, declaration));
         }
         Ok(())
     }

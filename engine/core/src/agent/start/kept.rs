@@ -94,5 +94,8 @@ pub(super) fn open<S: Surroundings>(
     let writer = JournalWriter::new(journal, session, recovered);
     let mut journal = JournalAgent::new(writer, ring.reader(last + 1), disk, progress.clone());
     settle(&mut journal, around)?;
-    Ok((Stream { session, name, ring, progress, publish_from: last + 1 }, journal))
+    Ok((
+        Stream { session, name, ring, progress, publish_from: last + 1, unreadable: Arc::default() },
+        journal,
+    ))
 }

@@ -3,12 +3,12 @@ use super::acknowledgements::recover_acknowledgements;
 use super::old_ring::OldRing;
 use super::{StartConfig, Stream, Surroundings};
 use crate::agent::{Fault, StoreAgent};
-use crate::bus::sessions::SessionTable;
+use crate::bus::sessions::{SessionTable, UNREADABLE_ADVICE, unreadable_declaration};
 use crate::bus::stream_reader::{StreamRead, StreamReader};
 use crate::disk::Disk;
 use crate::journal::{MESSAGE_BYTES_MAX, cut, recover};
 use crate::replication::epochs::{EpochRuns, RUNS_MAX};
-use crate::replication::{Life, NodeId, RegisterValue};
+use crate::replication::{INCARNATION_MAX, Life, NodeId, RegisterValue};
 use crate::time::{MILLISECOND_NS, Time};
 use gds_wire::envelope::Message;
 
@@ -100,6 +100,14 @@ pub(super) fn begin_life<S: Surroundings>(
         Life::next(Some(Life { incarnation, whole_since: incarnation }), false)
     };
     let life = life.not_below(cluster.incarnation_min);
+    if !life.is_possible() {
+        return Err(Fault(format!(
+            "this node would begin its life {}, and no node lives through more than {INCARNATION_MAX}: the file `life` in its directory, or the register, holds a number \
+             that was damaged or made up. Where it is the register, stop all nodes, remove its value, and say with `gds force-lead` who leads; where it is the file, \
+             remove it",
+            life.incarnation
+        )));
+    }
     around.keep_life(life)?;
     Ok(life)
 }
@@ -143,8 +151,20 @@ pub(super) fn read_tail<D: Disk>(
     for sequence in committed + 1..=last {
         let (epoch, _, length) = read_next(&mut reader, last, disk, &mut bytes)?;
         let message = Message::parse(&bytes[..length]).map_err(Fault::from)?;
+        if let Some(why) = unreadable_declaration(&message) {
+            return Err(Fault(format!(
+                "message {sequence} of the stream cannot be read ({why}): {UNREADABLE_ADVICE}"
+            )));
+        }
         table.apply(sequence, &message);
         timestamp_ns = message.envelope.timestamp_ns();
+        if epoch < epochs.last_epoch() {
+            return Err(Fault(format!(
+                "the journal's message {sequence} is of epoch {epoch}, and the one before of epoch {}: epochs never run back, so this is no journal of a node. Restore it from \
+                 a copy, or let this node begin with an empty directory: it learns the stream from the others",
+                epochs.last_epoch()
+            )));
+        }
         if !epochs.push(sequence, epoch) {
             return Err(Fault(format!(
                 "the journal has entries of more than {RUNS_MAX} epochs from message {committed} on, the last one known to be committed: \

@@ -1,4 +1,5 @@
 //! Where the store begins: with a snapshot, or with nothing.
+use super::acknowledgements::Outcomes;
 use super::declarations::Declarations;
 use super::{StartConfig, Surroundings};
 use crate::agent::Fault;
@@ -19,17 +20,18 @@ pub(super) struct Base {
     pub notices: Vec<String>,
 }
 
-/// The store of the newest whole snapshot of a message that has been acknowledged, or an empty one. `acknowledged`: the last such message.
+/// The store of the newest whole snapshot of a message that has been acknowledged, or an empty one. `outcomes`: those that are kept.
 pub(super) fn base<S: Surroundings>(
     config: &StartConfig,
     session: Session,
     declarations: &Declarations,
     recovered: &Recovered,
-    acknowledged: u64,
+    outcomes: Outcomes,
     around: &mut S,
 ) -> Result<Base, Fault> {
     let mut notices = Vec::new();
     let mut found = Survey::default();
+    let mut useless = None;
     if let Some(mut disk) = around.snapshots().map_err(Fault::from)? {
         found = survey(&mut disk, session).map_err(Fault::from)?;
         if let Some((file, other)) = &found.foreign {
@@ -37,9 +39,16 @@ pub(super) fn base<S: Surroundings>(
                 "{file} is of a snapshot of stream {other}, not of {session}: name the directories that belong together, or remove it"
             )));
         }
+        let oldest = found.whole.first().map(|snapshot| snapshot.sequence);
+        if oldest.is_some() || recovered.first == 1 {
+            outcomes.check_beginning(config, session, recovered, oldest, around)?;
+        }
         // Of messages that the log no longer has, as far as is known.
-        let ahead = found.whole.extract_if(.., |snapshot| snapshot.sequence > acknowledged);
-        found.strays.extend(ahead.flat_map(|snapshot| snapshot.first_segment..=snapshot.last_segment));
+        let ahead: Vec<Snapshot> =
+            found.whole.extract_if(.., |snapshot| snapshot.sequence > outcomes.last).collect();
+        useless = ahead.last().map(|snapshot| snapshot.sequence);
+        let segments = |snapshot: Snapshot| snapshot.first_segment..=snapshot.last_segment;
+        found.strays.extend(ahead.into_iter().flat_map(segments));
         while let Some(snapshot) = found.whole.last() {
             match restore(config, session, snapshot, declarations, recovered, &mut disk, around)? {
                 Ok((store, declared)) => return Ok(Base { store, declared, found, notices }),
@@ -48,9 +57,17 @@ pub(super) fn base<S: Surroundings>(
             let unusable = found.whole.pop().expect("it was the last");
             found.strays.extend(unusable.first_segment..=unusable.last_segment);
         }
+    } else if recovered.first == 1 {
+        outcomes.check_beginning(config, session, recovered, None, around)?;
     }
     let declared = declarations.behind(Declared::default(), 0)?;
     if recovered.first > 1 {
+        notices.extend(useless.map(|sequence| {
+            format!(
+                "the snapshot at message {sequence} is of no use: the last message that is known to have an outcome is {}",
+                outcomes.last
+            )
+        }));
         notices.push(format!(
             "the journal begins with message {}: a stream can be replayed only from its beginning, or from a snapshot of message {} or \
              later; restore the segments before, or a snapshot",

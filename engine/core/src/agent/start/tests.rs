@@ -16,6 +16,7 @@ mod guard;
 mod holding;
 mod learning;
 mod lives;
+mod outcomes;
 mod rings;
 mod snapshots;
 
@@ -116,6 +117,7 @@ impl Home {
             declaration: declaration(),
             sequencer: SequencerConfig { durability, ..SequencerConfig::default() },
             store: StoreConfig::default(),
+            outcomes_may_go_first: false,
             cluster: Some(ClusterStart::default()),
         };
         Self {
@@ -276,6 +278,13 @@ impl Process {
             self.started.sequencer.publish_batch();
         }
         assert_eq!(progress.sequenced.get(), self.started.bus.ring.last());
+    }
+
+    /// The number of the leader's next entry, once it is taken.
+    fn append_next(&mut self) -> u64 {
+        let sequence = self.started.sequencer.next_sequence();
+        self.append(&[1]);
+        sequence
     }
 
     fn time(&mut self) -> Time {

@@ -100,3 +100,34 @@ fn should_refuse_another_stream_and_another_format() {
         Err(JournalError::Version { file: "segment 1".into(), version: 3 })
     );
 }
+
+#[test]
+fn should_call_segments_that_changed_places_damage_and_change_nothing() {
+    for durability in [Durability::Fsync, Durability::Memory] {
+        let mut bench = journal_of(durability, 40);
+        let segments = bench.disk.segments().unwrap();
+        let last = *segments.last().expect("there are some");
+        assert!(segments.len() > 3);
+        for (one, other) in [(1, 2), (1, last), (2, 3), (last - 1, last)] {
+            bench.disk.swap(one, other);
+            let before = bench.disk.image();
+            let error = recover(&mut bench.disk, Some(stream()), 0, &mut |_| {}).unwrap_err();
+            let JournalError::Damage(damage) = error else { panic!("{error}") };
+            assert!(bench.disk.image() == before, "{one} and {other}");
+            assert!([one, other].contains(&damage.position.segment), "{one} and {other}: {damage}");
+            bench.disk.swap(one, other);
+        }
+        assert!(recover(&mut bench.disk, Some(stream()), 0, &mut |_| {}).is_ok());
+    }
+    // Two segments, and nothing else that would say what had been safe.
+    let mut bench = Bench::new(small(Durability::Memory));
+    while bench.disk.segments().unwrap().len() < 2 || bench.progress.journalled.get() < 8 {
+        bench.append(3000);
+        bench.now.monotonic_ns += MILLISECOND_NS;
+        bench.duty().unwrap();
+    }
+    bench.disk.swap(1, 2);
+    let before = bench.disk.image();
+    assert!(matches!(recover(&mut bench.disk, None, 0, &mut |_| {}), Err(JournalError::Damage(_))));
+    assert!(bench.disk.image() == before);
+}

@@ -11,6 +11,11 @@ impl Replication {
     ) -> Result<(), ReplicationStop> {
         let Role::Follows(follower) = &mut self.role else { return Ok(()) };
         let epoch = packet.prefix.entry_epoch;
+        if epoch < self.epochs.last_epoch() {
+            // Epochs never run back in a log: nothing that a leader sends.
+            self.counters.unfit.increment();
+            return Ok(());
+        }
         for (sequence, bytes) in packet.entries.messages().filter(|(sequence, _)| *sequence > agrees) {
             match sequencer.append_replicated(epoch, bytes) {
                 Ok(appended) => assert!(appended == sequence, "entry {sequence} was appended as {appended}"),
@@ -87,6 +92,7 @@ impl Replication {
         sequencer.commit(follower.committed.min(agreed));
         self.epochs.forget_below(sequencer.progress().committed.get());
         self.counters.behind.set(follower.behind());
+        self.counters.unanswered.set(u64::from(follower.unanswered()));
         let leader = follower.leader.and_then(|leader| self.config.peer(leader.0));
         if let Some(place) = leader {
             let peer = self.config.peers[place];
@@ -159,6 +165,10 @@ impl Replication {
         if active(Mutation::SameEpoch) && value.leader == self.config.node && value.epoch == self.epoch {
             return self.take_over(value.epoch, now, sequencer);
         }
+        let Some(epoch) = RegisterValue::next_epoch(value.epoch.max(self.epoch)) else {
+            self.counters.epochs_used_up.increment();
+            return self.register.want_read();
+        };
         let others =
             if value.leader == self.config.node { value.set } else { value.set.without(value.leader) };
         self.takeover.heard_ns = follower.heard_ns;
@@ -166,7 +176,7 @@ impl Replication {
         self.counters.takeover_silence_ns.set(now_ns - follower.heard_ns);
         self.counters.swaps.increment();
         self.register.propose(RegisterValue {
-            epoch: value.epoch.max(self.epoch) + 1,
+            epoch,
             leader: self.config.node,
             set: others.with(self.me()),
             ..value

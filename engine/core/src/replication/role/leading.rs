@@ -79,6 +79,7 @@ impl Replication {
         let committed = sequencer.progress().committed.get();
         self.epochs.forget_below(committed);
         self.counters.behind.set(sequencer.next_sequence() - 1 - committed);
+        self.counters.unanswered.set(0);
         if !self.takeover.committed && committed > self.takeover.tail {
             self.takeover.committed = true;
             self.counters.takeover_commit_ns.set(now.monotonic_ns - self.takeover.leads_ns);

@@ -53,6 +53,7 @@ impl Home {
                 ring,
                 progress: Arc::<Progress>::default(),
                 publish_from: 91,
+                unreadable: Arc::default(),
             },
             leadership: Arc::new(Leadership::following()),
             replication: Arc::default(),
