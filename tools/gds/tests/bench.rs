@@ -101,5 +101,5 @@ fn stages_tell_where_the_time_of_a_running_node_goes() {
     assert!(stages(&[]).succeeded().out.contains("journalled"));
     node.stop();
     let gone = stages(&[]);
-    assert!(gone.code == 1 && gone.err.contains("has a node of this configuration been started"), "{gone:?}");
+    assert!(gone.code == 1 && gone.err.contains("does a node of this configuration run"), "{gone:?}");
 }
