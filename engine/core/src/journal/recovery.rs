@@ -83,6 +83,13 @@ pub fn recover(
         segment_bytes = whole_bytes(disk, position.segment)?;
         zero_from(disk, position)?;
     }
+    if found.position.is_none() && keep > 0 {
+        // What was zeroed in it must not come back behind what is written next.
+        write_and_wait(
+            disk,
+            DiskWrite { segment: keep, offset: 0, blocks: Vec::new(), count: 0, sync: true },
+        )?;
+    }
     for &(segment, last) in &found.segments {
         if last > found.durable || segment == keep {
             write_and_wait(disk, DiskWrite { segment, offset: 0, blocks: Vec::new(), count: 0, sync: true })?;

@@ -276,8 +276,8 @@ impl Walker {
                     Ok(group) if self.expected_stream.is_none_or(|expected| expected == group.stream()) => {
                         durable = durable.max(group.durable_before());
                     }
-                    // No write that was cut short leaves a whole group where it was never written.
-                    Err(GroupError::Misplaced) => {
+                    // A power cut may leave an older group behind the end. No write begins another segment's file: that is another file.
+                    Err(GroupError::Misplaced) if offset == 0 => {
                         let head = self.window.view(disk, segment, offset, BLOCK_BYTES)?;
                         let found = misplaced(head);
                         let position = Position { segment, offset };

@@ -147,7 +147,8 @@ proptest! {
         }
         bench.disk.finish = usize::MAX;
         let recovered = bench.restart(after.min(last), false);
-        prop_assert!(recovered.torn.is_none() && recovered.last <= last);
+        // Where nothing stays, the first segment is zeroed, and a power cut may leave a part of it.
+        prop_assert!((recovered.torn.is_none() || after == 0) && recovered.last <= last);
         cut(&mut bench.disk, Some(stream()), 0, after).expect("a cut");
         prop_assert_eq!(bench.restart(after.min(last), false).last, after.min(last));
         bench.append(100);

@@ -19,6 +19,7 @@ fn killed(alone: bool) -> Home {
     home.ring = None;
     if alone {
         home.config.cluster = None;
+        home.life = None;
         // What is declared is what the first entry declared.
         home.config.declaration = declaration();
     }
@@ -125,6 +126,7 @@ fn a_declaration_of_a_newer_release_stops_the_start() {
     assert_eq!(begun, Ok(true));
     for cluster in [home.config.cluster, None] {
         home.config.cluster = cluster;
+        home.life = None;
         let fault = home.start().err().expect("a fault").0;
         assert!(
             fault.starts_with("message 1 of the stream cannot be read (the declaration has layout version 9"),
