@@ -12,7 +12,8 @@
 //!
 //! **The epoch.** An epoch that is given out twice breaks everything (R1). As long as the register has held what it holds, the next one is new. Where it lost
 //! that (it holds nothing, or an older epoch than the node's own log), others may have led in epochs that nobody here has heard of: [`EPOCHS_SKIPPED`] are left
-//! out. Each takes a silence of milliseconds and two swaps, so that so many cannot have gone by unheard.
+//! out. Each takes a silence of milliseconds and two swaps, so that so many cannot have gone by unheard. A register that is lost once more, before anything was numbered, leaves no trace of the first loss: so the
+//! epoch is not below the time either, in seconds since [`EPOCH_CLOCK_FROM_S`].
 //!
 //! **The session.** Where something may be missing, numbers are given again, and so the stream goes on under a new session name ([`SessionNames`]), of which the messages that are left are the
 //! first ones. The register tells it to all members, and they keep it in their labels. Where nothing can be missing the name stays: a lone node with everything becomes the first of a cluster, or the
@@ -30,14 +31,16 @@ use gds_core::agent::start::{JournalName, Surroundings, acknowledgement_session}
 use gds_core::journal::{Durability, MESSAGE_BYTES_MAX, cut, walk};
 use gds_core::label::{Label, SessionNames};
 use gds_core::memory::ring::{Read, Ring};
-use gds_core::replication::{Life, Member, NodeId, RegisterState, RegisterValue, Set};
-use gds_core::time::{MILLISECOND_NS, Time};
+use gds_core::replication::{EPOCH_MAX, Life, Member, NodeId, RegisterState, RegisterValue, Set};
+use gds_core::time::{MILLISECOND_NS, SECOND_NS, Time};
 use gds_register::{Register, SwapAnswer};
 use gds_wire::session::Session;
 use std::time::Duration;
 
 /// Epochs left out where the register lost what it held.
 pub const EPOCHS_SKIPPED: u32 = 1_000_000;
+/// Where the register was lost, epochs follow the seconds since this time, 1 January 2020: 31 bits last until 2088.
+pub const EPOCH_CLOCK_FROM_S: u64 = 1_577_836_800;
 
 /// What a node that is down has of its stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -325,6 +328,12 @@ struct Said {
     has_everything: bool,
 }
 
+/// The seconds since [`EPOCH_CLOCK_FROM_S`]; 0 where the clock is not set, or says what cannot be.
+fn epoch_of_clock(now: Time) -> u32 {
+    let since_s = (now.wall_ns / SECOND_NS).saturating_sub(EPOCH_CLOCK_FROM_S);
+    u32::try_from(since_s).ok().filter(|epoch| *epoch < EPOCH_MAX).unwrap_or(0)
+}
+
 /// How register and node compare, and what the register would hold.
 fn judge(
     node: NodeId,
@@ -343,7 +352,10 @@ fn judge(
         () if registered.is_some_and(|registered| remains.is_whole_since(registered)) => Case::NotNeeded,
         () => Case::NotWhole,
     };
-    let skipped = if case == Case::RegisterLost { EPOCHS_SKIPPED } else { 1 };
+    let epoch = match case {
+        Case::RegisterLost => known.saturating_add(EPOCHS_SKIPPED).max(epoch_of_clock(now)),
+        _ => known.saturating_add(1),
+    };
     // Who remembers no life may have lived all the same: somebody removed the file. The others heed the newest one alone.
     let forgotten = if case == Case::First { 0 } else { now.wall_ns / MILLISECOND_NS };
     let lived = remains.life.map_or(forgotten, |life| life.incarnation).max(registered.unwrap_or(0));
@@ -361,7 +373,7 @@ fn judge(
     let after = RegisterValue {
         sessions,
         stream: remains.stream,
-        epoch: known.saturating_add(skipped),
+        epoch,
         leader: node,
         set: Set::of(Member { node, incarnation: lived.saturating_add(1) }),
     };
@@ -445,6 +457,15 @@ mod tests {
         let known = remains(5, life(3, 1), true);
         assert_eq!(judged(&known, &NOTHING, 0), (Case::RegisterLost, 1_000_005, "{2.4}".into()));
         assert_eq!(judged(&known, &NOTHING, 8), (Case::RegisterLost, 1_000_008, "{2.4}".into()));
+        // Lost again before anything was numbered.
+        let later = |seconds| {
+            let wall_ns = (EPOCH_CLOCK_FROM_S + seconds) * SECOND_NS;
+            let said = Said { heard: 0, has_everything: false };
+            let judged = judge(NODE, &known, &NOTHING, said, Time { wall_ns, ..Time::default() });
+            judged.unwrap_or_else(|fault| panic!("{fault}")).1.epoch
+        };
+        assert_eq!([later(200_000_000), later(200_000_001)], [200_000_000, 200_000_001]);
+        assert_eq!([later(9), later(1 << 33)], [1_000_005, 1_000_005]);
         // Restored from a backup.
         assert_eq!(judged(&known, &holds(4, &[(2, 3)]), 0).0, Case::RegisterLost);
         assert_eq!(judged(&known, &holds(6, &[(2, 3)]), 7).0, Case::RegisterLost);

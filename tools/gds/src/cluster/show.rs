@@ -12,7 +12,7 @@ pub fn text(picture: &Picture, findings: &[String]) -> String {
     let mut out = heading(picture);
     out += &format!("register {}\n\n", register_line(picture));
     out += &format!(
-        "{:>4}  {:<21} {:<8} {:<8} {:>5} {:>6} {:>16} {:>12} {:>10} {:>10}\n",
+        "{:>4}  {:<21} {:<8} {:<8} {:>14} {:>10} {:>16} {:>12} {:>10} {:>10}\n",
         "node", "queries at", "role", "in sync", "life", "epoch", "applied", "missing", "since", "heard"
     );
     for view in &picture.nodes {
@@ -83,7 +83,7 @@ fn row(picture: &Picture, view: &NodeView) -> String {
     };
     let [missing, since, heard] = lag(picture, view.node);
     format!(
-        "{:>4}  {address:<21} {role:<8} {:<8} {:>5} {:>6} {:>16} {missing:>12} {since:>10} {heard:>10}\n",
+        "{:>4}  {address:<21} {role:<8} {:<8} {:>14} {:>10} {:>16} {missing:>12} {since:>10} {heard:>10}\n",
         view.node,
         if is_in_sync(picture, view.node, said) { "yes" } else { "no" },
         standing.incarnation,
