@@ -13,7 +13,7 @@ const ONLY_IN_THE_MODEL: [Mutation; 1] = [Mutation::EpochForgotten];
 /// A mutation must be caught within so many seeds...
 const SEEDS_MAX: u64 = 2_000;
 /// ... and so much time.
-const TIME_MAX: Duration = Duration::from_secs(180);
+const TIME_MAX: Duration = Duration::from_secs(400);
 /// Mutations run at the same time.
 const AT_ONCE: usize = 2;
 
