@@ -113,7 +113,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "clusters",
-        shows: "5,000 seeds of clusters of two, three and five nodes: takeovers under every fault, against a plain model",
+        shows: "1,500 seeds of clusters of two, three and five nodes: takeovers under every fault, against a plain model",
         obstacle: none,
         work: Work::Command(|| {
             let run = [
@@ -126,14 +126,14 @@ const STEPS: &[Step] = &[
                 "run",
                 "--clusters",
                 "--seeds",
-                "5000",
+                "1500",
             ];
             cargo(&run)
         }),
     },
     Step {
         name: "history",
-        shows: "1,000 seeds of worlds in which time runs back: forced leads, copies put back, lost files, another durability",
+        shows: "500 seeds of worlds in which time runs back: forced leads, copies put back, lost files, another durability",
         obstacle: none,
         work: Work::Command(|| {
             let run = [
@@ -146,7 +146,7 @@ const STEPS: &[Step] = &[
                 "run",
                 "--history",
                 "--seeds",
-                "1000",
+                "500",
             ];
             cargo(&run)
         }),

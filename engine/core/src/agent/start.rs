@@ -262,9 +262,9 @@ pub fn start<S: Surroundings>(
     let old_ring = OldRing::open(&memory, guard.needs_ring(), config)?;
     let StartMemory { ring: ring_words, ring_name, acknowledgement_ring, .. } = memory;
     let mut declarations = Declarations::default();
-    let Log { old_ring, disk, recovered, session } =
+    let Log { old_ring, has_journal, disk, recovered, session } =
         find_log(config, (old_ring, &ring_name), &mut declarations, around)?;
-    let lost = guard.loss(config, session, &old_ring, &recovered)?;
+    let lost = guard.loss(config, session, (&old_ring, has_journal), &recovered)?;
     let life = config.cluster.map(|cluster| begin_life(&cluster, lost.is_none(), around)).transpose()?;
     let acknowledged = recover_acknowledgements(session, lost.as_ref().map(|_| recovered.last), around)?;
     let outcomes = acknowledged.kept();
@@ -309,12 +309,12 @@ pub fn start<S: Surroundings>(
         tail.timestamp_ns,
     )
     .heeding(acknowledgements.progress.clone());
-    if recovered.clean {
+    if recovered.marked {
         sequencer = sequencer.committing_once_journalled(recovered.last + 1);
     }
     if life.is_some() {
         sequencer = sequencer.following();
-    } else if !ended && (declaration_due || recovered.clean) {
+    } else if !ended && (declaration_due || recovered.marked) {
         declare(config, &mut sequencer, &mut journal, &bus, around)?;
     }
     hand_over(&mut journal, JournalName::Bus, around)?;
@@ -352,6 +352,8 @@ pub fn start<S: Surroundings>(
 /// The log as the last process left it, made fit to go on with.
 struct Log<D> {
     old_ring: OldRing,
+    /// There was a segment of the journal.
+    has_journal: bool,
     /// The journal's.
     disk: D,
     recovered: Recovered,
@@ -366,19 +368,22 @@ fn find_log<S: Surroundings>(
     around: &mut S,
 ) -> Result<Log<S::Disk>, Fault> {
     let mut disk = around.writer(JournalName::Bus).map_err(Fault::from)?;
+    // Segment 0 is none of the journal's own; behind one that was made ahead the first may be gone.
+    let first = disk.segments().map_err(Fault::from)?.into_iter().find(|segment| *segment > 0);
+    let has_journal = first.is_some();
     if let Some(cluster) = &config.cluster {
         assert!(config.stream.is_some(), "a member of a cluster is told its stream");
         if let Some(after) = cluster.cut_after {
             old_ring = cut_back(config, old_ring, after, &mut disk, around)?;
         }
     }
-    let has_journal = !disk.segments().map_err(Fault::from)?.is_empty();
     let old_ring = if has_journal { old_ring } else { old_ring.without_journal(config, ring_name)? };
     let known_last = old_ring.known_last();
     let recovered = recover(&mut disk, config.stream, known_last, &mut |group| declarations.of_group(group))
         .map_err(Fault::from)?;
     let session = name_of(config, &recovered, &old_ring)?;
-    Ok(Log { old_ring, disk, recovered, session })
+    let has_journal = recovered.stream.is_some() || first == Some(1);
+    Ok(Log { old_ring, has_journal, disk, recovered, session })
 }
 
 /// The bus over `ring`. `acknowledged`: the last message that has an outcome.
@@ -420,7 +425,7 @@ fn open_journal<S: Surroundings>(
     let source = bus.ring.reader(recovered.last + 1);
     let mut journal = JournalAgent::new(writer, source, disk, bus.progress.clone());
     settle(&mut journal, around)?;
-    if recovered.clean || leaves_ring {
+    if recovered.marked || leaves_ring {
         journal_ring(&mut journal, bus, around)?;
     }
     Ok(journal)

@@ -22,6 +22,9 @@ pub struct Recovered {
     pub chain: u64,
     /// The journal had been closed in order.
     pub clean: bool,
+    /// The mark of an orderly end is its last group, also where something torn behind it was cut back: what is written next must be synced, or a power
+    /// cut leaves a journal that passes for complete.
+    pub marked: bool,
     /// Where the next group goes; `None`: into a new segment 1, for there is none.
     pub position: Option<Position>,
     /// The tail that was cut back, if there was one.
@@ -47,6 +50,7 @@ impl Recovered {
             epoch: 0,
             chain: 0,
             clean: false,
+            marked: false,
             position: None,
             torn: None,
             checksum: 0,
@@ -95,9 +99,21 @@ pub fn recover(
             write_and_wait(disk, DiskWrite { segment, offset: 0, blocks: Vec::new(), count: 0, sync: true })?;
         }
     }
-    let Walk { stream, first, last, epoch, chain, clean, checksum, torn, .. } = found;
+    let Walk { stream, first, last, epoch, chain, clean, marked, checksum, torn, .. } = found;
     let position = place;
-    Ok(Recovered { stream, first, last, epoch, chain, clean, position, torn, checksum, segment_bytes })
+    Ok(Recovered {
+        stream,
+        first,
+        last,
+        epoch,
+        chain,
+        clean,
+        marked,
+        position,
+        torn,
+        checksum,
+        segment_bytes,
+    })
 }
 
 /// Where the first group goes of a journal that has none: into segment 1, if it is there. It stays, so that a journal that was begun is never like one

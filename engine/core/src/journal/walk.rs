@@ -133,6 +133,8 @@ pub struct Walk {
     pub chain: u64,
     /// The journal was closed in order.
     pub clean: bool,
+    /// The last group is the mark of an orderly end, whatever is torn behind it.
+    pub marked: bool,
     /// Where the next group goes; `None` while there is no group.
     pub position: Option<Position>,
     /// CRC-32C of the last group, 0 when there is none.
@@ -195,6 +197,7 @@ impl Walker {
             epoch: 0,
             chain: 0,
             clean: false,
+            marked: false,
             position: None,
             checksum: 0,
             durable: 0,
@@ -331,6 +334,7 @@ fn take(found: &mut Walk, group: &Group<'_>, end: Position) {
     found.durable = found.durable.max(group.durable_before());
     found.last = group.next() - 1;
     found.clean = group.is_clean_end();
+    found.marked = found.clean;
     found.checksum = group.checksum();
     found.position = Some(end);
     match found.segments.last_mut() {

@@ -103,7 +103,7 @@ impl JournalWriter {
             retry_at_ns: None,
             journalled: recovered.last,
             synced: recovered.last,
-            leaves_clean_end: recovered.clean,
+            leaves_clean_end: recovered.marked,
             fault: None,
             closed: false,
         }

@@ -52,7 +52,7 @@ impl Guard {
         &self,
         config: &StartConfig,
         stream: Session,
-        old_ring: &OldRing,
+        (old_ring, has_journal): (&OldRing, bool),
         recovered: &Recovered,
     ) -> Result<Option<String>, Fault> {
         let is_there = recovered.stream.is_some() || old_ring.stream().is_some();
@@ -62,7 +62,11 @@ impl Guard {
                 found.stream
             )));
         }
-        let Some(why) = old_ring.lost(self.written, recovered) else { return Ok(None) };
+        // A directory has its label only once it has a segment.
+        let journal_gone = (!has_journal && self.found.is_some()).then_some("its journal is gone");
+        let Some(why) = old_ring.lost(self.written, recovered).or(journal_gone) else {
+            return Ok(None);
+        };
         match (config.cluster, &self.found) {
             (Some(_), _) => Ok(Some(why.to_owned())),
             (None, found) if recovered.last > 0 => {
@@ -77,7 +81,7 @@ impl Guard {
                 )))
             }
             (None, Some(label)) => Err(Fault(format!(
-                "{why}, and nothing is left of stream {}, which was written with durability \"memory\": messages may have been acknowledged and are lost. Begin a new \
+                "{why}, and nothing is left of stream {}: messages may have been acknowledged and are lost. Restore the journal; or begin a new \
                  stream, under another name, in another directory",
                 label.stream
             ))),
