@@ -113,7 +113,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "clusters",
-        shows: "1,500 seeds of clusters of two, three and five nodes: takeovers under every fault, against a plain model",
+        shows: "999 seeds of clusters of two, three and five nodes: takeovers under every fault, against a plain model",
         obstacle: none,
         work: Work::Command(|| {
             let run = [
@@ -126,7 +126,7 @@ const STEPS: &[Step] = &[
                 "run",
                 "--clusters",
                 "--seeds",
-                "1500",
+                "999",
             ];
             cargo(&run)
         }),
