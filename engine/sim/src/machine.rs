@@ -111,6 +111,8 @@ pub struct Machine {
     /// Something that was called durable may be missing, and no start has seen it yet.
     lost: bool,
     wiped: bool,
+    /// The last life that an emptied directory had.
+    lived: u64,
     config: StartConfig,
     clock: SharedClock,
     network: SharedNetwork,
@@ -162,6 +164,7 @@ impl Machine {
             label: Rc::default(),
             lost: false,
             wiped: false,
+            lived: 0,
             config,
             clock: clock.clone(),
             network: network.clone(),
@@ -251,6 +254,9 @@ impl Machine {
             self.config.stream = Some(value.stream);
             self.config.sessions = Some(value.sessions.clone());
             let start = ClusterStart::of(node, value, self.life.get(), self.time.time());
+            // A clock that is set back while the directory is emptied would make the next life look older than those before, until there is a new
+            // epoch; that is left out here.
+            let start = ClusterStart { registered: start.registered.max(self.lived), ..start };
             // A process that dies of its start has forgotten what it was to cut.
             self.config.cluster = Some(ClusterStart { cut_after: self.cut_after.take(), ..start });
         }
@@ -266,15 +272,15 @@ impl Machine {
         !self.lost && self.life.get().is_some_and(|life| life.whole_since <= incarnation)
     }
 
-    /// Whether its lives are numbered by the clock: it knew nothing of any before, once. If its directory were emptied again, and the clock
-    /// had been set back meanwhile, its newest life would look older than those before, until there is a new epoch.
+    /// Whether its directory was emptied once.
     pub fn was_wiped(&self) -> bool {
-        self.wiped || self.life.get().is_some_and(|life| life.incarnation > u64::from(u32::MAX))
+        self.wiped
     }
 
     /// The node's directory is replaced by an empty one. There is no process.
     pub fn wipe(&mut self) {
         self.wiped = true;
+        self.lived = self.life.get().map_or(self.lived, |life| life.incarnation);
         self.bus.borrow_mut().wipe();
         self.acknowledgements.borrow_mut().wipe();
         self.snapshots.borrow_mut().wipe();

@@ -32,6 +32,8 @@ pub(super) struct Heard {
     pub abilities: Option<Abilities>,
     /// This incarnation of it contradicts the leader.
     pub alarm: Option<Alarm>,
+    /// When this incarnation was first heard.
+    first_ns: u64,
     /// When it was last heard.
     pub heard_ns: u64,
     /// The log ended with this entry at that time; the replica has not matched it since.
@@ -79,6 +81,7 @@ impl Leader {
             shown: watermark.shown,
             abilities: Some(watermark.abilities),
             alarm: heard.alarm.filter(|_| same).or_else(|| contradiction(watermark, own)),
+            first_ns: if same { heard.first_ns } else { now_ns },
             heard_ns: now_ns,
             mark: heard.mark,
         };
@@ -169,9 +172,15 @@ impl Leader {
                 // It knows of something that this leader does not have: nothing is decided without it (R23).
                 Some(_) if heard.alarm.is_some() => None,
                 Some(now) if alive && now == heard.incarnation && !behind => None,
-                // Its new life has everything that the one in the set ever said it has (R14).
+                // Its new life has everything that the one in the set ever said it has (R14). What it has shown is compared first; it may have shown
+                // what this leader does not have, and is not taken out before that could be said (R23).
                 Some(now) if alive && heard.incarnation > now && heard.whole_since <= now => {
-                    Some((set.with(life), Change::Added))
+                    let is_new = now_ns.saturating_sub(heard.first_ns) <= config.replica_silence_ns;
+                    match heard.matched >= heard.shown {
+                        true => Some((set.with(life), Change::Added)),
+                        false if is_new => None,
+                        false => Some((set.without(peer.node), Change::Removed)),
+                    }
                 }
                 // Its first watermark in this epoch may be under way.
                 Some(_) if heard.incarnation == 0 && !silent => None,

@@ -489,7 +489,9 @@ impl Replication {
         }
         let Role::Follows(follower) = &mut self.role else { return Ok(None) };
         follower.heard(packet, now.monotonic_ns);
-        self.name_compared(prefix.compared);
+        if prefix.compared > 0 {
+            self.name_compared(prefix.compared);
+        }
         let Role::Follows(follower) = &mut self.role else { return Ok(None) };
         self.register.abandon();
         let shown = sequencer.progress().committed.get();

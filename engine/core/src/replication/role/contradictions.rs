@@ -124,6 +124,9 @@ impl Replication {
             return self.counters.foreign.increment();
         }
         let Some(place) = self.peer(said.sender.node, from) else { return };
+        if !is_possible(said.sender.epoch, said.sender.incarnation) {
+            return self.counters.unfit.increment();
+        }
         if said.sender.epoch != self.epoch {
             return self.counters.older_epoch.increment();
         }

@@ -11,12 +11,12 @@ impl Replication {
     ) -> Result<(), ReplicationStop> {
         let Role::Follows(follower) = &mut self.role else { return Ok(()) };
         let epoch = packet.prefix.entry_epoch;
-        if epoch < self.epochs.last_epoch() {
-            // Epochs never run back in a log: nothing that a leader sends.
-            self.counters.unfit.increment();
-            return Ok(());
-        }
         for (sequence, bytes) in packet.entries.messages().filter(|(sequence, _)| *sequence > agrees) {
+            if epoch < self.epochs.last_epoch() {
+                // Epochs never run back in a log: nothing that a leader sends.
+                self.counters.unfit.increment();
+                return Ok(());
+            }
             match sequencer.append_replicated(epoch, bytes) {
                 Ok(appended) => assert!(appended == sequence, "entry {sequence} was appended as {appended}"),
                 Err(AppendError::NotNow(_)) => {
@@ -43,9 +43,6 @@ impl Replication {
             return self.counters.foreign.increment();
         }
         let of_leader = self.peer(digest.sender.node, from).is_some() && digest.sender.epoch == self.epoch;
-        if of_leader {
-            self.name_compared(digest.sequence);
-        }
         let Role::Follows(follower) = &mut self.role else { return };
         if of_leader && follower.digest.replace((digest.sequence, digest.digest)).is_some() {
             self.counters.digests_missed.increment();
@@ -73,9 +70,10 @@ impl Replication {
         }
     }
 
-    /// The leader names a message behind which stores are compared; 0: no message of the leader of this epoch yet.
+    /// The leader names a message behind which stores are compared; 0: none yet. The word that was heard last counts, so that a number that is wrong
+    /// does no harm beyond the next packet.
     pub(super) fn name_compared(&mut self, sequence: u64) {
-        if sequence == self.compared || sequence < self.compared && sequence > 0 {
+        if sequence == self.compared {
             return;
         }
         self.compared = sequence;

@@ -1,6 +1,6 @@
 //! Nodes that have gone back in time: found, told, and never followed or counted (R20 to R24).
 use super::*;
-use gds_wire::replication::{Abilities, ContradictionKind, Sender, Watermark};
+use gds_wire::replication::{Abilities, ContradictionKind, Prefix, Sender, Watermark};
 
 /// The first entries of a node's log, and that all of them have been shown.
 fn log_of(node: &Node, last: u64) -> Log {
@@ -238,4 +238,68 @@ fn a_declaration_waits_for_members_that_cannot_apply_it() {
     world.run_ms(20);
     let waits_for = &world.nodes[leader].replication.counters().declaration_waits_for;
     assert_eq!((waits_for.get(), world.nodes[leader].progress.committed.get()), (0, last + 6));
+}
+
+#[test]
+fn a_new_life_of_a_member_comes_in_once_what_it_has_shown_was_compared() {
+    for seed in 0..10 {
+        let (mut world, log) = went_down(3, 60, seed);
+        let leader = usize::from(world.register.borrow().value.as_ref().expect("a cluster").leader.0) - 1;
+        let others: Vec<usize> = (0..3).filter(|node| *node != leader).collect();
+        // The leader has gone back and given numbers again when a member comes back that knows better and passes for whole.
+        world.start_with(leader, &(log.0[..40].to_vec(), 40), true);
+        world.start_with(others[0], &(log.0[..40].to_vec(), 40), true);
+        world.run_ms(5);
+        (1..=world.submitted).for_each(|number| world.resend(number));
+        world.start_with(others[1], &log, true);
+        world.run_ms(400);
+        assert!(!world.is_in_set(others[1]), "seed {seed}");
+        let stop = &world.nodes[others[1]].stop;
+        assert!(matches!(stop, Some(ReplicationStop::Contradiction { .. })), "seed {seed}: {stop:?}");
+        // A forged word of it in an impossible life changes nothing.
+        let alarm = world.alarm(leader, others[1]);
+        let epoch = world.nodes[leader].replication.epoch();
+        let sender = Sender { node: others[0] as u8 + 1, stream: STREAM, epoch, incarnation: u64::MAX };
+        let (incarnation, sequence, last, chain, kind) = (0, 1, 1, 1, ContradictionKind::Differs);
+        let forged =
+            gds_wire::replication::Contradiction { sender, incarnation, sequence, last, chain, kind };
+        world.nodes[leader].port.inbox.push_back((at(others[0], 1), forged.to_bytes().to_vec()));
+        world.run_ms(10);
+        assert_eq!((world.alarm(leader, others[1]), world.alarm(leader, others[0])), (alarm, (0, 0)));
+    }
+}
+
+#[test]
+fn a_number_to_compare_at_that_is_wrong_does_no_harm_beyond_the_next_packet() {
+    let mut world = World::new(2, 11);
+    world.run_ms(100);
+    world.submit(20);
+    world.run_ms(10);
+    let leader = world.leader().expect("somebody leads");
+    let other = 1 - leader;
+    let epoch = world.nodes[leader].replication.epoch();
+    let incarnation = world.nodes[leader].life.incarnation;
+    let next = world.nodes[leader].progress.sequenced.get() + 1;
+    let prefix = Prefix {
+        node: leader as u8 + 1,
+        epoch,
+        incarnation,
+        before: epoch,
+        compared: u64::MAX,
+        ..Prefix::default()
+    };
+    let forged = gds_wire::replication::heartbeat(STREAM, next, &prefix);
+    world.nodes[other].group.inbox.push_back((at(leader, 1), forged.to_vec()));
+    world.run_ms(500);
+    // The stores' agents are played here: what the leader has named is what both are asked for.
+    let last = world.nodes[leader].progress.committed.get();
+    for node in [leader, other] {
+        world.nodes[node].progress.applied.set(last);
+        assert!(world.nodes[node].digests.lacks(last), "node {node} is not asked for it");
+        world.nodes[node].digests.note(last, 5);
+    }
+    world.run_ms(500);
+    assert!(world.nodes[other].replication.counters().digests_agreed.get() > 0);
+    // Heartbeats have no entries, and nothing is wrong with them.
+    assert_eq!(world.nodes[other].replication.counters().unfit.get(), 0);
 }
