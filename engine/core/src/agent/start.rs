@@ -383,6 +383,7 @@ fn find_log<S: Surroundings>(
         .map_err(Fault::from)?;
     let session = name_of(config, &recovered, &old_ring)?;
     let has_journal = recovered.stream.is_some() || first == Some(1);
+    let old_ring = if has_journal { old_ring } else { old_ring.without_journal(config, ring_name)? };
     Ok(Log { old_ring, has_journal, disk, recovered, session })
 }
 

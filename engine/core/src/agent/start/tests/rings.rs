@@ -24,9 +24,16 @@ fn no_journal() -> Handle {
     Handle(Rc::new(RefCell::new(MemoryDisk::new())))
 }
 
+/// A journal of which nothing is left but a segment that was made ahead.
+fn only_ahead() -> Handle {
+    let mut disk = no_journal();
+    disk.create(2, 1 << 16).expect("room");
+    disk
+}
+
 #[test]
 fn a_member_whose_journal_is_gone_has_lost_something_and_does_not_take_its_ring_for_the_rest() {
-    for messages in [10, 300] {
+    for (messages, gone) in [(10, no_journal()), (300, no_journal()), (10, only_ahead())] {
         let mut home = Home::new(Durability::Memory);
         let mut process = home.start().expect("a new member");
         for _ in 0..messages / 10 {
@@ -36,7 +43,7 @@ fn a_member_whose_journal_is_gone_has_lost_something_and_does_not_take_its_ring_
         }
         drop(process);
         home.power_stays();
-        home.bus = no_journal();
+        home.bus = gone;
         let process = home.start().expect("a member learns the rest from the others");
         assert_eq!((process.log(), process.life()), ((0, 0), (2, 2)));
         let lost = process.started.report.lost.clone().expect("it has lost something");
@@ -50,7 +57,7 @@ fn a_lone_node_whose_journal_is_gone_stops_until_journal_or_ring_is_seen_to() {
     let mut home = killed_with_ten(Durability::Memory, 4, 2);
     alone(&mut home);
     let journal = std::mem::replace(&mut home.bus, no_journal());
-    for _ in 0..2 {
+    for gone in [no_journal(), only_ahead(), no_journal()] {
         let fault = home.start().err().expect("the journal is gone").0;
         assert!(
             fault.starts_with("the ring file is the ring of stream 1700000000, up to message 10,"),
@@ -61,7 +68,7 @@ fn a_lone_node_whose_journal_is_gone_stops_until_journal_or_ring_is_seen_to() {
                 && fault.contains("begin a new stream in another directory"),
             "{fault}"
         );
-        home.bus = no_journal();
+        home.bus = gone;
     }
     home.bus = journal;
     assert_eq!(home.start().expect("both are there").log().1, 10);
